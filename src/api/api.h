@@ -1,0 +1,40 @@
+/*
+ * The API server: every request, from HTTP or from a part of this process,
+ * walks one table of phases: authenticate, authorize, decode, mutate, validate,
+ * admit, store, respond. One exit: req_finish.
+ */
+#ifndef API_API_H
+#define API_API_H
+
+#include "http/http.h"
+#include "obj/call.h"
+#include "store/store.h"
+
+struct api;
+
+struct api_config {
+	struct loop *loop;
+	struct store *store;
+	const char *version; /* "v1.36.2+kinglet1" */
+	const char *server_address; /* "192.168.1.2:6443", for /api */
+	const char *admin_token; /* may be NULL: bearer token of the static administrator */
+	const char *token_file; /* kube-apiserver's --token-auth-file (CSV) or NULL */
+	const char *sa_key_pem; /* signs and verifies service account tokens */
+	const char *sa_issuer; /* "https://kubernetes.default.svc.cluster.local" */
+	const char *service_cidr;
+	int node_port_min, node_port_max;
+	bool anonymous; /* to health and version only */
+	/* A connected socket to the node's agent for streams and logs: fd or -errno. */
+	int (*dial_node)(void *arg, const char *node);
+	void *arg;
+};
+int api_new(struct api **ret, const struct api_config *cfg, struct err *e) MUST_CHECK;
+struct api *api_free(struct api *a);
+/* Namespaces, the kubernetes service and what else is always there; ready is called when /readyz turns ok. */
+void api_start(struct api *a, void (*ready)(void *arg), void *arg);
+/* For http_server_config. arg is the struct api. */
+void api_on_request(void *api, struct http_req *r);
+/* The way in for the server's own parts; calls run as the given user with its groups. */
+struct call_server *api_call_server(struct api *a, const char *user, const char *const *groups);
+
+#endif

@@ -1,0 +1,34 @@
+/*
+ * Every limit on what comes from outside: one name, one number, one place.
+ * Passing one is an error value with a clear text, never death.
+ */
+#ifndef BASE_LIMITS_H
+#define BASE_LIMITS_H
+
+#define LIMIT_BODY_BYTES (3u << 20) /* a request's body, as kube-apiserver */
+#define LIMIT_OBJECT_BYTES (1536u << 10) /* a stored object, as etcd's request limit */
+#define LIMIT_JSON_DEPTH 100 /* nested arrays and objects */
+#define LIMIT_DOC_NODES 400000 /* values in one document */
+#define LIMIT_YAML_EXPANDED (8u << 20) /* bytes after aliases are expanded */
+#define LIMIT_HEADER_BYTES (64u << 10) /* request line and headers */
+#define LIMIT_HEADER_COUNT 128
+#define LIMIT_URL_BYTES (32u << 10)
+#define LIMIT_HEADER_MS 30000 /* first byte to the end of the headers */
+#define LIMIT_BODY_MS 60000 /* end of the headers to the end of the body */
+#define LIMIT_IDLE_MS 180000 /* keep-alive with nothing asked */
+#define LIMIT_WRITE_STALL_MS 60000 /* a response that nobody reads */
+#define LIMIT_CONNECTIONS 60000
+#define LIMIT_WATCH_BACKLOG_BYTES (8u << 20) /* queued for one slow watcher before it is cut off */
+#define LIMIT_SELECTOR_BYTES (64u << 10)
+#define LIMIT_PATCH_OPS 10000
+#define LIMIT_ANNOTATIONS_BYTES (256u << 10)
+#define LIMIT_STORE_HISTORY 4096 /* events kept for watches that start in the past */
+#define LIMIT_FRAME_BYTES (1u << 20) /* one WebSocket or SPDY data frame */
+#define LIMIT_IMAGE_LAYERS 128
+#define LIMIT_IMAGE_MANIFEST_BYTES (4u << 20)
+#define LIMIT_IMAGE_UNPACKED_BYTES (64ull << 30)
+#define LIMIT_LOG_FILE_BYTES (10u << 20) /* containerLogMaxSize */
+#define LIMIT_LOG_FILES 5 /* containerLogMaxFiles */
+#define LIMIT_LOG_LINE_BYTES (16u << 10) /* longer ones are split with the CRI tag P */
+
+#endif

@@ -1,0 +1,156 @@
+/*
+ * HTTP connections: server and client over TCP, TLS and any stream socket, on
+ * the loop, through libevent's bufferevents. Codecs are wire's; what is here is
+ * their life: limits, timeouts, back-pressure, upgrades. The only user of
+ * sockets above net.
+ */
+#ifndef HTTP_HTTP_H
+#define HTTP_HTTP_H
+
+#include "base/buf.h"
+#include "base/err.h"
+#include "base/loop.h"
+#include "wire/http1.h" /* struct http_head: method, target, path, query, headers, status */
+
+struct evbuffer;
+
+/* --- TLS --- */
+struct tls; /* an SSL_CTX */
+struct tls_config {
+	const char *cert_pem, *key_pem; /* texts, own chain and key; may be NULL for clients */
+	const char *ca_pem; /* who may sign the other side */
+	bool ask_client_cert; /* server: ask, do not insist; a cert that ca_pem did not sign fails the handshake */
+	bool insecure; /* client: do not verify */
+};
+int tls_new(struct tls **ret, const struct tls_config *cfg, bool server, struct err *e) MUST_CHECK;
+struct tls *tls_free(struct tls *t);
+/* Keys and certificates (ECDSA P-256). Texts are PEM, owned by the caller. */
+struct tls_cert_spec {
+	const char *common_name;
+	const char *const *organizations; /* NULL-terminated or NULL */
+	const char *const *sans; /* host names and addresses; NULL-terminated or NULL */
+	bool is_ca, server, client;
+	int days;
+};
+int tls_make_key(char **ret_key_pem, struct err *e) MUST_CHECK;
+/* ca_cert NULL: self-signed. notBefore is a day back, so that a slow clock does no harm. */
+int tls_make_cert(char **ret_cert_pem, const struct tls_cert_spec *spec, const char *key_pem,
+		  const char *ca_cert_pem, const char *ca_key_pem, struct err *e) MUST_CHECK;
+
+/* --- a byte stream after an upgrade, or under a client: back-pressured both ways --- */
+struct stream;
+struct stream_ops {
+	/* Bytes arrived; drain what you take from in (evbuffer). */
+	void (*on_data)(void *arg, struct evbuffer *in);
+	void (*on_drain)(void *arg); /* what was written has gone down below the low mark */
+	void (*on_close)(void *arg, const struct err *err_or_null); /* both directions are over; once; the stream is freed after */
+};
+void stream_set(struct stream *s, const struct stream_ops *ops, void *arg);
+void stream_write(struct stream *s, const void *p, size_t n);
+void stream_write_evbuffer(struct stream *s, struct evbuffer *out); /* drains out */
+size_t stream_queued(const struct stream *s); /* bytes not yet taken by the kernel */
+void stream_pause(struct stream *s, bool reading_paused);
+void stream_close(struct stream *s, bool flush); /* on_close will not be called */
+void stream_shutdown_write(struct stream *s);
+/* Pipes two streams into each other until either ends; owns both. done may be NULL. */
+void stream_join(struct stream *a, struct stream *b, void (*done)(void *arg), void *arg);
+
+/* --- server --- */
+struct http_server;
+struct http_req;
+
+struct http_peer {
+	bool tls;
+	char addr[64]; /* "127.0.0.1:4242", "local" */
+	/* From a verified client certificate; "" and NULL when there is none. */
+	const char *cert_cn;
+	const char *const *cert_orgs; /* NULL-terminated */
+};
+
+struct http_server_config {
+	struct loop *loop;
+	struct tls *tls; /* NULL: plain */
+	/* The head is complete and valid. Decide whether and how to take the body: call http_req_want_body or
+	 * answer at once. */
+	void (*on_request)(void *arg, struct http_req *r);
+	void *arg;
+	int max_connections; /* 0: LIMIT_CONNECTIONS */
+};
+struct http_server *http_server_new(const struct http_server_config *cfg);
+/* Adds a listening address. port 0: any; *ret_port says which. */
+int http_server_listen(struct http_server *s, const char *addr, int port, int *ret_port, struct err *e) MUST_CHECK;
+/* Serves an already connected socket (a socketpair from a part of this process): plain HTTP, no TLS. */
+void http_server_adopt(struct http_server *s, int fd, const char *peer_name);
+/* Stops accepting, ends idle connections; others end with their response. */
+void http_server_drain(struct http_server *s);
+struct http_server *http_server_free(struct http_server *s);
+size_t http_server_connections(const struct http_server *s);
+void http_server_set_tls(struct http_server *s, struct tls *t); /* for new connections */
+
+const struct http_head *http_req_head(const struct http_req *r);
+const struct http_peer *http_req_peer(const struct http_req *r);
+/* max: more is answered 413 by the server itself and cb is not called. body is valid during cb only. */
+void http_req_want_body(struct http_req *r, size_t max, void (*cb)(void *arg, struct http_req *r, struct str body),
+			void *arg);
+/* The request's user is told when its connection dies before the response is done (then r is gone). */
+void http_req_on_gone(struct http_req *r, void (*cb)(void *arg), void *arg);
+
+struct http_resp {
+	int status;
+	const char *content_type;
+	struct http_header *headers; /* further ones: {name, value} struct str pairs */
+	size_t n_headers;
+};
+/* One of these ends or begins the answer. After http_reply or http_end the request is gone. */
+void http_reply(struct http_req *r, const struct http_resp *resp, struct str body);
+void http_reply_evbuffer(struct http_req *r, const struct http_resp *resp, struct evbuffer *body);
+void http_begin(struct http_req *r, const struct http_resp *resp); /* chunked */
+void http_chunk(struct http_req *r, struct str data);
+void http_chunk_evbuffer(struct http_req *r, struct evbuffer *data);
+void http_end(struct http_req *r);
+size_t http_req_queued(const struct http_req *r); /* bytes waiting: watch back-pressure */
+void http_req_on_drain(struct http_req *r, void (*cb)(void *arg), void *arg);
+/* 101 with these headers; from then on it is a stream, and the request is gone. */
+struct stream *http_upgrade(struct http_req *r, const struct http_resp *resp);
+/* Cut the connection without an answer. */
+void http_abort(struct http_req *r);
+
+/* --- client --- */
+struct http_client; /* connections to one host, kept alive and reused */
+struct http_client_config {
+	struct loop *loop;
+	const char *host;
+	int port;
+	struct tls *tls; /* NULL: plain */
+	const char *server_name; /* SNI and verification; NULL: host */
+	/* Instead of host and port: gives a connected fd or -errno (a socketpair into this process). */
+	int (*dial)(void *arg);
+	void *arg;
+	int connect_timeout_ms; /* 0: 10000 */
+};
+struct http_client *http_client_new(const struct http_client_config *cfg);
+struct http_client *http_client_free(struct http_client *c); /* calls under way end with an error */
+
+struct http_exchange {
+	const char *method, *target;
+	struct http_header *headers;
+	size_t n_headers;
+	struct str body; /* borrowed until on_done; sent with Content-Length */
+	int timeout_ms; /* to the response's head; 0: 30000 */
+	/* The answer's head. For 101 (when an Upgrade header was sent), take the stream here and on_done follows. */
+	void (*on_head)(struct http_exchange *x, const struct http_head *h);
+	/* NULL: gathered (up to max_body) and given to on_done. Else each piece as it comes; x->paused holds it back. */
+	void (*on_data)(struct http_exchange *x, struct str data);
+	void (*on_done)(struct http_exchange *x, const struct err *err); /* exactly once; x is the caller's again */
+	size_t max_body; /* 0: LIMIT_BODY_BYTES */
+	int status; /* out */
+	struct buf resp_body; /* out, when on_data is NULL; buf_release is the caller's */
+	struct stream *upgraded; /* out after on_head with 101; owned by the caller */
+	void *arg;
+	void *impl;
+};
+void http_client_send(struct http_client *c, struct http_exchange *x);
+void http_client_cancel(struct http_exchange *x); /* on_done will not be called */
+void http_exchange_pause(struct http_exchange *x, bool paused); /* on_data back-pressure */
+
+#endif

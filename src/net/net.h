@@ -1,0 +1,45 @@
+/*
+ * The pod network of one node: a bridge, a veth pair for each pod, addresses,
+ * routes, and masquerading by nf_tables; all through netlink. Plain structs in,
+ * no API types.
+ */
+#ifndef NET_NET_H
+#define NET_NET_H
+
+#include "base/err.h"
+#include "base/loop.h"
+#include "base/buf.h"
+
+struct net;
+
+struct net_config {
+	const char *bridge; /* "kinglet0" */
+	const char *table; /* nf_tables table, "kinglet" */
+	const char *pod_cidr; /* this node's, "10.42.0.0/24" */
+	const char *cluster_cidr; /* no masquerade inside, "10.42.0.0/16" */
+	const char *state_file; /* address allocations; survives restarts */
+	int mtu; /* 0: of the default route's link, else 1500 */
+};
+/* Makes or repairs bridge, address, forwarding and rules; idempotent. Blocking but quick. */
+int net_open(struct net **ret, const struct net_config *cfg, struct err *e) MUST_CHECK;
+struct net *net_close(struct net *n); /* leaves everything in place */
+const char *net_missing(const struct net *n); /* what the kernel lacks (nf_tables, ...), lines; "" */
+
+struct net_attachment {
+	char ip[16]; /* "10.42.0.5" */
+	char gateway[16];
+	char host_if[16];
+};
+/* id: the sandbox's. The same id gets the same address again. netns_fd: its network namespace. lo is brought up. */
+int net_attach(struct net *n, const char *id, int netns_fd, struct net_attachment *out, struct err *e) MUST_CHECK;
+/* Frees link and address; absent is success. */
+int net_detach(struct net *n, const char *id, struct err *e) MUST_CHECK;
+/* Addresses whose id is not in keep (sorted array) are freed: after a restart. */
+void net_reconcile(struct net *n, const char *const *keep, size_t n_keep);
+
+/* The address that this node has towards others: of the default route, else the first global one, else 127.0.0.1. */
+void net_host_address(char out[46]);
+/* For `kinglet killall`: removes bridge, its veths and the table. */
+int net_kill_all(const char *bridge, const char *table, struct buf *report, struct err *e) MUST_CHECK;
+
+#endif
