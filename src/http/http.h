@@ -52,6 +52,8 @@ size_t stream_queued(const struct stream *s); /* bytes not yet taken by the kern
 void stream_pause(struct stream *s, bool reading_paused);
 void stream_close(struct stream *s, bool flush); /* on_close will not be called */
 void stream_shutdown_write(struct stream *s);
+/* Over a connected, or still connecting, non-blocking socket of any family. */
+struct stream *stream_new(struct loop *l, int fd_take);
 /* Pipes two streams into each other until either ends; owns both. done may be NULL. */
 void stream_join(struct stream *a, struct stream *b, void (*done)(void *arg), void *arg);
 
