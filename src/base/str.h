@@ -70,5 +70,7 @@ char *str_dup(struct str s); /* NUL-terminated */
 bool str_to_i64(struct str s, int64_t *ret);
 bool str_to_u64(struct str s, uint64_t *ret);
 bool str_is_utf8(struct str s);
+/* Length of the valid UTF-8 character that starts at p (1-4), 0 when there is none. */
+size_t str_utf8_step(const char *p, size_t n);
 
 #endif

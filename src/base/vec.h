@@ -9,6 +9,8 @@
 #ifndef BASE_VEC_H
 #define BASE_VEC_H
 
+#include <string.h>
+
 #include "base/alloc.h"
 
 #define VEC(T)                 \
