@@ -27,6 +27,8 @@ struct resource {
 	const char *api_version; /* "v1", "apps/v1" */
 };
 
+struct obj_cached; /* private */
+
 struct obj {
 	unsigned refs;
 	const struct resource *res;
@@ -36,9 +38,7 @@ struct obj {
 	int64_t rv; /* revision of the store at which this state came to be */
 	const char *json; /* json_len bytes, a complete object with apiVersion, kind and resourceVersion */
 	size_t json_len;
-	struct doc *doc_cache; /* private */
-	void *block; /* private: one allocation holds the strings above */
-	void *cache_link[2]; /* private */
+	struct obj_cached *tree; /* private: the parsed form, when somebody asked for it */
 };
 
 /* Copies bytes; ns, name and uid are read from the document, which may be kept as the tree (ref'd, frozen). */

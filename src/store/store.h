@@ -27,6 +27,8 @@ struct store_config {
 	const struct resource *const *resources;
 	size_t n_resources;
 	bool (*is_volatile)(const struct resource *r);
+	/* Seconds that an object of r lives after its last write; 0: for ever. (Events.) NULL: all for ever. */
+	int64_t (*ttl_s)(const struct resource *r);
 	/* Called once for each time the back end can't write (disk full) and when it can again. */
 	void (*on_fault)(void *arg, const struct err *e_or_null);
 	void *arg;
@@ -55,7 +57,7 @@ struct store_list {
 	struct obj **objs; /* each referenced */
 	size_t n;
 	int64_t rv;
-	char *continue_out; /* NULL: that was all */
+	char *continue_out; /* NULL: that was all. With ERR_EXPIRED: a token that goes on without consistency */
 	int64_t remaining; /* -1: not known (a selector was given) */
 };
 /* A continue token carries the revision of its first page: later pages show the state of that revision
@@ -70,8 +72,8 @@ struct store_write {
 	const char *ns, *name; /* borrowed until done */
 	/* Decides, when it is this write's turn on its key (writes to one key never overlap). cur: the present
 	 * object or NULL. Returns 0 with *out = the new document (ownership taken; the store sets
-	 * metadata.resourceVersion and freezes it; its bytes are what is kept), or *out = NULL with
-	 * *remove = true to delete, or *out = NULL for "nothing to do" (done gets cur); or an error.
+	 * metadata.resourceVersion and freezes it; its bytes are what is kept), or *remove = true to delete
+	 * (*out: the last state to show, or NULL for cur), or *out = NULL for "nothing to do" (done gets cur); or an error.
 	 * May be called once only. */
 	int (*apply)(struct store_write *w, struct obj *cur, struct doc **out, bool *remove, struct err *e);
 	/* o: the object as stored now (after a delete: its last state, with the delete's revision). */
@@ -93,11 +95,13 @@ struct store_event {
 /* Events of one resource (ns "" or NULL: all namespaces) with revision > from_rv, in order, each shared by
  * all watchers. Those already past come from the history; ERR_EXPIRED when it no longer reaches back
  * ("too old resource version: 5 (1234)"). cb runs at the end of a turn, for all events of that turn;
- * it may stop this watch. progress(rv): no events are missing up to rv (for bookmarks); may be NULL. */
+ * it may stop this and any other watch. */
 int store_watch(struct store_watch **ret, struct store *s, const struct resource *r, const char *ns,
 		int64_t from_rv, void (*cb)(void *arg, const struct store_event *ev), void *arg,
 		struct err *e) MUST_CHECK;
 struct store_watch *store_watch_stop(struct store_watch *w);
+/* Everything up to this revision was given to cb (for bookmarks). */
+int64_t store_watch_rv(const struct store_watch *w);
 
 /* --- what /metrics and the debug dump show --- */
 struct store_stats {

@@ -1,0 +1,124 @@
+/*
+ * Calls. The local client hands them to the API's entry point; the short forms
+ * own the call and its strings until the answer is there.
+ */
+#include "client/internal.h"
+
+#include "base/log.h"
+
+struct client_short { /* a call that nobody else owns */
+	struct call call;
+	client_done done;
+	void *arg;
+	char *ns, *name, *subresource, *uid;
+};
+
+struct client *client_new_local(struct loop *l, struct call_server *server, const char *user)
+{
+	struct client *c = xcalloc(1, sizeof(*c));
+
+	c->loop = l;
+	c->server = server;
+	c->user = xstrdup(user);
+	c->informers = map_new(informer_free);
+	c->events = map_new(client_event_record_free);
+	return c;
+}
+
+struct client *client_free(struct client *c)
+{
+	if (!c)
+		return NULL;
+	map_free(c->informers);
+	map_free(c->events);
+	free(c->user);
+	free(c);
+	return NULL;
+}
+
+struct loop *client_loop(struct client *c)
+{
+	return c->loop;
+}
+
+void client_submit(struct client *c, struct call *call)
+{
+	c->server->submit(c->server, call);
+}
+
+void client_cancel(struct client *c, struct call *call)
+{
+	c->server->cancel(c->server, call);
+}
+
+static void client_short_done(struct call *call, const struct err *err)
+{
+	struct client_short *s = call->arg;
+
+	if (s->done)
+		s->done(s->arg, call->obj, err);
+	else if (err)
+		log_debug("call failed, ignoring", LS("verb", verb_name(call->verb)), LS("name", call->name),
+			  LE(err));
+	doc_unref(call->body);
+	free(s->ns);
+	free(s->name);
+	free(s->subresource);
+	free(s->uid);
+	free(s);
+}
+
+static struct client_short *client_short_new(enum verb verb, const struct resource *r, const char *ns,
+					     const char *name, const char *subresource, struct doc *body_take,
+					     client_done done, void *arg)
+{
+	struct client_short *s = xcalloc(1, sizeof(*s));
+
+	s->done = done;
+	s->arg = arg;
+	s->ns = xstrdup_null(ns);
+	s->name = xstrdup_null(name);
+	s->subresource = xstrdup_null(subresource);
+	s->call = (struct call){ .verb = verb, .res = r, .subresource = s->subresource, .ns = s->ns, .name = s->name,
+				 .body = body_take, .done = client_short_done, .arg = s };
+	return s;
+}
+
+void client_create(struct client *c, const struct resource *r, const char *ns, struct doc *body_take, client_done done,
+		   void *arg)
+{
+	client_submit(c, &client_short_new(VERB_CREATE, r, ns, NULL, NULL, body_take, done, arg)->call);
+}
+
+void client_create_sub(struct client *c, const struct resource *r, const char *ns, const char *name,
+		       const char *subresource, struct doc *body_take, client_done done, void *arg)
+{
+	client_submit(c, &client_short_new(VERB_CREATE, r, ns, name, subresource, body_take, done, arg)->call);
+}
+
+void client_update(struct client *c, const struct resource *r, const char *ns, const char *name,
+		   const char *subresource, struct doc *body_take, client_done done, void *arg)
+{
+	client_submit(c, &client_short_new(VERB_UPDATE, r, ns, name, subresource, body_take, done, arg)->call);
+}
+
+void client_patch(struct client *c, const struct resource *r, const char *ns, const char *name,
+		  const char *subresource, enum patch_type t, struct doc *patch_take, client_done done, void *arg)
+{
+	struct client_short *s = client_short_new(VERB_PATCH, r, ns, name, subresource, patch_take, done, arg);
+
+	s->call.opts.patch_type = t;
+	client_submit(c, &s->call);
+}
+
+void client_delete(struct client *c, const struct resource *r, const char *ns, const char *name, const char *uid,
+		   int64_t grace_s, client_done done, void *arg)
+{
+	struct client_short *s = client_short_new(VERB_DELETE, r, ns, name, NULL, NULL, done, arg);
+
+	s->uid = xstrdup_null(uid);
+	s->call.opts.precond_uid = s->uid;
+	s->call.opts.has_grace = grace_s >= 0;
+	s->call.opts.grace_s = grace_s >= 0 ? grace_s : 0;
+	client_submit(c, &s->call);
+}

@@ -1,0 +1,22 @@
+/*
+ * The client's own structures.
+ */
+#ifndef CLIENT_INTERNAL_H
+#define CLIENT_INTERNAL_H
+
+#include "base/map.h"
+#include "base/tree.h"
+#include "client/client.h"
+
+struct client {
+	struct loop *loop;
+	struct call_server *server;
+	char *user;
+	struct map *informers; /* by "prefix?selector" */
+	struct map *events; /* event.c: what was recorded lately */
+};
+
+void informer_free(void *informer);
+void client_event_record_free(void *record);
+
+#endif
