@@ -246,7 +246,8 @@ static void store_batch_run(void *arg)
 {
 	struct store_batch *b = arg;
 
-	(void)sqlite_commit(b->store->backend, b, &b->err);
+	if (sqlite_commit(b->store->backend, b, &b->err) < 0)
+		BUG_ON(!err_is_set(&b->err)); /* store_batch_done deals with it */
 }
 
 static void store_batch_done(void *arg)
