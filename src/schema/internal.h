@@ -104,8 +104,7 @@ struct schema_rule {
 /* One row of columns.tsv. */
 struct schema_column {
 	uint32_t name, type, format; /* pool */
-	uint32_t source; /* pool: as in the table, see scripts/gen-schema */
-	uint32_t desc; /* pool: from descriptions.tsv, type "column", field "pods/Ready"; 0: none */
+	uint32_t desc; /* pool */
 	int priority;
 };
 
@@ -114,11 +113,15 @@ struct schema_selectable {
 	uint32_t path; /* pool: where the value is; the same offset when it is the label */
 };
 
+struct table_row; /* table.h */
+
 /* What struct schema_res does not say; same index as schema_resources. */
 struct schema_res_extra {
 	uint16_t columns, n_columns; /* of schema_columns; 0 rows: Name and Created At */
 	uint16_t selectable, n_selectable;
 	uint16_t storage; /* index into schema_resources */
+	/* Writes the cells of those columns (table-*.c). NULL: no columns of its own. */
+	void (*row)(struct table_row *w, const struct node *n);
 };
 
 extern const struct schema_type schema_types[];
