@@ -38,15 +38,25 @@ struct opt {
 
 /* Sets defaults, then file (may be NULL), then environment, then argv. Positional
  * arguments stay in argv[1..*argc-1]. "--" ends options. An unknown flag is an
- * error that names the nearest one. */
+ * error that names the nearest one. What *into held before is not looked at; after
+ * a failure too it is released by opt_release. file fills values (which opt_parse
+ * releases) and returns 1, or 0 when the file has no such name. */
 int opt_parse(const struct opt *table, void *into, int *argc, char **argv,
 	      int (*file)(void *ctx, const char *name, struct opt_list *values), void *ctx,
 	      struct err *e) MUST_CHECK;
 /* One value by name, as the configuration file gives it. */
 int opt_set(const struct opt *table, void *into, const char *name, const char *value,
 	    struct err *e) MUST_CHECK;
+/* What opt_parse would store for a string option, from argv, the environment or the
+ * default, without parsing the rest: for --config, which must be known first. */
+const char *opt_peek(const struct opt *table, int argc, char **argv, const char *name);
+const struct opt *opt_find(const struct opt *table, struct str name); /* NULL when there is none */
+/* The name that was probably meant, or NULL when none is near. */
+const char *opt_nearest(const char *got, const char *const *names, size_t n);
+int opt_distance(const char *a, const char *b); /* edits between the two */
 void opt_print_help(const struct opt *table, struct buf *out); /* aligned, for --help */
-void opt_print_mdoc(const struct opt *table, struct buf *out); /* .It Fl lines for man/ */
+/* .Bl, .It Fl and .El lines for man/; .Ss for headings */
+void opt_print_mdoc(const struct opt *table, struct buf *out);
 void opt_release(const struct opt *table, void *into);
 
 #endif

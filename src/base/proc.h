@@ -21,7 +21,7 @@ struct proc_opts {
 	const char *const *env; /* NULL: inherit */
 	/* fds handed to the child as 3, 4, ... (0, 1, 2 by the three below; -1: /dev/null) */
 	const int *fds;
-	size_t n_fds;
+	size_t n_fds; /* at most 64 */
 	int in, out, err; /* -1: /dev/null, except err: inherited */
 	bool new_session; /* setsid */
 	bool die_with_parent; /* PR_SET_PDEATHSIG SIGKILL */
