@@ -1,0 +1,76 @@
+/*
+ * What a controller is to the runner, and the plan it fills.
+ *
+ * To add a controller: write ctl/NAME.c with its reconcile function, and add a
+ * row to the table in ctl.c that says what it watches and which key each watched
+ * object wakes.
+ */
+#ifndef CTL_INTERNAL_H
+#define CTL_INTERNAL_H
+
+#include "base/map.h"
+#include "base/vec.h"
+#include "ctl/ctl.h"
+#include "schema/schema.h"
+
+#define CTL_MAX_WATCHES 4
+
+/* --- plans: the writes that a reconcile wants --- */
+struct plan_op {
+	enum verb verb; /* CREATE, UPDATE, PATCH, DELETE */
+	const struct resource *res;
+	char *ns, *name, *subresource, *uid;
+	enum patch_type patch_type;
+	struct doc *body;
+};
+struct plan {
+	VEC(struct plan_op) ops;
+	int64_t again_ms; /* > 0: look at this key again after that time */
+};
+/* Strings are copied, bodies taken. AlreadyExists of a create and NotFound of a delete count as done. */
+void plan_create(struct plan *p, const struct resource *r, const char *ns, struct doc *body_take);
+void plan_update(struct plan *p, const struct resource *r, const char *ns, const char *name, const char *subresource,
+		 struct doc *body_take);
+void plan_delete(struct plan *p, const struct resource *r, const char *ns, const char *name, const char *uid);
+
+/* --- views: the informers of one controller, in the order of its row --- */
+struct ctl_view {
+	const struct ctl_config *cfg;
+	struct informer *of[CTL_MAX_WATCHES];
+};
+
+struct ctl_run; /* one controller at work */
+
+struct ctl_watch {
+	const char *group, *plural;
+	const char *field_selector; /* or NULL */
+	/* Appends the key ("ns/name" or "name") that obj wakes, or nothing. */
+	void (*key)(struct obj *obj, struct buf *out);
+};
+
+struct ctl_def {
+	const char *name;
+	int workers;
+	struct ctl_watch watches[CTL_MAX_WATCHES]; /* plural NULL ends */
+	/* Pure: reads the view, fills the plan. */
+	int (*reconcile)(const struct ctl_view *v, const char *key, struct plan *out, struct err *e);
+	/* Or, where one look at the caches is not enough: does its calls, then ctl_run_done. */
+	void (*start)(struct ctl_run *run, const struct ctl_view *v, const char *key);
+};
+
+struct client *ctl_run_client(struct ctl_run *run);
+/* The key is finished; failed: again with back-off; again_ms > 0: again then. */
+void ctl_run_done(struct ctl_run *run, const char *key, bool failed, int64_t again_ms);
+
+void ctl_key_self(struct obj *o, struct buf *out); /* the object's own key */
+void ctl_key_namespace(struct obj *o, struct buf *out); /* its namespace */
+
+/* namespace.c */
+void namespace_start(struct ctl_run *run, const struct ctl_view *v, const char *key);
+void namespace_key_of_content(struct obj *o, struct buf *out);
+/* serviceaccount.c */
+int serviceaccount_reconcile(const struct ctl_view *v, const char *key, struct plan *out, struct err *e);
+/* rootca.c */
+int rootca_reconcile(const struct ctl_view *v, const char *key, struct plan *out, struct err *e);
+
+#endif
