@@ -1,0 +1,57 @@
+/*
+ * The kernel's interfaces that net uses, as plain functions. libnl stays in
+ * nl.c, link.c and nft.c.
+ */
+#ifndef NET_INTERNAL_H
+#define NET_INTERNAL_H
+
+#include <netinet/in.h>
+
+#include "base/map.h"
+#include "net/net.h"
+
+struct nl_sock;
+struct nl_msg;
+
+/* --- nl.c: requests and their answers --- */
+int nl_open(struct nl_sock **ret, int protocol, struct err *e) MUST_CHECK;
+struct nl_sock *nl_close_(struct nl_sock *s);
+struct nl_msg *nl_msg_new(int type, int flags, const void *header, size_t header_len);
+/* Sends msg (freed) and waits for its acknowledgement: 0 or -errno of the kernel. */
+int nl_request(struct nl_sock *s, struct nl_msg *msg);
+/* Sends raw messages of which the last asks for an acknowledgement with seq last_seq. */
+int nl_batch(struct nl_sock *s, const void *p, size_t n, uint32_t last_seq);
+/* A route socket that belongs to another network namespace. */
+int nl_open_in(struct nl_sock **ret, int netns_fd, struct err *e) MUST_CHECK;
+
+/* --- link.c --- */
+struct net_cidr {
+	struct in_addr addr; /* as written, network order */
+	unsigned bits;
+};
+bool net_cidr_parse(struct net_cidr *c, const char *text);
+int link_index(struct nl_sock *s, const char *name); /* > 0, or -ENODEV */
+int link_bridge(struct nl_sock *s, const char *name, struct in_addr gateway, int mtu, struct err *e) MUST_CHECK;
+/* A veth pair: host_if on the bridge here, eth0 in the other namespace; both down. */
+int link_veth(struct nl_sock *s, const char *host_if, int bridge_index, int netns_fd, int mtu, struct in_addr ip,
+	      struct err *e) MUST_CHECK;
+int link_up(struct nl_sock *s, const char *name, struct err *e) MUST_CHECK;
+int link_delete(struct nl_sock *s, const char *name); /* 0 or -errno; -ENODEV when absent */
+int link_address(struct nl_sock *s, const char *name, struct in_addr a, unsigned bits, struct err *e) MUST_CHECK;
+int link_default_route(struct nl_sock *s, struct in_addr gateway, struct err *e) MUST_CHECK;
+
+/* --- nft.c --- */
+/* Replaces the whole table by: what pods send to outside the cluster is masqueraded. */
+int nft_install(const char *table, const struct net_cidr *pods, const struct net_cidr *cluster, struct err *e) MUST_CHECK;
+int nft_remove(const char *table); /* 0 or -errno; -ENOENT when absent */
+
+/* --- ipam.c --- */
+struct ipam;
+int ipam_open(struct ipam **ret, const char *file, const struct net_cidr *cidr, struct err *e) MUST_CHECK;
+struct ipam *ipam_close(struct ipam *i);
+int ipam_take(struct ipam *i, const char *id, struct in_addr *ret, struct err *e) MUST_CHECK;
+void ipam_give(struct ipam *i, const char *id);
+void ipam_keep(struct ipam *i, const char *const *keep, size_t n);
+struct in_addr ipam_gateway(const struct ipam *i);
+
+#endif

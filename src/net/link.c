@@ -1,0 +1,169 @@
+/*
+ * Links, addresses and routes by rtnetlink messages.
+ */
+#include <arpa/inet.h>
+#include <errno.h>
+#include <linux/if_link.h>
+#include <linux/rtnetlink.h>
+#include <linux/veth.h>
+#include <net/if.h>
+#include <netlink/attr.h>
+#include <netlink/msg.h>
+#include <stdio.h>
+#include <sys/ioctl.h>
+
+#include "base/path.h"
+#include "net/internal.h"
+
+bool net_cidr_parse(struct net_cidr *c, const char *text)
+{
+	const char *slash = strchr(text, '/');
+	_cleanup_free_ char *addr = NULL;
+	uint64_t bits;
+
+	if (!slash || !str_to_u64(str_of(slash + 1), &bits) || bits > 32)
+		return false;
+	addr = xmemdupz(text, (size_t)(slash - text));
+	c->bits = (unsigned)bits;
+	return inet_pton(AF_INET, addr, &c->addr) == 1;
+}
+
+static struct nl_msg *link_msg(int type, int flags, int index)
+{
+	struct ifinfomsg ifi = { .ifi_family = AF_UNSPEC, .ifi_index = index };
+
+	return nl_msg_new(type, flags, &ifi, sizeof(ifi));
+}
+
+/* Asks for one link by name; the answer's header holds the index. */
+int link_index(struct nl_sock *s, const char *name)
+{
+	struct nl_msg *m = link_msg(RTM_GETLINK, 0, 0);
+	char buf[32768];
+	int fd = nl_socket_get_fd(s);
+	ssize_t n;
+
+	nla_put_string(m, IFLA_IFNAME, name);
+	nl_complete_msg(s, m);
+	n = nl_send(s, m);
+	nlmsg_free(m);
+	if (n < 0)
+		return -EIO;
+	do
+		n = recv(fd, buf, sizeof(buf), 0);
+	while (n < 0 && errno == EINTR);
+	if (n < (ssize_t)sizeof(struct nlmsghdr))
+		return -EIO;
+	if (((struct nlmsghdr *)buf)->nlmsg_type == NLMSG_ERROR)
+		return ((struct nlmsgerr *)NLMSG_DATA(buf))->error;
+	/* The answer may be followed by an acknowledgement that was not asked for: there is none here. */
+	return ((struct ifinfomsg *)NLMSG_DATA(buf))->ifi_index;
+}
+
+/* 0a:58 and the address: stays the same whatever is plugged in. */
+static void link_mac(uint8_t mac[6], struct in_addr a)
+{
+	mac[0] = 0x0a;
+	mac[1] = 0x58;
+	memcpy(mac + 2, &a.s_addr, 4);
+}
+
+int link_bridge(struct nl_sock *s, const char *name, struct in_addr gateway, int mtu, struct err *e)
+{
+	struct nl_msg *m = link_msg(RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL, 0);
+	uint8_t mac[6];
+	struct nlattr *info;
+	int rc;
+
+	link_mac(mac, gateway);
+	nla_put_string(m, IFLA_IFNAME, name);
+	nla_put(m, IFLA_ADDRESS, sizeof(mac), mac);
+	nla_put_u32(m, IFLA_MTU, (uint32_t)mtu);
+	info = nla_nest_start(m, IFLA_LINKINFO);
+	nla_put_string(m, IFLA_INFO_KIND, "bridge");
+	nla_nest_end(m, info);
+	rc = nl_request(s, m);
+	if (rc < 0 && rc != -EEXIST)
+		return err_errno(e, -rc, "make the bridge '%s'", name);
+	return 0;
+}
+
+int link_veth(struct nl_sock *s, const char *host_if, int bridge_index, int netns_fd, int mtu, struct in_addr ip,
+	      struct err *e)
+{
+	struct nl_msg *m = link_msg(RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL, 0);
+	struct ifinfomsg peer = { .ifi_family = AF_UNSPEC };
+	struct nlattr *info, *data, *p;
+	uint8_t mac[6];
+	int rc;
+
+	link_mac(mac, ip);
+	nla_put_string(m, IFLA_IFNAME, host_if);
+	nla_put_u32(m, IFLA_MASTER, (uint32_t)bridge_index);
+	nla_put_u32(m, IFLA_MTU, (uint32_t)mtu);
+	info = nla_nest_start(m, IFLA_LINKINFO);
+	nla_put_string(m, IFLA_INFO_KIND, "veth");
+	data = nla_nest_start(m, IFLA_INFO_DATA);
+	p = nla_nest_start(m, VETH_INFO_PEER);
+	nlmsg_append(m, &peer, sizeof(peer), NLMSG_ALIGNTO);
+	nla_put_string(m, IFLA_IFNAME, "eth0");
+	nla_put(m, IFLA_ADDRESS, sizeof(mac), mac);
+	nla_put_u32(m, IFLA_MTU, (uint32_t)mtu);
+	nla_put_u32(m, IFLA_NET_NS_FD, (uint32_t)netns_fd);
+	nla_nest_end(m, p);
+	nla_nest_end(m, data);
+	nla_nest_end(m, info);
+	rc = nl_request(s, m);
+	if (rc < 0)
+		return err_errno(e, -rc, "make the pod's network link '%s'", host_if);
+	return 0;
+}
+
+int link_up(struct nl_sock *s, const char *name, struct err *e)
+{
+	struct ifinfomsg ifi = { .ifi_family = AF_UNSPEC, .ifi_flags = IFF_UP, .ifi_change = IFF_UP };
+	struct nl_msg *m = nl_msg_new(RTM_NEWLINK, 0, &ifi, sizeof(ifi));
+	int rc;
+
+	nla_put_string(m, IFLA_IFNAME, name);
+	rc = nl_request(s, m);
+	return rc < 0 ? err_errno(e, -rc, "bring up the link '%s'", name) : 0;
+}
+
+int link_delete(struct nl_sock *s, const char *name)
+{
+	struct nl_msg *m = link_msg(RTM_DELLINK, 0, 0);
+
+	nla_put_string(m, IFLA_IFNAME, name);
+	return nl_request(s, m);
+}
+
+int link_address(struct nl_sock *s, const char *name, struct in_addr a, unsigned bits, struct err *e)
+{
+	int index = link_index(s, name);
+	struct ifaddrmsg ifa = { .ifa_family = AF_INET, .ifa_prefixlen = (uint8_t)bits, .ifa_index = (unsigned)index };
+	struct in_addr broadcast = { a.s_addr | htonl(bits < 32 ? 0xffffffffu >> bits : 0) };
+	struct nl_msg *m;
+	int rc;
+
+	if (index < 0)
+		return err_errno(e, -index, "look up the link '%s'", name);
+	m = nl_msg_new(RTM_NEWADDR, NLM_F_CREATE | NLM_F_REPLACE, &ifa, sizeof(ifa));
+	nla_put(m, IFA_LOCAL, sizeof(a), &a);
+	nla_put(m, IFA_ADDRESS, sizeof(a), &a);
+	nla_put(m, IFA_BROADCAST, sizeof(broadcast), &broadcast);
+	rc = nl_request(s, m);
+	return rc < 0 ? err_errno(e, -rc, "give the link '%s' its address", name) : 0;
+}
+
+int link_default_route(struct nl_sock *s, struct in_addr gateway, struct err *e)
+{
+	struct rtmsg rt = { .rtm_family = AF_INET, .rtm_table = RT_TABLE_MAIN, .rtm_protocol = RTPROT_STATIC,
+			    .rtm_scope = RT_SCOPE_UNIVERSE, .rtm_type = RTN_UNICAST };
+	struct nl_msg *m = nl_msg_new(RTM_NEWROUTE, NLM_F_CREATE | NLM_F_REPLACE, &rt, sizeof(rt));
+	int rc;
+
+	nla_put(m, RTA_GATEWAY, sizeof(gateway), &gateway);
+	rc = nl_request(s, m);
+	return rc < 0 ? err_errno(e, -rc, "set the pod's default route") : 0;
+}
