@@ -31,6 +31,7 @@ struct net_cidr {
 };
 bool net_cidr_parse(struct net_cidr *c, const char *text);
 int link_index(struct nl_sock *s, const char *name); /* > 0, or -ENODEV */
+int link_master(struct nl_sock *s, const char *name); /* index of the bridge that it is on, 0, or -errno */
 int link_bridge(struct nl_sock *s, const char *name, struct in_addr gateway, int mtu, struct err *e) MUST_CHECK;
 /* A veth pair: host_if on the bridge here, eth0 in the other namespace; both down. */
 int link_veth(struct nl_sock *s, const char *host_if, int bridge_index, int netns_fd, int mtu, struct in_addr ip,

@@ -35,12 +35,13 @@ static struct nl_msg *link_msg(int type, int flags, int index)
 	return nl_msg_new(type, flags, &ifi, sizeof(ifi));
 }
 
-/* Asks for one link by name; the answer's header holds the index. */
-int link_index(struct nl_sock *s, const char *name)
+/* Asks for one link by name: its index (> 0) or -errno; *master: the bridge that it is on, 0 for none. */
+static int link_get(struct nl_sock *s, const char *name, int *master)
 {
 	struct nl_msg *m = link_msg(RTM_GETLINK, 0, 0);
 	char buf[32768];
-	int fd = nl_socket_get_fd(s);
+	struct nlmsghdr *h = (struct nlmsghdr *)buf;
+	struct nlattr *a;
 	ssize_t n;
 
 	nla_put_string(m, IFLA_IFNAME, name);
@@ -50,14 +51,29 @@ int link_index(struct nl_sock *s, const char *name)
 	if (n < 0)
 		return -EIO;
 	do
-		n = recv(fd, buf, sizeof(buf), 0);
+		n = recv(nl_socket_get_fd(s), buf, sizeof(buf), 0);
 	while (n < 0 && errno == EINTR);
-	if (n < (ssize_t)sizeof(struct nlmsghdr))
+	if (n < (ssize_t)sizeof(*h))
 		return -EIO;
-	if (((struct nlmsghdr *)buf)->nlmsg_type == NLMSG_ERROR)
-		return ((struct nlmsgerr *)NLMSG_DATA(buf))->error;
-	/* The answer may be followed by an acknowledgement that was not asked for: there is none here. */
-	return ((struct ifinfomsg *)NLMSG_DATA(buf))->ifi_index;
+	if (h->nlmsg_type == NLMSG_ERROR)
+		return ((struct nlmsgerr *)NLMSG_DATA(h))->error;
+	a = nlmsg_find_attr(h, sizeof(struct ifinfomsg), IFLA_MASTER);
+	*master = a ? (int)nla_get_u32(a) : 0;
+	return ((struct ifinfomsg *)NLMSG_DATA(h))->ifi_index;
+}
+
+int link_index(struct nl_sock *s, const char *name)
+{
+	int master;
+
+	return link_get(s, name, &master);
+}
+
+int link_master(struct nl_sock *s, const char *name)
+{
+	int master, rc = link_get(s, name, &master);
+
+	return rc < 0 ? rc : master;
 }
 
 /* 0a:58 and the address: stays the same whatever is plugged in. */

@@ -239,24 +239,18 @@ int net_kill_all(const char *bridge, const char *table, struct buf *report, stru
 {
 	struct if_nameindex *links = if_nameindex(), *l;
 	struct nl_sock *s;
-	int rc;
+	int rc, index;
 
 	/* A pod's link disappears with its namespace; those left on our bridge are taken down by name. */
 	if (nl_open(&s, NETLINK_ROUTE, e) < 0) {
 		if_freenameindex(links);
 		return -e->code;
 	}
-	for (l = links; l && l->if_index; l++) {
-		_cleanup_free_ char *master = xasprintf("/sys/class/net/%s/master", l->if_name);
-		char target[256];
-		ssize_t n = readlink(master, target, sizeof(target) - 1);
-
-		if (n <= 0 || !starts_with(l->if_name, "kv"))
-			continue;
-		target[n] = '\0';
-		if (streq(path_base(target), bridge) && link_delete(s, l->if_name) == 0)
+	index = link_index(s, bridge);
+	for (l = links; l && l->if_index && index > 0; l++)
+		if (starts_with(l->if_name, "kv") && link_master(s, l->if_name) == index &&
+		    link_delete(s, l->if_name) == 0)
 			buf_addf(report, "removed the link %s\n", l->if_name);
-	}
 	if_freenameindex(links);
 	rc = link_delete(s, bridge);
 	nl_close_(s);

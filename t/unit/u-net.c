@@ -75,12 +75,12 @@ int main(void)
 	is_str(a.ip, "10.99.0.2", "the first address");
 	is_str(b.ip, "10.99.0.3", "the second address");
 	is_str(a.gateway, "10.99.0.1", "the gateway");
-	ok(run("ping -c1 -W2 10.99.0.2 >/dev/null"), "the host reaches a pod");
+	ok(run("busybox ping -c1 -W2 10.99.0.2 >/dev/null"), "the host reaches a pod");
 	ok(run("ip route get 10.99.0.2 | grep -q kltest0"), "by the bridge");
 	{
 		char cmd[200];
 
-		snprintf(cmd, sizeof(cmd), "nsenter -n/proc/%d/ns/net ping -c1 -W2 10.99.0.3 >/dev/null", (int)p1);
+		snprintf(cmd, sizeof(cmd), "nsenter -n/proc/%d/ns/net busybox ping -c1 -W2 10.99.0.3 >/dev/null", (int)p1);
 		ok(run(cmd), "a pod reaches a pod");
 		snprintf(cmd, sizeof(cmd), "nsenter -n/proc/%d/ns/net ip route | grep -q 'default via 10.99.0.1'", (int)p1);
 		ok(run(cmd), "its default route");
