@@ -19,7 +19,7 @@ struct tls; /* an SSL_CTX */
 struct tls_config {
 	const char *cert_pem, *key_pem; /* texts, own chain and key; may be NULL for clients */
 	const char *ca_pem; /* who may sign the other side */
-	bool ask_client_cert; /* server: ask, do not insist; a cert that ca_pem did not sign fails the handshake */
+	bool ask_client_cert; /* server: ask, do not insist; one that ca_pem did not sign: http_peer.cert_bad */
 	bool insecure; /* client: do not verify */
 };
 int tls_new(struct tls **ret, const struct tls_config *cfg, bool server, struct err *e) MUST_CHECK;
@@ -42,7 +42,10 @@ struct stream;
 struct stream_ops {
 	/* Bytes arrived; drain what you take from in (evbuffer). */
 	void (*on_data)(void *arg, struct evbuffer *in);
-	void (*on_drain)(void *arg); /* what was written has gone down below the low mark */
+	void (*on_drain)(void *arg); /* what was written has gone down below the low mark; may be NULL */
+	/* The peer sends no more, we still may. NULL: the end of its direction is the end of both. With TLS there is
+	 * no half: on_close follows. */
+	void (*on_eof)(void *arg);
 	void (*on_close)(void *arg, const struct err *err_or_null); /* both directions are over; once; the stream is freed after */
 };
 void stream_set(struct stream *s, const struct stream_ops *ops, void *arg);
@@ -67,6 +70,7 @@ struct http_peer {
 	/* From a verified client certificate; "" and NULL when there is none. */
 	const char *cert_cn;
 	const char *const *cert_orgs; /* NULL-terminated */
+	bool cert_bad; /* one was presented that does not verify: no name is given, and the answer is 401 */
 };
 
 struct http_server_config {

@@ -1,0 +1,187 @@
+/*
+ * Keys and certificates as a cluster's own authority makes them: ECDSA P-256,
+ * SHA-256, subject O=... CN=..., usages as kubeadm and k3s give them.
+ */
+#include <openssl/err.h>
+#include <openssl/pem.h>
+#include <openssl/x509v3.h>
+
+#include "base/rand.h"
+#include "http/internal.h"
+
+#define CERT_BACKDATE_S 86400
+
+static int cert_fail(struct err *e, const char *what)
+{
+	char text[200] = "unknown error";
+	unsigned long code = ERR_peek_last_error();
+
+	if (code)
+		ERR_error_string_n(code, text, sizeof(text));
+	ERR_clear_error();
+	return err_set(e, ERR_INTERNAL, "%s: %s", what, text);
+}
+
+static char *cert_bio_text(BIO *bio)
+{
+	char *p;
+	long n = BIO_get_mem_data(bio, &p);
+
+	return xmemdupz(p, (size_t)n);
+}
+
+int tls_make_key(char **ret_key_pem, struct err *e)
+{
+	EVP_PKEY *key = EVP_EC_gen("P-256");
+	BIO *bio = BIO_new(BIO_s_mem());
+	int r = 0;
+
+	*ret_key_pem = NULL;
+	if (!key || !PEM_write_bio_PrivateKey(bio, key, NULL, NULL, 0, NULL, NULL))
+		r = cert_fail(e, "make an ECDSA key");
+	else
+		*ret_key_pem = cert_bio_text(bio);
+	BIO_free(bio);
+	EVP_PKEY_free(key);
+	return r;
+}
+
+static EVP_PKEY *cert_read_key(const char *pem)
+{
+	BIO *bio = BIO_new_mem_buf(pem, -1);
+	EVP_PKEY *k = PEM_read_bio_PrivateKey(bio, NULL, NULL, NULL);
+
+	BIO_free(bio);
+	return k;
+}
+
+static X509 *cert_read(const char *pem)
+{
+	BIO *bio = BIO_new_mem_buf(pem, -1);
+	X509 *x = PEM_read_bio_X509(bio, NULL, NULL, NULL);
+
+	BIO_free(bio);
+	return x;
+}
+
+static bool cert_add_name(X509_NAME *n, int nid, const char *value)
+{
+	return X509_NAME_add_entry_by_NID(n, nid, MBSTRING_UTF8, (const unsigned char *)value, -1, -1, 0) == 1;
+}
+
+static bool cert_set_subject(X509 *x, const struct tls_cert_spec *spec)
+{
+	X509_NAME *n = X509_get_subject_name(x);
+
+	for (const char *const *o = spec->organizations; o && *o; o++) {
+		if (!cert_add_name(n, NID_organizationName, *o))
+			return false;
+	}
+	return cert_add_name(n, NID_commonName, spec->common_name);
+}
+
+static bool cert_add_ext(X509 *x, X509 *issuer, int nid, const char *value)
+{
+	X509V3_CTX ctx;
+	X509_EXTENSION *ext;
+	bool ok;
+
+	X509V3_set_ctx_nodb(&ctx);
+	X509V3_set_ctx(&ctx, issuer, x, NULL, NULL, 0);
+	ext = X509V3_EXT_conf_nid(NULL, &ctx, nid, value);
+	if (!ext)
+		return false;
+	ok = X509_add_ext(x, ext, -1) == 1;
+	X509_EXTENSION_free(ext);
+	return ok;
+}
+
+/* Built by hand: names come from flags, and the text form of extensions has a syntax of its own. */
+static bool cert_add_sans(X509 *x, const char *const *sans)
+{
+	GENERAL_NAMES *names = GENERAL_NAMES_new();
+	bool ok = true;
+
+	for (; *sans && ok; sans++) {
+		GENERAL_NAME *g = GENERAL_NAME_new();
+		ASN1_OCTET_STRING *ip = a2i_IPADDRESS(*sans);
+
+		if (ip) {
+			GENERAL_NAME_set0_value(g, GEN_IPADD, ip);
+		} else {
+			ASN1_IA5STRING *s = ASN1_IA5STRING_new();
+
+			ok = ASN1_STRING_set(s, *sans, -1) == 1;
+			GENERAL_NAME_set0_value(g, GEN_DNS, s);
+		}
+		sk_GENERAL_NAME_push(names, g);
+	}
+	ERR_clear_error();
+	ok = ok && (sk_GENERAL_NAME_num(names) == 0 ||
+		    X509_add1_ext_i2d(x, NID_subject_alt_name, names, 0, X509V3_ADD_DEFAULT) == 1);
+	GENERAL_NAMES_free(names);
+	return ok;
+}
+
+static bool cert_add_extensions(X509 *x, X509 *issuer, const struct tls_cert_spec *spec)
+{
+	const char *eku = spec->server && spec->client ? "serverAuth,clientAuth" :
+			  spec->server		       ? "serverAuth" :
+			  spec->client		       ? "clientAuth" :
+							 NULL;
+
+	return cert_add_ext(x, issuer, NID_basic_constraints, spec->is_ca ? "critical,CA:TRUE" : "critical,CA:FALSE") &&
+	       cert_add_ext(x, issuer, NID_key_usage,
+			    spec->is_ca ? "critical,digitalSignature,keyEncipherment,keyCertSign" :
+					  "critical,digitalSignature,keyEncipherment") &&
+	       (!eku || cert_add_ext(x, issuer, NID_ext_key_usage, eku)) &&
+	       cert_add_ext(x, issuer, NID_subject_key_identifier, "hash") &&
+	       cert_add_ext(x, issuer, NID_authority_key_identifier, "keyid:always") &&
+	       (!spec->sans || cert_add_sans(x, spec->sans));
+}
+
+static bool cert_set_serial(X509 *x)
+{
+	unsigned char bytes[16];
+	BIGNUM *bn;
+	bool ok;
+
+	rand_bytes(bytes, sizeof(bytes));
+	bytes[0] = (bytes[0] & 0x7f) | 0x01;
+	bn = BN_bin2bn(bytes, sizeof(bytes), NULL);
+	ok = bn && BN_to_ASN1_INTEGER(bn, X509_get_serialNumber(x));
+	BN_free(bn);
+	return ok;
+}
+
+/* ca NULL: x signs itself. */
+static bool cert_fill(X509 *x, const struct tls_cert_spec *spec, EVP_PKEY *key, X509 *ca, EVP_PKEY *ca_key)
+{
+	return X509_set_version(x, 2) && cert_set_serial(x) && X509_gmtime_adj(X509_getm_notBefore(x), -CERT_BACKDATE_S) &&
+	       X509_time_adj_ex(X509_getm_notAfter(x), spec->days, 0, NULL) && cert_set_subject(x, spec) &&
+	       X509_set_issuer_name(x, X509_get_subject_name(ca ? ca : x)) && X509_set_pubkey(x, key) &&
+	       cert_add_extensions(x, ca ? ca : x, spec) && X509_sign(x, ca ? ca_key : key, EVP_sha256()) > 0;
+}
+
+int tls_make_cert(char **ret_cert_pem, const struct tls_cert_spec *spec, const char *key_pem,
+		  const char *ca_cert_pem, const char *ca_key_pem, struct err *e)
+{
+	EVP_PKEY *key = cert_read_key(key_pem), *ca_key = ca_key_pem ? cert_read_key(ca_key_pem) : NULL;
+	X509 *ca = ca_cert_pem ? cert_read(ca_cert_pem) : NULL, *x = X509_new();
+	BIO *bio = BIO_new(BIO_s_mem());
+	int r = 0;
+
+	*ret_cert_pem = NULL;
+	if (!key || (ca_cert_pem && (!ca || !ca_key)))
+		r = cert_fail(e, "read the keys for a certificate");
+	else if (!cert_fill(x, spec, key, ca, ca_key) || !PEM_write_bio_X509(bio, x))
+		r = cert_fail(e, "make a certificate");
+	else
+		*ret_cert_pem = cert_bio_text(bio);
+	BIO_free(bio);
+	X509_free(x);
+	X509_free(ca);
+	EVP_PKEY_free(ca_key);
+	EVP_PKEY_free(key);
+	return r;
+}
