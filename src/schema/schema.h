@@ -11,6 +11,9 @@
 
 #include "obj/obj.h"
 
+/* The release whose API the tables describe. */
+#define SCHEMA_KUBERNETES_VERSION "v1.36.2"
+
 /* --- resources --- */
 struct schema_type; /* private */
 
