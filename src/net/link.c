@@ -46,6 +46,7 @@ static int link_get(struct nl_sock *s, const char *name, int *master)
 
 	nla_put_string(m, IFLA_IFNAME, name);
 	nl_complete_msg(s, m);
+	nlmsg_hdr(m)->nlmsg_flags &= ~NLM_F_ACK; /* the answer is enough */
 	n = nl_send(s, m);
 	nlmsg_free(m);
 	if (n < 0)

@@ -95,7 +95,7 @@ int main(void)
 	ok(net_kill_all(cfg.bridge, cfg.table, &report, &e) == 0, "kill all");
 	ok(!run("ip link show kltest0 >/dev/null 2>&1"), "the bridge is gone");
 	ok(run("test -z \"$(nft list ruleset)\""), "no rule is left");
-	ok(run("! ip -o link | grep -q kv"), "no link is left");
+	ok(run("! ip -o link | grep -q \"kv[0-9a-f]\\{12\\}\""), "no link is left");
 	buf_clear(&report);
 	ok(net_kill_all(cfg.bridge, cfg.table, &report, &e) == 0 && report.len == 0, "kill all of nothing");
 	close(hold1);
