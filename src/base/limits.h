@@ -10,6 +10,7 @@
 #define LIMIT_JSON_DEPTH 100 /* nested arrays and objects */
 #define LIMIT_DOC_NODES 400000 /* values in one document */
 #define LIMIT_YAML_EXPANDED (8u << 20) /* bytes after aliases are expanded */
+#define LIMIT_YAML_DOCS 10000 /* documents in one stream */
 #define LIMIT_HEADER_BYTES (64u << 10) /* request line and headers */
 #define LIMIT_HEADER_COUNT 128
 #define LIMIT_URL_BYTES (32u << 10)

@@ -201,7 +201,7 @@ void quantity_print(const struct quantity *q, struct buf *out); /* Kubernetes' c
 int64_t quantity_value(const struct quantity *q); /* rounded up, saturating */
 int64_t quantity_milli(const struct quantity *q); /* rounded up, saturating */
 int quantity_cmp(const struct quantity *a, const struct quantity *b);
-void quantity_add(struct quantity *a, const struct quantity *b); /* keeps a's format */
+void quantity_add(struct quantity *a, const struct quantity *b); /* keeps a's format unless a is 0 */
 void quantity_sub(struct quantity *a, const struct quantity *b);
 
 #endif
