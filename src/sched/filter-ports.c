@@ -1,0 +1,24 @@
+/*
+ * NodePorts: two pods can't have the same port of the same address of one host.
+ */
+#include "sched/internal.h"
+
+static bool ports_clash(const struct sched_port *a, const struct sched_port *b)
+{
+	return a->port == b->port && a->protocol == b->protocol && (!*a->ip || !*b->ip || streq(a->ip, b->ip));
+}
+
+const char *filter_ports(const struct sched_pod *p, const struct sched_node *n, struct buf *scratch, bool *hopeless)
+{
+	struct sched_pod *other;
+
+	*hopeless = false;
+	if (!p->ports.n)
+		return NULL;
+	TAILQ_FOREACH(other, &n->pods, on_link)
+		for (size_t i = 0; i < p->ports.n; i++)
+			for (size_t k = 0; k < other->ports.n; k++)
+				if (ports_clash(&p->ports.v[i], &other->ports.v[k]))
+					return "node(s) didn't have free ports for the requested pod ports";
+	return NULL;
+}
