@@ -16,6 +16,7 @@
 #include <event2/bufferevent.h>
 #include <event2/bufferevent_ssl.h>
 #include <event2/event.h>
+#include <event2/util.h>
 
 #include "base/alloc.h"
 #include "base/log.h"
@@ -409,6 +410,7 @@ struct conn *conn_new(struct loop *l, int fd, struct tls *tls, const char *serve
 	c->loop = l;
 	c->refs = 1;
 	c->work.run = conn_run;
+	evutil_make_socket_nonblocking(fd);
 	if (tls) {
 		c->ssl = tls_session_new(tls, server_name);
 		c->bev = bufferevent_openssl_socket_new(base, fd, c->ssl,

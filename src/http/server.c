@@ -15,7 +15,6 @@
 #include <sys/socket.h>
 
 #include <event2/buffer.h>
-#include <event2/util.h>
 
 #include "base/log.h"
 #include "http/serving.h"
@@ -559,7 +558,6 @@ void http_server_adopt(struct http_server *s, int fd, const char *peer_name)
 	struct serve_conn *c = serve_new(s, SERVE_IDLE);
 
 	snprintf(c->peer.addr, sizeof(c->peer.addr), "%s", peer_name ? peer_name : "local");
-	evutil_make_socket_nonblocking(fd);
 	serve_wait(c, SERVE_WAIT_HEAD);
 	serve_open(c, fd, NULL);
 }
