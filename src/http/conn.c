@@ -23,6 +23,8 @@
 #include "http/internal.h"
 
 #define CONN_JOIN_BYTES (16u << 10) /* gathered writes up to this are made one piece: one TLS record */
+#define CONN_READ_LIBEVENT 4096
+#define CONN_READ_PIECE (32 << 10)
 #define CONN_LINGER_MS 5000
 #define CONN_LINGER_BYTES (64u << 20)
 
@@ -261,11 +263,33 @@ static void conn_run(struct loop_task *t)
 
 /* --- the bufferevent's callbacks --- */
 
+/* libevent reads a plain socket 4 KiB at a time; when that was not all, the rest is fetched in larger pieces.
+ * Ends and errors are left for libevent to find. */
+static void conn_read_on(struct conn *c)
+{
+	struct evbuffer *in = bufferevent_get_input(c->bev);
+	struct evbuffer_iovec v;
+	ssize_t n = CONN_READ_PIECE;
+
+	if (c->ssl || evbuffer_get_length(in) < CONN_READ_LIBEVENT || c->end != CONN_OPEN)
+		return;
+	evbuffer_unfreeze(in, 0);
+	while (n == CONN_READ_PIECE && evbuffer_get_length(in) + CONN_READ_PIECE <= CONN_HIGH) {
+		if (evbuffer_reserve_space(in, CONN_READ_PIECE, &v, 1) < 1)
+			break;
+		n = recv(bufferevent_getfd(c->bev), v.iov_base, CONN_READ_PIECE, MSG_DONTWAIT);
+		v.iov_len = n > 0 ? (size_t)n : 0;
+		evbuffer_commit_space(in, &v, 1);
+	}
+	evbuffer_freeze(in, 0);
+}
+
 static void conn_on_read(struct bufferevent *bev, void *arg)
 {
 	struct conn *c = arg;
 
 	c->refs++;
+	conn_read_on(c);
 	conn_deliver(c);
 	conn_unref(c);
 }
@@ -425,6 +449,7 @@ struct conn *conn_new(struct loop *l, int fd, struct tls *tls, const char *serve
 		c->open = true;
 	}
 	sock_tune(fd);
+	bufferevent_set_max_single_write(c->bev, CONN_HIGH);
 	bufferevent_setwatermark(c->bev, EV_READ, 0, CONN_HIGH);
 	bufferevent_setwatermark(c->bev, EV_WRITE, CONN_LOW, 0);
 	bufferevent_setcb(c->bev, conn_on_read, conn_on_write, conn_on_event, c);
