@@ -286,7 +286,7 @@ static void oa_definition_gvk(struct oa *w, const struct schema_type *t)
 	for (size_t i = 0; i < schema_n_resources; i++) {
 		const struct resource *r = &schema_resources[i].r;
 
-		if (!schema_resources[i].served || (i && streq(r->api_version, r[-1].api_version)))
+		if (!schema_resources[i].served || (i && streq(r->api_version, schema_resources[i - 1].r.api_version)))
 			continue;
 		buf_addf(&w->text, "%s{\"group\":\"%s\",\"kind\":\"%s\",\"version\":\"%s\"}",
 			 w->text.len ? "," : "[", r->group, schema_type_base(t), r->version);
