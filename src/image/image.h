@@ -1,10 +1,19 @@
 /*
  * Images: references, the content store, import and pull, unpacked layers.
  *
- * Layout below the store's directory: blobs/sha256/<hex>, layers/<diff-id hex>/
- * (unpacked, shared between images, used as overlayfs lower directories),
- * index.json (which names point to which manifests). Layers are unpacked by a
- * child process under a seccomp filter without the privileges it does not need.
+ * Layout below the store's directory:
+ *
+ *	index.json          which names point to which images, and their layers
+ *	blobs/sha256/<hex>  configs and manifests
+ *	layers/<hex>/       unpacked layers by diff ID, shared between images, used
+ *	                    as overlayfs lower directories
+ *	holds/<holder>      the image that a container uses: it is not removed
+ *	tmp/                what is being imported; emptied at start
+ *	lock                held while index.json or layers change
+ *
+ * Several processes may open one store: index.json is read again when another
+ * has replaced it. Layers are unpacked by a child process under a seccomp filter
+ * without the privileges that it does not need.
  */
 #ifndef IMAGE_IMAGE_H
 #define IMAGE_IMAGE_H
@@ -58,9 +67,13 @@ void image_import(struct image_store *s, const char *path, void (*progress)(void
 /* From a registry (OCI distribution API; anonymous and token authentication). */
 void image_pull(struct image_store *s, const char *ref, void (*progress)(void *arg, const char *what),
 		void (*done)(void *arg, struct image *i, const struct err *err), void *arg);
-/* Forgets a name (or an id: all its names); content without a name goes, unless in_use(arg, id) says a container has it. */
-int image_remove(struct image_store *s, const char *ref, bool (*in_use)(void *arg, const char *id), void *arg,
-		 struct err *e) MUST_CHECK;
+/* Forgets a name (or an id: all its names). An image without a name goes, with the layers that no other has,
+ * unless somebody holds it: then the names go and ERR_CONFLICT says who. Removed texts ("Untagged: x",
+ * "Deleted: sha256:...") are appended to report when it is not NULL. */
+int image_remove(struct image_store *s, const char *ref, struct buf *report, struct err *e) MUST_CHECK;
+/* A container uses the image: it stays until image_unhold. Both survive restarts; holder is a file name. */
+int image_hold(struct image_store *s, const struct image *i, const char *holder, struct err *e) MUST_CHECK;
+void image_unhold(struct image_store *s, const char *holder);
 
 /* Entry of the unpacking child: `kinglet internal unpack`. */
 int image_unpack_main(int argc, char **argv);
