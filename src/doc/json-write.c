@@ -11,7 +11,6 @@
  */
 #include "doc/internal.h"
 
-#include <math.h>
 #include <stdio.h>
 
 /* How a byte of a string is printed: 0 as it is, 'u' as \u00xx, 'x' after a look at
@@ -272,27 +271,49 @@ void doc_print_json(struct buf *out, const struct node *n, int flags)
 	out->s[out->len] = '\0';
 }
 
-void doc_print_double(struct buf *out, double v)
+/* The shortest digits that read back as v, and the exponent of the first of them. */
+static int out_digits(double v, char digits[24], int *exponent)
 {
-	char text[40], *exponent;
-	double size = fabs(v);
-	bool scientific = size != 0 && (size < 1e-6 || size >= 1e21);
-	int digits;
+	char text[40];
+	int n = 0;
 
-	for (digits = 1; digits <= 17; digits++) {
-		snprintf(text, sizeof(text), "%.*e", digits - 1, v);
+	for (int precision = 0; precision < 17; precision++) {
+		snprintf(text, sizeof(text), "%.*e", precision, v);
 		if (strtod(text, NULL) == v)
 			break;
 	}
-	exponent = strchr(text, 'e');
-	if (scientific) {
-		int x = atoi(exponent + 1);
-
-		buf_add(out, text, (size_t)(exponent - text));
-		buf_addf(out, x < 0 ? "e-%d" : "e+%d", abs(x));
-		return;
+	*exponent = atoi(strchr(text, 'e') + 1);
+	for (const char *p = text; *p != 'e'; p++) {
+		if (*p != '.')
+			digits[n++] = *p;
 	}
-	/* Decimals behind the point: the digits that are left after the exponent moved it. */
-	digits = digits - 1 - atoi(exponent + 1);
-	buf_addf(out, "%.*f", digits > 0 ? digits : 0, v);
+	digits[n] = '\0';
+	return n;
+}
+
+void doc_print_double(struct buf *out, double v)
+{
+	char digits[24];
+	int exponent, n;
+
+	if (v < 0) {
+		buf_addch(out, '-');
+		v = -v;
+	}
+	n = out_digits(v, digits, &exponent);
+	if (v != 0 && (v < 1e-6 || v >= 1e21)) {
+		buf_addf(out, "%c%s%se%c%d", digits[0], n > 1 ? "." : "", digits + 1, exponent < 0 ? '-' : '+',
+			 abs(exponent));
+	} else if (exponent < 0) {
+		buf_adds(out, "0.");
+		for (int i = -1; i > exponent; i--)
+			buf_addch(out, '0');
+		buf_adds(out, digits);
+	} else {
+		for (int i = 0; i <= exponent || i < n; i++) {
+			if (i == exponent + 1)
+				buf_addch(out, '.');
+			buf_addch(out, i < n ? digits[i] : '0');
+		}
+	}
 }

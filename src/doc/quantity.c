@@ -42,9 +42,9 @@ static bool quantity_read_suffix(struct str s, char *format, int64_t *exponent)
 		return false;
 	*format = 'e';
 	s = str_sub(s, 1, s.n);
-	if (s.p[0] == '+')
+	if (s.p[0] == '+' && s.n > 1 && s.p[1] >= '0' && s.p[1] <= '9')
 		s = str_sub(s, 1, s.n);
-	return s.n > 0 && s.p[0] != '+' && str_to_i64(s, exponent);
+	return s.p[0] != '+' && str_to_i64(s, exponent);
 }
 
 /* v * by, staying at the largest value. */
@@ -154,7 +154,7 @@ bool quantity_from_node(struct quantity *q, const struct node *n)
 	case DOC_FLOAT:
 		return quantity_parse(q, str_n(n->u.s, n->len));
 	case DOC_STRING:
-		return quantity_parse(q, node_str(n));
+		return quantity_parse(q, str_trim(node_str(n)));
 	default:
 		return false;
 	}
