@@ -246,21 +246,30 @@ static int json_unit(const char *p, const char *end)
 	return v;
 }
 
-/* Replaces escapes of lone surrogates by \ufffd. False: nothing to replace, out is untouched. */
-static bool json_mend_surrogates(struct str text, struct buf *out)
+/* Does the text hold an escape \ud...? memchr finds the few backslashes at once, memmem would take its time. */
+static bool json_has_surrogate(struct str text)
 {
 	const char *end = text.p + text.n;
 
-	if (!memmem(text.p, text.n, "\\ud", 3) && !memmem(text.p, text.n, "\\uD", 3))
+	for (const char *p = text.p; end - p > 6 && (p = memchr(p, '\\', (size_t)(end - p))); p++) {
+		if (end - p > 2 && p[1] == 'u' && (p[2] | 0x20) == 'd')
+			return true;
+	}
+	return false;
+}
+
+/* Replaces escapes of lone surrogates by \ufffd. False: nothing to replace, out is untouched. */
+static bool json_mend_surrogates(struct str text, struct buf *out)
+{
+	if (!json_has_surrogate(text))
 		return false;
 	buf_addstr(out, text);
-	for (char *p = out->s; (p = memchr(p, '\\', (size_t)(out->s + out->len - p)));) {
-		int unit, low;
+	for (char *p = out->s, *end = out->s + out->len; (p = memchr(p, '\\', (size_t)(end - p)));) {
+		int unit = json_unit(p, end);
 
-		end = out->s + out->len;
-		unit = json_unit(p, end);
 		if (unit >= 0xd800 && unit < 0xdc00) {
-			low = json_unit(p + 6, end);
+			int low = json_unit(p + 6, end);
+
 			if (low >= 0xdc00 && low < 0xe000) {
 				p += 12;
 				continue;
