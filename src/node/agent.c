@@ -1,0 +1,516 @@
+/*
+ * The agent's life. At start it asks the runtime for the sandboxes of a former
+ * life and the API for this node's pods; when both are known, sandboxes are
+ * matched to pods by uid (what has no pod is destroyed), and from then on the
+ * pods' watch drives one worker for each (pod.c).
+ *
+ * Mirrors the kubelet's syncLoop, with the informer in place of its config
+ * sources and the runtime's callbacks in place of the pod life-cycle event
+ * generator: nothing is listed again periodically.
+ */
+#include <dirent.h>
+#include <errno.h>
+#include <unistd.h>
+
+#include "node/internal.h"
+
+#define DEFAULT_MAX_PODS 110
+
+static char **copy_strings(const char *const *v)
+{
+	size_t n = 0;
+	char **out;
+
+	while (v && v[n])
+		n++;
+	out = xcalloc(n + 1, sizeof(*out));
+	for (size_t i = 0; i < n; i++)
+		out[i] = xstrdup(v[i]);
+	return out;
+}
+
+static void free_strings(char **v)
+{
+	for (size_t i = 0; v && v[i]; i++)
+		free(v[i]);
+	free(v);
+}
+
+int agent_new(struct node_agent **ret, const struct node_config *cfg, struct err *e)
+{
+	struct node_agent *n = xcalloc(1, sizeof(*n));
+	char host[256] = "";
+
+	n->loop = cfg->loop;
+	n->client = cfg->client;
+	n->name = xstrdup(cfg->name);
+	n->ip = xstrdup(cfg->ip ? cfg->ip : "");
+	n->state_dir = xstrdup(cfg->state_dir);
+	n->version = xstrdup(cfg->version);
+	n->dns = xstrdup_null(cfg->cluster_dns);
+	n->domain = xstrdup(cfg->cluster_domain ? cfg->cluster_domain : "cluster.local");
+	n->resolv_conf = xstrdup(cfg->resolv_conf ? cfg->resolv_conf : "/etc/resolv.conf");
+	n->service_host = xstrdup_null(cfg->service_host);
+	n->service_port = cfg->service_port;
+	n->labels = copy_strings(cfg->labels);
+	n->taints = copy_strings(cfg->taints);
+	n->max_pods = cfg->max_pods ? cfg->max_pods : DEFAULT_MAX_PODS;
+	n->runtime = cfg->runtime;
+	n->images = cfg->images;
+	n->net = cfg->net;
+	gethostname(host, sizeof(host) - 1);
+	n->hostname = xstrdup(*host ? host : cfg->name);
+	n->r_pods = schema_res("", "pods");
+	n->r_nodes = schema_res("", "nodes");
+	n->r_configmaps = schema_res("", "configmaps");
+	n->r_secrets = schema_res("", "secrets");
+	n->r_services = schema_res("", "services");
+	n->r_accounts = schema_res("", "serviceaccounts");
+	n->r_leases = schema_res("coordination.k8s.io", "leases");
+	n->by_uid = map_new(NULL);
+	n->found = map_new(NULL);
+	n->lost = map_new(NULL);
+	if (path_mkdirs(n->state_dir, 0711, e) < 0 || node_measure(n, e) < 0) {
+		agent_free(n);
+		return -e->code;
+	}
+	n->server = server_new(n);
+	*ret = n;
+	return 0;
+}
+
+static void unsubscribe(struct informer *i, struct node_agent *n)
+{
+	if (i)
+		informer_unsubscribe(i, n);
+}
+
+struct node_agent *agent_free(struct node_agent *n)
+{
+	struct map_iter it = { 0 };
+
+	if (!n)
+		return NULL;
+	n->ending = true;
+	unsubscribe(n->pods, n);
+	unsubscribe(n->nodes, n);
+	unsubscribe(n->configmaps, n);
+	unsubscribe(n->secrets, n);
+	unsubscribe(n->services, n);
+	server_free(n->server);
+	while (map_next(n->by_uid, &it))
+		pod_free(it.value);
+	map_free(n->by_uid);
+	map_free(n->found);
+	map_free(n->lost);
+	loop_timer_free(n->register_timer);
+	loop_timer_free(n->status_timer);
+	loop_timer_free(n->lease_timer);
+	obj_unref(n->node);
+	free_strings(n->labels);
+	free_strings(n->taints);
+	free(n->status_sent);
+	free(n->name);
+	free(n->ip);
+	free(n->state_dir);
+	free(n->version);
+	free(n->dns);
+	free(n->domain);
+	free(n->resolv_conf);
+	free(n->service_host);
+	free(n->hostname);
+	free(n);
+	return NULL;
+}
+
+/* --- pods --- */
+
+struct pod *agent_pod(struct node_agent *n, const char *ns, const char *name)
+{
+	struct map_iter it = { 0 };
+	struct pod *gone = NULL;
+
+	while (map_next(n->by_uid, &it)) {
+		struct pod *p = it.value;
+
+		if (!streq(p->ns, ns) || !streq(p->name, name))
+			continue;
+		if (!p->gone)
+			return p;
+		gone = p;
+	}
+	return gone;
+}
+
+void agent_forget(struct node_agent *n, struct pod *p)
+{
+	map_del(n->by_uid, str_of(p->uid));
+	pod_free(p);
+}
+
+static struct pod *agent_add(struct node_agent *n, struct obj *o)
+{
+	struct pod *p = pod_new(n, o);
+	struct sandbox *s = map_take(n->found, str_of(o->uid));
+
+	map_set(n->by_uid, str_of(o->uid), p);
+	pod_adopt(p, s, s && !map_getc(n->lost, o->uid));
+	return p;
+}
+
+static void on_pod(void *arg, enum watch_type t, struct obj *o, struct obj *old UNUSED)
+{
+	struct node_agent *n = arg;
+	struct pod *p;
+
+	if (!n->begun || !*o->uid)
+		return;
+	p = map_getc(n->by_uid, o->uid);
+	if (t == WATCH_DELETED) {
+		if (p)
+			pod_object_gone(p, o);
+	} else if (p) {
+		pod_update(p, o);
+	} else {
+		/* A pod of the same name that was replaced between two looks has gone. */
+		p = agent_pod(n, o->ns, o->name);
+		if (p && !p->gone)
+			pod_object_gone(p, p->obj);
+		agent_add(n, o);
+	}
+}
+
+/* --- what was left by an earlier life --- */
+
+struct orphan {
+	struct node_agent *agent;
+	struct sandbox *sandbox;
+	char *uid;
+	struct loop_timer *timer; /* trying again */
+};
+
+static void remove_leftovers(struct node_agent *n, const char *uid)
+{
+	_cleanup_free_ char *dir = xasprintf("%s/files/%s", n->state_dir, uid);
+	_cleanup_err_ struct err e = ERR_INIT;
+
+	if (n->net && net_detach(n->net, uid, &e) < 0)
+		log_warn("cannot free a pod's address, ignoring", LS("uid", uid), LE(&e));
+	err_release(&e);
+	if (volumes_down(n, uid, &e) < 0 || path_remove_tree(dir, &e) < 0)
+		log_warn("cannot remove what a pod left, ignoring", LS("uid", uid), LE(&e));
+}
+
+static void orphan_gone(void *arg, const struct err *err)
+{
+	struct orphan *o = arg;
+
+	if (err) {
+		log_warn("cannot remove a sandbox without a pod, trying again", LS("uid", o->uid), LE(err));
+		loop_timer_set(o->timer, SEC_MS);
+		return;
+	}
+	remove_leftovers(o->agent, o->uid);
+	loop_timer_free(o->timer);
+	free(o->uid);
+	free(o);
+}
+
+static void orphan_destroy(void *arg)
+{
+	struct orphan *o = arg;
+
+	sandbox_destroy(o->sandbox, orphan_gone, o);
+}
+
+static void destroy_orphans(struct node_agent *n)
+{
+	struct map_iter it = { 0 };
+
+	while (map_next(n->found, &it)) {
+		struct orphan *o = xcalloc(1, sizeof(*o));
+
+		o->agent = n;
+		o->sandbox = it.value;
+		o->uid = str_dup(it.key);
+		o->timer = loop_timer_new(n->loop, orphan_destroy, o);
+		log_info("removing a sandbox whose pod is gone", LS("uid", o->uid));
+		orphan_destroy(o);
+	}
+}
+
+/* Directories of pods that are neither in the API nor have a sandbox. uid_at: the uid's place in the name. */
+static void sweep(struct node_agent *n, const char *sub, char sep, void (*drop)(struct node_agent *, const char *, const char *))
+{
+	_cleanup_free_ char *dir = path_join(n->state_dir, sub);
+	DIR *d = opendir(dir);
+
+	for (struct dirent *de = d ? readdir(d) : NULL; de; de = readdir(d)) {
+		const char *uid = sep ? strrchr(de->d_name, sep) : de->d_name;
+		_cleanup_free_ char *path = path_join(dir, de->d_name);
+
+		if (de->d_name[0] == '.' || !uid)
+			continue;
+		uid += sep ? 1 : 0;
+		if (!map_getc(n->by_uid, uid) && !map_getc(n->found, uid))
+			drop(n, uid, path);
+	}
+	if (d)
+		closedir(d);
+}
+
+static void drop_files(struct node_agent *n, const char *uid, const char *path UNUSED)
+{
+	remove_leftovers(n, uid);
+}
+
+static void drop_tree(struct node_agent *n UNUSED, const char *uid UNUSED, const char *path)
+{
+	_cleanup_err_ struct err e = ERR_INIT;
+
+	if (path_remove_tree(path, &e) < 0)
+		log_warn("cannot remove what a pod left, ignoring", LS("path", path), LE(&e));
+}
+
+static int cstr_cmp(const void *a, const void *b)
+{
+	return strcmp(*(const char *const *)a, *(const char *const *)b);
+}
+
+/* Addresses of pods that are here, or whose sandbox still is. */
+static void reconcile_net(struct node_agent *n)
+{
+	struct map_iter it = { 0 };
+	const char **keep = xcalloc(map_count(n->by_uid) + map_count(n->found) + 1, sizeof(*keep));
+	char **owned;
+	size_t k = 0, own = 0;
+
+	owned = xcalloc(map_count(n->found) + 1, sizeof(*owned));
+	while (map_next(n->by_uid, &it))
+		keep[k++] = ((struct pod *)it.value)->uid;
+	it = (struct map_iter){ 0 };
+	while (map_next(n->found, &it))
+		keep[k++] = owned[own++] = str_dup(it.key);
+	qsort(keep, k, sizeof(*keep), cstr_cmp);
+	if (n->net)
+		net_reconcile(n->net, keep, k);
+	free_strings(owned);
+	free(keep);
+}
+
+/* --- start --- */
+
+static void agent_begin(struct node_agent *n)
+{
+	if (n->begun || !n->recovered || !informer_synced(n->pods))
+		return;
+	n->begun = true;
+	for (struct obj *o = informer_next(n->pods, NULL, NULL); o; o = informer_next(n->pods, NULL, o))
+		if (!map_getc(n->by_uid, o->uid))
+			agent_add(n, o);
+	reconcile_net(n);
+	sweep(n, "files", 0, drop_files);
+	sweep(n, "volatile", 0, drop_files);
+	sweep(n, "logs/pods", '_', drop_tree);
+	destroy_orphans(n);
+	map_clear(n->found);
+	map_clear(n->lost);
+	log_info("following pods", LS("node", n->name), LI("pods", map_count(n->by_uid)));
+}
+
+static void pods_synced(void *arg)
+{
+	agent_begin(arg);
+}
+
+static const struct informer_ops pod_ops = { .on_event = on_pod, .on_synced = pods_synced };
+
+static void on_node(void *arg, enum watch_type t, struct obj *o, struct obj *old UNUSED)
+{
+	struct node_agent *n = arg;
+
+	if (streq(o->name, n->name))
+		register_seen(n, t == WATCH_DELETED ? NULL : o);
+}
+
+static const struct informer_ops node_ops = { .on_event = on_node };
+
+static void sandbox_found(void *arg, struct sandbox *s)
+{
+	struct node_agent *n = arg;
+
+	map_set(n->found, str_of(sandbox_id(s)), s);
+	if (sandbox_pid(s) <= 0)
+		map_set(n->lost, str_of(sandbox_id(s)), s);
+}
+
+static void recover_done(void *arg)
+{
+	struct node_agent *n = arg;
+
+	n->recovered = true;
+	register_start(n);
+	agent_begin(n);
+}
+
+void agent_start(struct node_agent *n)
+{
+	_cleanup_free_ char *pods = xasprintf("spec.nodeName=%s", n->name), *self = xasprintf("metadata.name=%s", n->name);
+
+	n->pods = informer_get(n->client, n->r_pods, pods);
+	informer_subscribe(n->pods, &pod_ops, n);
+	n->nodes = informer_get(n->client, n->r_nodes, self);
+	informer_subscribe(n->nodes, &node_ops, n);
+	run_recover(n->runtime, sandbox_found, recover_done, n);
+}
+
+/* --- what the runtime tells --- */
+
+void agent_on_exit(void *agent, struct sandbox *s, const struct container_status *st)
+{
+	struct node_agent *n = agent;
+	struct pod *p = map_getc(n->by_uid, sandbox_id(s));
+	struct ctr *c = p ? pod_ctr(p, st->name) : NULL;
+
+	if (c) /* else: recovery; adoption reads the state */
+		ctr_ended(c, st);
+}
+
+void agent_on_sandbox_lost(void *agent, struct sandbox *s)
+{
+	struct node_agent *n = agent;
+	struct pod *p = map_getc(n->by_uid, sandbox_id(s));
+
+	if (p)
+		pod_sandbox_lost(p);
+	else if (!n->begun)
+		map_set(n->lost, str_of(sandbox_id(s)), s);
+}
+
+/* --- ConfigMaps, Secrets, Services: watched from first need --- */
+
+static bool waits_for_config(struct pod *p)
+{
+	for (size_t i = 0; i < p->n_ctrs; i++)
+		if (p->ctrs[i]->state == CTR_WAIT && p->ctrs[i]->reason &&
+		    streq(p->ctrs[i]->reason, "CreateContainerConfigError"))
+			return true;
+	return false;
+}
+
+static void ref_changed(struct node_agent *n, enum agent_ref kind, struct obj *o)
+{
+	struct map_iter it = { 0 };
+
+	while (map_next(n->by_uid, &it)) {
+		struct pod *p = it.value;
+
+		if (o && !streq(p->ns, o->ns))
+			continue;
+		if (p->state > POD_RUN)
+			continue;
+		if (!o || p->state == POD_SETUP || waits_for_config(p) || volumes_refer(p, kind, o->name)) {
+			p->refs_changed = true;
+			pod_kick(p);
+		}
+	}
+}
+
+static void on_configmap(void *arg, enum watch_type t UNUSED, struct obj *o, struct obj *old UNUSED)
+{
+	struct node_agent *n = arg;
+
+	if (n->configmaps && informer_synced(n->configmaps))
+		ref_changed(n, REF_CONFIGMAP, o);
+}
+
+static void on_secret(void *arg, enum watch_type t UNUSED, struct obj *o, struct obj *old UNUSED)
+{
+	struct node_agent *n = arg;
+
+	if (n->secrets && informer_synced(n->secrets))
+		ref_changed(n, REF_SECRET, o);
+}
+
+static void refs_synced(void *arg)
+{
+	ref_changed(arg, REF_CONFIGMAP, NULL);
+}
+
+static void on_service(void *arg UNUSED, enum watch_type t UNUSED, struct obj *o UNUSED, struct obj *old UNUSED)
+{
+}
+
+static const struct informer_ops configmap_ops = { .on_event = on_configmap, .on_synced = refs_synced };
+static const struct informer_ops secret_ops = { .on_event = on_secret, .on_synced = refs_synced };
+static const struct informer_ops service_ops = { .on_event = on_service, .on_synced = refs_synced };
+
+int agent_ref(struct node_agent *n, enum agent_ref kind, const char *ns, const char *name, struct obj **ret)
+{
+	struct informer **i = kind == REF_SECRET ? &n->secrets : &n->configmaps;
+
+	if (!*i) {
+		*i = informer_get(n->client, kind == REF_SECRET ? n->r_secrets : n->r_configmaps, NULL);
+		informer_subscribe(*i, kind == REF_SECRET ? &secret_ops : &configmap_ops, n);
+	}
+	*ret = informer_find(*i, ns, name);
+	if (*ret)
+		return 1;
+	return informer_synced(*i) ? 0 : -EAGAIN;
+}
+
+struct informer *agent_services(struct node_agent *n)
+{
+	if (!n->services) {
+		n->services = informer_get(n->client, n->r_services, NULL);
+		informer_subscribe(n->services, &service_ops, n);
+	}
+	return informer_synced(n->services) ? n->services : NULL;
+}
+
+/* --- images --- */
+
+bool agent_image_in_use(void *agent, const char *id)
+{
+	struct node_agent *n = agent;
+	struct map_iter it = { 0 };
+
+	while (map_next(n->by_uid, &it)) {
+		struct pod *p = it.value;
+
+		for (size_t i = 0; p->state < POD_OVER && i < p->n_ctrs; i++) {
+			struct image *img = p->ctrs[i]->image ? image_find(n->images, p->ctrs[i]->image) : NULL;
+			bool same = img && streq(img->id, id);
+
+			image_unref(img);
+			if (same)
+				return true;
+		}
+	}
+	return false;
+}
+
+void agent_images_changed(struct node_agent *n)
+{
+	struct map_iter it = { 0 };
+
+	node_status_run(n);
+	while (map_next(n->by_uid, &it)) {
+		struct pod *p = it.value;
+
+		for (size_t i = 0; i < p->n_ctrs; i++) {
+			struct ctr *c = p->ctrs[i];
+
+			if (c->state == CTR_WAIT && c->reason && (starts_with(c->reason, "ErrImage") || starts_with(c->reason, "Image"))) {
+				c->retry_ms = 0;
+				c->pull = (struct backoff){ 0 };
+				pod_kick(p);
+			}
+		}
+	}
+}
+
+int agent_dial(struct node_agent *n)
+{
+	return server_dial(n->server);
+}

@@ -1,0 +1,444 @@
+/*
+ * From a Pod to what the runtime takes: run_sandbox_spec and run_container_spec.
+ * Mirrors the kubelet's generateContainerConfig and GenerateRunContainerOptions;
+ * errors carry in err.kind the reason that the container's state shows.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/stat.h>
+
+#include "node/internal.h"
+
+#define CONFIG_ERROR "CreateContainerConfigError"
+
+static int config_error(struct err *e)
+{
+	free(e->kind);
+	e->kind = xstrdup(CONFIG_ERROR);
+	return -e->code;
+}
+
+static const char *const *string_list(struct arena *a, const struct node *list)
+{
+	const char **v;
+	size_t n = 0;
+
+	if (!node_count(list))
+		return NULL;
+	v = arena_zalloc(a, (node_count(list) + 1) * sizeof(*v));
+	NODE_FOREACH (s, list)
+		v[n++] = arena_strdup(a, node_cstr_or(s, ""));
+	return v;
+}
+
+static size_t strings_count(char *const *v)
+{
+	size_t n = 0;
+
+	while (v && v[n])
+		n++;
+	return n;
+}
+
+/* The container's own setting, else the pod's. */
+static const struct node *sec_get(struct pod *p, const struct node *spec, enum field f)
+{
+	const struct node *own = node_path(spec, F_securityContext, f);
+
+	return own ? own : node_path(pod_spec(p), F_securityContext, f);
+}
+
+char *spec_hostname(struct pod *p)
+{
+	const struct node *spec = pod_spec(p);
+	const char *h = node_gets(spec, F_hostname), *over = node_gets(spec, F_hostnameOverride);
+	char *out;
+	size_t n;
+
+	if (pod_host_network(p))
+		return xstrdup(p->agent->hostname);
+	if (*over)
+		return xstrdup(over);
+	if (node_bool(node_get(spec, F_setHostnameAsFQDN), false) && *node_gets(spec, F_subdomain) && p->agent->domain) {
+		out = xasprintf("%s.%s.%s.svc.%s", *h ? h : p->name, node_gets(spec, F_subdomain), p->ns,
+				p->agent->domain);
+		if (strlen(out) <= 64)
+			return out;
+		free(out);
+	}
+	out = xstrdup(*h ? h : p->name);
+	n = strlen(out);
+	if (n > 63) { /* as the kubelet cuts it: no '-' or '.' at the end */
+		for (n = 63; n && (out[n - 1] == '-' || out[n - 1] == '.'); n--)
+			;
+		out[n] = '\0';
+	}
+	return out;
+}
+
+static bool is_critical(const struct node *pod_spec_)
+{
+	return node_int(node_get(pod_spec_, F_priority), 0) >= 2000000000;
+}
+
+int spec_sandbox(struct pod *p, struct arena *a, struct run_sandbox_spec *out, struct err *e)
+{
+	const struct node *spec = pod_spec(p), *sysctls = node_path(spec, F_securityContext, F_sysctls);
+	char *host = spec_hostname(p);
+
+	*out = (struct run_sandbox_spec){
+		.id = p->uid,
+		.name = arena_printf(a, "%s/%s", p->ns, p->name),
+		.hostname = arena_strdup(a, host),
+		.host_network = pod_host_network(p),
+		.host_pid = node_bool(node_get(spec, F_hostPID), false),
+		.host_ipc = node_bool(node_get(spec, F_hostIPC), false),
+		.share_pid = node_bool(node_get(spec, F_shareProcessNamespace), false),
+		.cgroup_parent = qos_cgroup(qos_of(spec)),
+	};
+	free(host);
+	qos_pod_limits(spec, &out->limits);
+	if (node_count(sysctls)) {
+		const char **v = arena_zalloc(a, (node_count(sysctls) + 1) * sizeof(*v));
+		size_t n = 0;
+
+		NODE_FOREACH (s, sysctls) {
+			if (strstr(node_gets(s, F_name), ".."))
+				return err_set(e, ERR_INVALID, "forbidden sysctl: \"%s\"", node_gets(s, F_name));
+			v[n++] = arena_printf(a, "%s=%s", node_gets(s, F_name), node_gets(s, F_value));
+		}
+		out->sysctls = v;
+	}
+	return 0;
+}
+
+/* --- command --- */
+
+static const char *const *expand_list(struct arena *a, const struct node *list, const struct env_list *env,
+				      const char **v, size_t *n)
+{
+	NODE_FOREACH (s, list)
+		v[(*n)++] = expand_vars(a, node_cstr_or(s, ""), &env, 1);
+	return v;
+}
+
+static int spec_command(const struct node *spec, const struct image *img, const struct env_list *env, struct arena *a,
+			struct run_container_spec *out, struct err *e)
+{
+	const struct node *command = node_get(spec, F_command), *args = node_get(spec, F_args);
+	size_t max = node_count(command) + node_count(args) + strings_count(img->entrypoint) + strings_count(img->cmd);
+	const char **v = arena_zalloc(a, (max + 1) * sizeof(*v));
+	size_t n = 0;
+
+	if (node_count(command))
+		expand_list(a, command, env, v, &n);
+	else
+		for (size_t i = 0; img->entrypoint && img->entrypoint[i]; i++)
+			v[n++] = arena_strdup(a, img->entrypoint[i]);
+	if (node_count(args))
+		expand_list(a, args, env, v, &n);
+	else if (!node_count(command))
+		for (size_t i = 0; img->cmd && img->cmd[i]; i++)
+			v[n++] = arena_strdup(a, img->cmd[i]);
+	if (!n) {
+		err_set(e, ERR_INVALID, "no command specified");
+		free(e->kind);
+		e->kind = xstrdup("CreateContainerError");
+		return -e->code;
+	}
+	out->argv = v;
+	return 0;
+}
+
+/* The image's variables, under the pod's. */
+static void spec_env(struct ctr *c, const struct image *img, const struct env_list *env, struct arena *a,
+		     struct run_container_spec *out)
+{
+	_cleanup_(env_release) struct env_list all = { 0 };
+	char *host = spec_hostname(c->pod);
+	const char **v;
+
+	env_set(&all, "PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin");
+	env_set(&all, "HOSTNAME", arena_strdup(a, host));
+	if (out->tty)
+		env_set(&all, "TERM", "xterm");
+	free(host);
+	for (size_t i = 0; img->env && img->env[i]; i++) {
+		struct str s = str_of(img->env[i]), name = str_cut(&s, '=');
+
+		if (name.n)
+			env_set(&all, arena_memdupz(a, name.p, name.n), arena_memdupz(a, s.p ? s.p : "", s.n));
+	}
+	for (size_t i = 0; i < env->n; i++)
+		env_set(&all, env->v[i].name, env->v[i].value);
+	v = arena_zalloc(a, (all.n + 1) * sizeof(*v));
+	for (size_t i = 0; i < all.n; i++)
+		v[i] = arena_printf(a, "%s=%s", all.v[i].name, all.v[i].value);
+	out->env = v;
+}
+
+/* --- security --- */
+
+static int check_non_root(struct ctr *c, const struct image *img, const struct run_container_spec *s, struct err *e)
+{
+	struct pod *p = c->pod;
+	struct str rest = str_of(img->user), user = str_cut(&rest, ':');
+	int64_t uid = s->run_as_user;
+
+	if (!s->run_as_non_root)
+		return 0;
+	if (uid == 0)
+		return err_set(e, ERR_INVALID, "container's runAsUser breaks non-root policy (pod: \"%s_%s(%s)\", container: %s)",
+			       p->name, p->ns, p->uid, c->name);
+	if (uid > 0)
+		return 0;
+	if (user.n && !str_to_i64(user, &uid))
+		return err_set(e, ERR_INVALID, "container has runAsNonRoot and image has non-numeric user (%" STR_FMT
+			       "), cannot verify user is non-root (pod: \"%s_%s(%s)\", container: %s)",
+			       STR_ARG(user), p->name, p->ns, p->uid, c->name);
+	if (!user.n || uid == 0)
+		return err_set(e, ERR_INVALID, "container has runAsNonRoot and image will run as root (pod: \"%s_%s(%s)\", container: %s)",
+			       p->name, p->ns, p->uid, c->name);
+	return 0;
+}
+
+static void spec_groups(struct pod *p, struct arena *a, struct run_container_spec *out)
+{
+	const struct node *sec = node_get(pod_spec(p), F_securityContext), *extra = node_get(sec, F_supplementalGroups);
+	int64_t fs_group = pod_fs_group(p), *v = arena_alloc(a, (node_count(extra) + 1) * sizeof(*v));
+	size_t n = 0;
+
+	NODE_FOREACH (g, extra)
+		v[n++] = node_int(g, 0);
+	if (fs_group >= 0)
+		v[n++] = fs_group;
+	out->groups = v;
+	out->n_groups = n;
+}
+
+static int spec_seccomp(struct ctr *c, const struct node *spec, struct arena *a, struct run_container_spec *out,
+			struct err *e)
+{
+	const struct node *prof = sec_get(c->pod, spec, F_seccompProfile);
+	const char *type = node_gets(prof, F_type), *file = node_gets(prof, F_localhostProfile);
+
+	out->seccomp = out->privileged || streq(type, "Unconfined") ? RUN_SECCOMP_UNCONFINED : RUN_SECCOMP_DEFAULT;
+	if (out->privileged || !streq(type, "Localhost"))
+		return 0;
+	if (!*file || *file == '/' || strstr(file, ".."))
+		return err_set(e, ERR_INVALID, "localhostProfile must be set if seccompProfile type is Localhost.");
+	out->seccomp = RUN_SECCOMP_FILE;
+	out->seccomp_file = arena_printf(a, "%s/seccomp/%s", c->pod->agent->state_dir, file);
+	return 0;
+}
+
+static int spec_security(struct ctr *c, const struct node *spec, const struct image *img, struct arena *a,
+			 struct run_container_spec *out, struct err *e)
+{
+	const struct node *own = node_get(spec, F_securityContext), *caps = node_get(own, F_capabilities);
+	struct pod *p = c->pod;
+
+	out->user = arena_strdup(a, img->user ? img->user : "");
+	out->run_as_user = node_int(sec_get(p, spec, F_runAsUser), -1);
+	out->run_as_group = node_int(sec_get(p, spec, F_runAsGroup), -1);
+	out->run_as_non_root = node_bool(sec_get(p, spec, F_runAsNonRoot), false);
+	out->privileged = node_bool(node_get(own, F_privileged), false);
+	out->read_only_root = node_bool(node_get(own, F_readOnlyRootFilesystem), false);
+	out->no_new_privs = !node_bool(node_get(own, F_allowPrivilegeEscalation), true) && !out->privileged;
+	out->unmask_proc = node_streq(node_get(own, F_procMount), "Unmasked");
+	out->cap_add = string_list(a, node_get(caps, F_add));
+	out->cap_drop = string_list(a, node_get(caps, F_drop));
+	spec_groups(p, a, out);
+	if (check_non_root(c, img, out, e) < 0)
+		return config_error(e);
+	if (spec_seccomp(c, spec, a, out, e) < 0)
+		return config_error(e);
+	return 0;
+}
+
+/* --- mounts --- */
+
+struct mounts {
+	struct run_mount *v;
+	size_t n, cap;
+};
+
+static bool has_target(const struct mounts *m, const char *target)
+{
+	for (size_t i = 0; i < m->n; i++)
+		if (streq(m->v[i].target, target))
+			return true;
+	return false;
+}
+
+/* A writable subPath that is not there is made, as a directory; the root is the volume. */
+static int make_subpath(const char *volume, const char *sub, struct err *e)
+{
+	_cleanup_close_ int root = open(volume, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	int fd;
+
+	if (root < 0)
+		return errno == ENOTDIR ? err_set(e, ERR_INVALID, "failed to create subPath directory for volumeMount: '%s' is no directory", volume) :
+					  err_errno(e, errno, "open '%s'", volume);
+	fd = path_open_in_root(root, sub, O_PATH | O_CLOEXEC, 0);
+	if (fd == -ENOENT)
+		fd = path_mkdirs_in_root(root, sub, 0755);
+	if (fd < 0)
+		return err_errno(e, -fd, "prepare subPath '%s'", sub);
+	close_fd(fd);
+	return 0;
+}
+
+static int subpath_of(struct ctr *c, const struct node *m, const char *volume, const struct env_list *env,
+		      struct arena *a, const char **ret, struct err *e)
+{
+	const char *sub = node_gets(m, F_subPath), *expr = node_gets(m, F_subPathExpr);
+
+	*ret = NULL;
+	if (*expr) {
+		sub = expand_vars(a, expr, &env, 1);
+		if (strstr(sub, "$("))
+			return err_set(e, ERR_INVALID, "missing value for \"%s\" in container \"%s\"", expr, c->name);
+	}
+	if (!*sub)
+		return 0;
+	if (*sub == '/')
+		return err_set(e, ERR_INVALID, "error SubPath `%s` must not be an absolute path", sub);
+	if (make_subpath(volume, sub, e) < 0)
+		return -e->code;
+	*ret = arena_strdup(a, sub);
+	return 0;
+}
+
+static bool volume_read_only(const struct node *vol)
+{
+	return node_get(vol, F_configMap) || node_get(vol, F_secret) || node_get(vol, F_projected) ||
+	       node_get(vol, F_downwardAPI);
+}
+
+static int mount_volume(struct ctr *c, const struct node *m, const struct env_list *env, struct arena *a,
+			struct mounts *out, struct err *e)
+{
+	struct pod *p = c->pod;
+	const char *name = node_gets(m, F_name), *path = volume_path(p, name), *target = node_gets(m, F_mountPath);
+	const char *prop = node_gets(m, F_mountPropagation), *rro = node_gets(m, F_recursiveReadOnly);
+	struct run_mount r = { .type = RUN_MOUNT_BIND };
+
+	if (!path)
+		return err_set(e, ERR_INVALID, "volumeMount \"%s\" refers to a volume that the pod does not have", name);
+	r.source = arena_strdup(a, path);
+	r.target = *target == '/' ? arena_strdup(a, target) : arena_printf(a, "/%s", target);
+	r.read_only = node_bool(node_get(m, F_readOnly), false) ||
+		      volume_read_only(node_named(node_get(pod_spec(p), F_volumes), name));
+	r.recursive_read_only = r.read_only && (streq(rro, "Enabled") || streq(rro, "IfPossible"));
+	r.propagation = streq(prop, "HostToContainer") ? 'h' : streq(prop, "Bidirectional") ? 'b' : 0;
+	if (subpath_of(c, m, path, env, a, &r.subpath, e) < 0)
+		return -e->code;
+	VEC_PUSH(out, r);
+	return 0;
+}
+
+static void mount_file(struct ctr *c, const char *file, const char *target, struct arena *a, struct mounts *out)
+{
+	char *dir;
+
+	if (has_target(out, target))
+		return;
+	dir = pod_dir(c->pod);
+	VEC_PUSH(out, ((struct run_mount){ .type = RUN_MOUNT_BIND, .source = arena_printf(a, "%s/%s", dir, file),
+					   .target = target }));
+	free(dir);
+}
+
+/* A file of its own for each attempt, writable for any user. */
+static int mount_termination_log(struct ctr *c, const struct node *spec, unsigned attempt, struct arena *a,
+				 struct mounts *out, struct err *e)
+{
+	const char *target = node_cstr_or(node_get(spec, F_terminationMessagePath), "/dev/termination-log");
+	_cleanup_free_ char *pod = pod_dir(c->pod);
+	char *dir = arena_printf(a, "%s/containers/%s", pod, c->name), *file = arena_printf(a, "%s/%u", dir, attempt);
+
+	if (!*target || has_target(out, target))
+		return 0;
+	if (path_mkdirs(dir, 0755, e) < 0 || path_write(file, STR_NONE, 0666, e) < 0)
+		return -e->code;
+	if (chmod(file, 0666) < 0)
+		return err_errno(e, errno, "change the mode of '%s'", file);
+	VEC_PUSH(out, ((struct run_mount){ .type = RUN_MOUNT_BIND, .source = file, .target = arena_strdup(a, target) }));
+	return 0;
+}
+
+static int spec_mounts(struct ctr *c, const struct node *spec, const struct env_list *env, struct arena *a,
+		       struct run_container_spec *out, struct err *e)
+{
+	struct mounts m = { 0 };
+	int r = 0;
+
+	NODE_FOREACH (vm, node_get(spec, F_volumeMounts)) {
+		r = mount_volume(c, vm, env, a, &m, e);
+		if (r < 0)
+			break;
+	}
+	if (r == 0)
+		r = mount_termination_log(c, spec, out->attempt, a, &m, e);
+	if (r == 0) {
+		mount_file(c, "etc-hosts", "/etc/hosts", a, &m);
+		mount_file(c, "hostname", "/etc/hostname", a, &m);
+		mount_file(c, "resolv.conf", "/etc/resolv.conf", a, &m);
+		out->mounts = arena_alloc(a, (m.n + 1) * sizeof(*m.v));
+		memcpy((void *)out->mounts, m.v, m.n * sizeof(*m.v));
+		out->n_mounts = m.n;
+	}
+	VEC_RELEASE(&m);
+	return r < 0 ? config_error(e) : 0;
+}
+
+/* --- the whole --- */
+
+static void spec_resources(struct ctr *c, const struct node *spec, struct run_container_spec *out)
+{
+	const struct node *pod = pod_spec(c->pod), *res = node_get(spec, F_resources);
+	struct quantity q;
+	int64_t mem = 0;
+
+	qos_container_limits(res, &out->limits);
+	if (quantity_from_node(&q, node_getc(node_get(res, F_requests), "memory")) ||
+	    quantity_from_node(&q, node_getc(node_get(res, F_limits), "memory")))
+		mem = quantity_value(&q);
+	out->oom_score_adj = qos_oom_score_adj(qos_of(pod), mem, c->pod->agent->memory_bytes, is_critical(pod));
+}
+
+int spec_container(struct ctr *c, const struct image *img, struct arena *a, struct run_container_spec *out,
+		   struct err *e)
+{
+	const struct node *spec = ctr_spec(c);
+	_cleanup_(env_release) struct env_list env = { 0 };
+	const char *cwd = node_gets(spec, F_workingDir);
+	_cleanup_free_ char *log_dir = NULL;
+	int r;
+
+	*out = (struct run_container_spec){ .name = c->name, .attempt = out->attempt, .id = out->id };
+	out->layers = (const char *const *)img->layers;
+	out->tty = node_bool(node_get(spec, F_tty), false);
+	out->stdin_open = node_bool(node_get(spec, F_stdin), false);
+	out->stdin_once = node_bool(node_get(spec, F_stdinOnce), false);
+	out->cwd = *cwd ? arena_strdup(a, cwd) : !str_empty(img->working_dir) ? arena_strdup(a, img->working_dir) : "/";
+	if (!str_empty(img->stop_signal))
+		out->stop_signal = arena_strdup(a, img->stop_signal);
+	if (*node_gets(node_get(spec, F_lifecycle), F_stopSignal))
+		out->stop_signal = arena_strdup(a, node_gets(node_get(spec, F_lifecycle), F_stopSignal));
+	r = env_build(c, a, &env, e);
+	if (r == -EAGAIN && !err_is_set(e))
+		return r;
+	if (r < 0)
+		return config_error(e);
+	if (spec_command(spec, img, &env, a, out, e) < 0)
+		return -e->code;
+	spec_env(c, img, &env, a, out);
+	if (spec_security(c, spec, img, a, out, e) < 0 || spec_mounts(c, spec, &env, a, out, e) < 0)
+		return -e->code;
+	spec_resources(c, spec, out);
+	log_dir = pod_log_dir(c->pod->agent, c->pod->ns, c->pod->name, c->pod->uid);
+	out->log_dir = arena_strdup(a, log_dir);
+	return 0;
+}

@@ -1,0 +1,456 @@
+/*
+ * What the API is told of a pod: phase, conditions, container statuses, as the
+ * kubelet's generateAPIPodStatus and pkg/kubelet/status build them. The status is
+ * made whole from the worker's state, compared with what the API has, and sent
+ * as one strategic merge patch (conditions of others stay) when they differ.
+ */
+#include "node/internal.h"
+
+bool status_terminal(const char *phase)
+{
+	return streq(phase, "Succeeded") || streq(phase, "Failed");
+}
+
+/* The pod's containers will not run again. */
+static bool pod_finished(const struct pod *p)
+{
+	return p->state == POD_OVER || (p->state == POD_TEARDOWN && !p->rebuild);
+}
+
+/* --- phase --- */
+
+struct tally {
+	int running, waiting, stopped, succeeded;
+};
+
+static void tally_main(struct pod *p, struct ctr *c, struct tally *t)
+{
+	switch (c->state) {
+	case CTR_UP:
+		t->running++;
+		break;
+	case CTR_DOWN:
+		t->stopped++;
+		if (c->end.exit_code == 0)
+			t->succeeded++;
+		break;
+	case CTR_WAIT:
+	case CTR_STARTING:
+		if (c->end.set || c->last.set || pod_finished(p))
+			t->stopped++;
+		else
+			t->waiting++;
+		break;
+	}
+}
+
+static bool init_failed(struct pod *p)
+{
+	for (size_t i = 0; i < p->n_ctrs; i++) {
+		struct ctr *c = p->ctrs[i];
+
+		if (c->kind == CTR_INIT && c->state == CTR_DOWN && c->end.exit_code != 0 && !ctr_will_restart(c))
+			return true;
+	}
+	return false;
+}
+
+const char *status_phase(struct pod *p)
+{
+	const char *policy = node_cstr_or(node_get(pod_spec(p), F_restartPolicy), "Always");
+	struct tally t = { 0 };
+
+	if (p->fail_reason)
+		return "Failed";
+	for (size_t i = 0; i < p->n_ctrs; i++)
+		if (p->ctrs[i]->kind == CTR_MAIN)
+			tally_main(p, p->ctrs[i], &t);
+	if (!p->initialized && !pod_finished(p) && !(t.stopped && !t.waiting && p->state != POD_SETUP))
+		return init_failed(p) ? "Failed" : "Pending";
+	if (t.waiting > 0)
+		return "Pending";
+	if (t.running > 0)
+		return "Running";
+	if (pod_finished(p))
+		return t.stopped > 0 && t.stopped == t.succeeded ? "Succeeded" : "Failed";
+	if (streq(policy, "Always"))
+		return "Running";
+	if (t.stopped == t.succeeded)
+		return "Succeeded";
+	return streq(policy, "Never") ? "Failed" : "Running";
+}
+
+/* --- container statuses --- */
+
+static void put_time(struct doc *d, struct node *o, enum field f, int64_t unix_s)
+{
+	char s[TIME_RFC3339_LEN];
+
+	if (unix_s > 0)
+		node_sets(d, o, f, time_fmt_rfc3339(s, unix_s));
+}
+
+static void put_id(struct doc *d, struct node *o, const char *id)
+{
+	if (*id)
+		node_set(d, o, F_containerID, node_new_fmt(d, NODE_RUNTIME "://%s", id));
+}
+
+static void put_terminated(struct doc *d, struct node *state, const struct ctr_end *e)
+{
+	struct node *t = node_need_object(d, state, F_terminated);
+
+	node_seti(d, t, F_exitCode, e->exit_code);
+	node_sets(d, t, F_reason, e->reason);
+	if (e->message)
+		node_set(d, t, F_message, node_new_str(d, str_of(e->message)));
+	put_time(d, t, F_startedAt, e->started_s);
+	put_time(d, t, F_finishedAt, e->finished_s);
+	put_id(d, t, e->id);
+}
+
+static bool has_inits(const struct pod *p)
+{
+	for (size_t i = 0; i < p->n_ctrs; i++)
+		if (p->ctrs[i]->kind == CTR_INIT || p->ctrs[i]->kind == CTR_SIDECAR)
+			return true;
+	return false;
+}
+
+static void put_waiting(struct doc *d, struct node *state, struct ctr *c)
+{
+	struct node *w = node_need_object(d, state, F_waiting);
+
+	node_sets(d, w, F_reason, c->reason ? c->reason : has_inits(c->pod) && !c->pod->initialized ? "PodInitializing" :
+											  "ContainerCreating");
+	if (c->message)
+		node_sets(d, w, F_message, c->message);
+}
+
+static void put_state(struct doc *d, struct node *o, struct ctr *c)
+{
+	struct node *state = node_need_object(d, o, F_state), *last = node_need_object(d, o, F_lastState);
+	const struct ctr_end *before = c->last.set ? &c->last : NULL;
+
+	switch (c->state) {
+	case CTR_WAIT:
+	case CTR_STARTING:
+		put_waiting(d, state, c);
+		if (c->end.set)
+			before = &c->end;
+		break;
+	case CTR_UP:
+		put_time(d, node_need_object(d, state, F_running), F_startedAt, c->started_s);
+		break;
+	case CTR_DOWN:
+		put_terminated(d, state, &c->end);
+		break;
+	}
+	if (before)
+		put_terminated(d, last, before);
+}
+
+static void put_mounts(struct doc *d, struct node *o, const struct node *spec)
+{
+	const struct node *mounts = node_get(spec, F_volumeMounts);
+	struct node *list;
+
+	if (!node_count(mounts))
+		return;
+	list = node_need_array(d, o, F_volumeMounts);
+	NODE_FOREACH (m, mounts) {
+		struct node *v = node_append(list, node_new(d, DOC_OBJECT));
+
+		node_sets(d, v, F_name, node_gets(m, F_name));
+		node_sets(d, v, F_mountPath, node_gets(m, F_mountPath));
+		if (node_bool(node_get(m, F_readOnly), false)) {
+			node_setb(d, v, F_readOnly, true);
+			node_sets(d, v, F_recursiveReadOnly,
+				  *node_gets(m, F_recursiveReadOnly) && !node_streq(node_get(m, F_recursiveReadOnly), "Disabled") ?
+					  "Enabled" :
+					  "Disabled");
+		}
+	}
+}
+
+static void put_ctr(struct doc *d, struct node *list, struct ctr *c)
+{
+	struct node *o = node_append(list, node_new(d, DOC_OBJECT));
+	const struct node *spec = ctr_spec(c), *res = node_get(spec, F_resources);
+	bool ready = c->kind == CTR_INIT ? c->state == CTR_DOWN && c->end.exit_code == 0 : c->state == CTR_UP && c->ready;
+	const char *id = c->id[0] ? c->id : "";
+
+	node_sets(d, o, F_name, c->name);
+	put_state(d, o, c);
+	node_setb(d, o, F_ready, ready);
+	node_seti(d, o, F_restartCount, c->attempt);
+	node_sets(d, o, F_image, *c->image_name ? c->image_name : node_gets(spec, F_image));
+	node_sets(d, o, F_imageID, c->image_id);
+	if (c->state != CTR_STARTING || c->end.set)
+		put_id(d, o, id);
+	node_setb(d, o, F_started, c->state == CTR_UP && c->started);
+	if (node_count(res) && c->state == CTR_UP) {
+		if (node_count(node_get(res, F_requests)))
+			node_set(d, o, F_allocatedResources, node_copy(d, node_get(res, F_requests)));
+		node_set(d, o, F_resources, node_copy(d, res));
+	}
+	put_mounts(d, o, spec);
+}
+
+static int ctr_name_cmp(const void *a, const void *b)
+{
+	return strcmp((*(struct ctr *const *)a)->name, (*(struct ctr *const *)b)->name);
+}
+
+/* Init containers in their order, the others by name. */
+static void put_ctrs(struct doc *d, struct node *status, struct pod *p)
+{
+	struct ctr **by_name = xcalloc(p->n_ctrs + 1, sizeof(*by_name));
+
+	memcpy(by_name, p->ctrs, p->n_ctrs * sizeof(*by_name));
+	for (size_t i = 0; i < p->n_ctrs; i++)
+		if (p->ctrs[i]->kind <= CTR_SIDECAR)
+			put_ctr(d, node_need_array(d, status, F_initContainerStatuses), p->ctrs[i]);
+	qsort(by_name, p->n_ctrs, sizeof(*by_name), ctr_name_cmp);
+	for (size_t i = 0; i < p->n_ctrs; i++)
+		if (by_name[i]->kind == CTR_MAIN)
+			put_ctr(d, node_need_array(d, status, F_containerStatuses), by_name[i]);
+		else if (by_name[i]->kind == CTR_EPHEMERAL)
+			put_ctr(d, node_need_array(d, status, F_ephemeralContainerStatuses), by_name[i]);
+	free(by_name);
+}
+
+/* --- conditions --- */
+
+struct conds {
+	struct doc *d;
+	struct node *list;
+	const struct node *have;
+	int64_t generation, now;
+};
+
+static void put_cond(struct conds *k, const char *type, bool on, const char *reason, const char *message)
+{
+	const struct node *old = cond_find(k->have, type), *when = node_get(old, F_lastTransitionTime);
+	struct node *c = node_append(k->list, node_new(k->d, DOC_OBJECT));
+	const char *status = on ? "True" : "False";
+
+	node_sets(k->d, c, F_type, type);
+	if (k->generation)
+		node_seti(k->d, c, F_observedGeneration, k->generation);
+	node_sets(k->d, c, F_status, status);
+	if (node_streq(node_get(old, F_status), status) && when)
+		node_set(k->d, c, F_lastTransitionTime, node_copy(k->d, when));
+	else
+		put_time(k->d, c, F_lastTransitionTime, k->now);
+	/* What the merge would else leave of the former state. */
+	if (reason)
+		node_sets(k->d, c, F_reason, reason);
+	else if (node_get(old, F_reason))
+		node_set(k->d, c, F_reason, node_new(k->d, DOC_NULL));
+	if (message)
+		node_sets(k->d, c, F_message, message);
+	else if (node_get(old, F_message))
+		node_set(k->d, c, F_message, node_new(k->d, DOC_NULL));
+}
+
+static bool ctr_is_ready(const struct ctr *c)
+{
+	return c->state == CTR_UP && c->ready;
+}
+
+static void name_list(struct buf *out, const char *what, const char *name)
+{
+	if (!out->len)
+		buf_addf(out, "%s [%s", what, name);
+	else
+		buf_addf(out, " %s", name);
+}
+
+static void put_initialized(struct conds *k, struct pod *p, const char *phase)
+{
+	_cleanup_buf_ struct buf b = BUF_INIT;
+
+	for (size_t i = 0; i < p->n_ctrs; i++) {
+		struct ctr *c = p->ctrs[i];
+		bool done = c->kind == CTR_INIT ? c->state == CTR_DOWN && c->end.exit_code == 0 :
+						  c->started || c->state == CTR_DOWN;
+
+		if (c->kind <= CTR_SIDECAR && !done && !p->initialized)
+			name_list(&b, "containers with incomplete status:", c->name);
+	}
+	if (streq(phase, "Succeeded")) {
+		put_cond(k, "Initialized", true, "PodCompleted", NULL);
+	} else if (b.len) {
+		buf_addch(&b, ']');
+		put_cond(k, "Initialized", false, "ContainersNotInitialized", b.s);
+	} else {
+		put_cond(k, "Initialized", true, NULL, NULL);
+	}
+}
+
+/* Names what is not ready; "" when all is. */
+static void unready(struct pod *p, struct buf *out)
+{
+	for (size_t i = 0; i < p->n_ctrs; i++) {
+		struct ctr *c = p->ctrs[i];
+
+		if ((c->kind == CTR_MAIN || c->kind == CTR_SIDECAR) && !ctr_is_ready(c))
+			name_list(out, "containers with unready status:", c->name);
+	}
+	if (out->len)
+		buf_addch(out, ']');
+}
+
+static void unready_gates(struct conds *k, struct pod *p, struct buf *out)
+{
+	NODE_FOREACH (g, node_get(pod_spec(p), F_readinessGates)) {
+		const char *type = node_gets(g, F_conditionType);
+		const struct node *c = cond_find(k->have, type);
+
+		if (!c)
+			buf_addf(out, "%scorresponding condition of pod readiness gate \"%s\" does not exist.", out->len ? ", " : "", type);
+		else if (!node_streq(node_get(c, F_status), "True"))
+			buf_addf(out, "%sthe status of pod readiness gate \"%s\" is not \"True\", but %s", out->len ? ", " : "", type,
+				 node_gets(c, F_status));
+	}
+}
+
+static void put_conditions(struct doc *d, struct node *status, struct pod *p, const char *phase)
+{
+	const struct node *have = node_get(pod_status_node(p), F_conditions);
+	struct conds k = { .d = d, .list = node_need_array(d, status, F_conditions), .have = have, .now = time_wall_s() };
+	_cleanup_buf_ struct buf b = BUF_INIT, gates = BUF_INIT;
+	const char *why = streq(phase, "Succeeded") ? "PodCompleted" : streq(phase, "Failed") ? "PodFailed" : NULL;
+	struct node *order;
+
+	k.generation = node_int(node_get(meta_of(obj_node(p->obj)), F_generation), 0);
+	put_cond(&k, "PodReadyToStartContainers", p->sandbox && p->ip[0] && !pod_finished(p) && !p->rebuild, NULL, NULL);
+	put_initialized(&k, p, phase);
+	unready(p, &b);
+	unready_gates(&k, p, &gates);
+	if (why)
+		put_cond(&k, "Ready", false, why, NULL);
+	else if (b.len)
+		put_cond(&k, "Ready", false, "ContainersNotReady", b.s);
+	else if (gates.len)
+		put_cond(&k, "Ready", false, "ReadinessGatesNotReady", gates.s);
+	else
+		put_cond(&k, "Ready", true, NULL, NULL);
+	if (why)
+		put_cond(&k, "ContainersReady", false, why, NULL);
+	else
+		put_cond(&k, "ContainersReady", !b.len, b.len ? "ContainersNotReady" : NULL, b.len ? b.s : NULL);
+	put_cond(&k, "PodScheduled", true, NULL, NULL);
+	order = node_setk(d, status, STR_LIT("$setElementOrder/conditions"), node_new(d, DOC_ARRAY));
+	NODE_FOREACH (c, k.list) {
+		struct node *o = node_append(order, node_new(d, DOC_OBJECT));
+
+		node_sets(d, o, F_type, node_gets(c, F_type));
+	}
+}
+
+/* --- the whole --- */
+
+static void put_ip(struct doc *d, struct node *status, enum field one, enum field list, const char *ip)
+{
+	struct node *o;
+
+	if (str_empty(ip))
+		return;
+	node_sets(d, status, one, ip);
+	o = node_append(node_need_array(d, status, list), node_new(d, DOC_OBJECT));
+	node_sets(d, o, F_ip, ip);
+}
+
+struct doc *status_make(struct pod *p)
+{
+	struct doc *d = doc_new();
+	struct node *root = node_new(d, DOC_OBJECT), *status;
+	int64_t generation = node_int(node_get(meta_of(obj_node(p->obj)), F_generation), 0);
+	const char *phase = status_phase(p);
+
+	doc_set_root(d, root);
+	node_sets(d, node_need_object(d, root, F_metadata), F_uid, p->uid);
+	status = node_need_object(d, root, F_status);
+	if (generation)
+		node_seti(d, status, F_observedGeneration, generation);
+	node_sets(d, status, F_phase, phase);
+	if (p->fail_reason) {
+		node_sets(d, status, F_reason, p->fail_reason);
+		node_sets(d, status, F_message, p->fail_message);
+	}
+	put_conditions(d, status, p, phase);
+	put_ip(d, status, F_hostIP, F_hostIPs, p->agent->ip);
+	put_ip(d, status, F_podIP, F_podIPs, p->ip);
+	put_time(d, status, F_startTime, p->start_s);
+	node_sets(d, status, F_qosClass, qos_name(qos_of(pod_spec(p))));
+	put_ctrs(d, status, p);
+	return d;
+}
+
+static bool cond_differs(const struct node *old, const struct node *want)
+{
+	static const enum field fields[] = { F_status, F_reason, F_message, F_observedGeneration };
+
+	for (size_t i = 0; i < ARRAY_SIZE(fields); i++) {
+		const struct node *a = node_get(old, fields[i]), *b = node_get(want, fields[i]);
+
+		if (node_type(a) != node_type(b) || (a && b && !node_equal(a, b)))
+			return true;
+	}
+	return false;
+}
+
+bool status_changed(const struct node *have, const struct node *want)
+{
+	NODE_FOREACH (m, want) {
+		const struct node *old;
+
+		if (m->name == F_conditions) {
+			NODE_FOREACH (c, m)
+				if (cond_differs(cond_find(node_get(have, F_conditions), node_gets(c, F_type)), c))
+					return true;
+			continue;
+		}
+		if (m->name == F_NONE) /* $setElementOrder */
+			continue;
+		old = node_get(have, m->name);
+		if (!old || !node_equal(old, m))
+			return true;
+	}
+	return false;
+}
+
+static void status_sent(void *arg, struct obj *o, const struct err *err)
+{
+	struct pod *p = arg;
+
+	p->status_busy = false;
+	if (err) {
+		/* Not found: the watch will tell. */
+		if (err->reason != ERR_NOT_FOUND)
+			log_debug("cannot tell a pod's status, trying again", LS("pod", p->name), LS("ns", p->ns), LE(err));
+		p->status_retry_ms = time_mono_ms() + SEC_MS;
+	} else if (o) {
+		pod_update(p, o);
+	}
+	pod_put(p);
+}
+
+bool status_run(struct pod *p)
+{
+	struct doc *d;
+
+	if (p->status_busy)
+		return false;
+	d = status_make(p);
+	if (!status_changed(pod_status_node(p), node_get(doc_root(d), F_status))) {
+		doc_unref(d);
+		return true;
+	}
+	p->status_busy = true;
+	p->pending++;
+	client_patch(p->agent->client, p->agent->r_pods, p->ns, p->name, "status", PATCH_STRATEGIC, d, status_sent, p);
+	return false;
+}

@@ -1,0 +1,111 @@
+/*
+ * Volumes that are a directory of the host: emptyDir (on disk or on a tmpfs of
+ * its own) and hostPath.
+ */
+#include <errno.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+
+#include "node/internal.h"
+
+/* --- emptyDir --- */
+
+/* As the kubelet's SetVolumeOwnership: the group owns it, and what is made in it belongs to the group. */
+static int give_to_group(const char *dir, int64_t gid, struct err *e)
+{
+	if (gid < 0)
+		return 0;
+	if (chown(dir, (uid_t)-1, (gid_t)gid) < 0 || chmod(dir, 02777) < 0)
+		return err_errno(e, errno, "give '%s' to group %lld", dir, (long long)gid);
+	return 0;
+}
+
+static int empty_dir_up(struct volume_ctx *v, char **path UNUSED, struct err *e)
+{
+	bool memory = node_streq(node_get(v->src, F_medium), "Memory");
+	_cleanup_free_ char *opts = NULL;
+	struct quantity q;
+
+	if (path_mkdirs(v->dir, 0777, e) < 0)
+		return -e->code;
+	if (memory && !volume_is_mount(v->dir)) {
+		opts = quantity_from_node(&q, node_get(v->src, F_sizeLimit)) && quantity_value(&q) > 0 ?
+			       xasprintf("mode=0777,size=%lld", (long long)quantity_value(&q)) :
+			       xstrdup("mode=0777");
+		if (mount("tmpfs", v->dir, "tmpfs", MS_NOSUID | MS_NODEV, opts) < 0)
+			return err_errno(e, errno, "mount tmpfs on '%s'", v->dir);
+	}
+	if (chmod(v->dir, 0777) < 0) /* past the umask */
+		return err_errno(e, errno, "change the mode of '%s'", v->dir);
+	return give_to_group(v->dir, pod_fs_group(v->pod), e);
+}
+
+static int empty_dir_down(const char *dir, struct err *e)
+{
+	if (volume_is_mount(dir) && umount2(dir, MNT_DETACH | UMOUNT_NOFOLLOW) < 0)
+		return err_errno(e, errno, "unmount '%s'", dir);
+	return path_remove_tree(dir, e);
+}
+
+const struct volume_type volume_empty_dir = {
+	.field = F_emptyDir,
+	.plugin = "kubernetes.io~empty-dir",
+	.up = empty_dir_up,
+	.down = empty_dir_down,
+};
+
+/* --- hostPath --- */
+
+static const struct host_type {
+	const char *name;
+	mode_t want; /* S_IFMT of what must be there */
+	mode_t make; /* S_IFDIR or S_IFREG: made when absent */
+	const char *what;
+} host_types[] = {
+	{ "", 0, S_IFDIR, NULL },
+	{ "DirectoryOrCreate", S_IFDIR, S_IFDIR, "a directory" },
+	{ "Directory", S_IFDIR, 0, "a directory" },
+	{ "FileOrCreate", S_IFREG, S_IFREG, "a file" },
+	{ "File", S_IFREG, 0, "a file" },
+	{ "Socket", S_IFSOCK, 0, "a socket file" },
+	{ "CharDevice", S_IFCHR, 0, "a character device" },
+	{ "BlockDevice", S_IFBLK, 0, "a block device" },
+};
+
+static int host_make(const char *path, const struct host_type *t, struct err *e)
+{
+	if (t->make == S_IFDIR)
+		return path_mkdirs(path, 0755, e);
+	if (t->make == S_IFREG)
+		return path_write(path, STR_NONE, 0644, e);
+	return err_set(e, ERR_INVALID, "hostPath type check failed: %s is not %s", path, t->what);
+}
+
+static int host_path_up(struct volume_ctx *v, char **ret, struct err *e)
+{
+	const char *path = node_gets(v->src, F_path), *type = node_gets(v->src, F_type);
+	const struct host_type *t = NULL;
+	struct stat st;
+
+	for (size_t i = 0; i < ARRAY_SIZE(host_types); i++)
+		if (streq(host_types[i].name, type))
+			t = &host_types[i];
+	if (!t)
+		return err_set(e, ERR_INVALID, "hostPath type %s is not known", type);
+	if (stat(path, &st) < 0) {
+		if (errno != ENOENT)
+			return err_errno(e, errno, "look at '%s'", path);
+		if (host_make(path, t, e) < 0)
+			return -e->code;
+	} else if (t->want && (st.st_mode & S_IFMT) != t->want) {
+		return err_set(e, ERR_INVALID, "hostPath type check failed: %s is not %s", path, t->what);
+	}
+	*ret = xstrdup(path);
+	return 0;
+}
+
+const struct volume_type volume_host_path = {
+	.field = F_hostPath,
+	.plugin = "kubernetes.io~host-path",
+	.up = host_path_up,
+};

@@ -1,0 +1,217 @@
+/*
+ * Volumes: one table of types, and what all have in common: where they live,
+ * when they are made, refreshed and taken away.
+ *
+ *	<state_dir>/files/<uid>/volumes/<plugin>/<name>     on disk
+ *	<state_dir>/volatile/<uid>/<plugin>/<name>          on one tmpfs for the whole node: what must never
+ *	                                                    touch the disk (Secrets, tokens)
+ *
+ * All types are idempotent: volumes_up may run again after a failure, after a
+ * restart of the daemon, and to refresh.
+ *
+ * To add a type: one volume-*.c with a struct volume_type, and its row here.
+ */
+#include <dirent.h>
+#include <errno.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <sys/statfs.h>
+
+#include "node/internal.h"
+
+#define TMPFS_MAGIC_ 0x01021994
+
+static const struct volume_type *const volume_types[] = {
+	&volume_empty_dir, &volume_host_path, &volume_config_map,
+	&volume_secret, &volume_projected, &volume_downward_api,
+};
+
+static const struct volume_type *volume_type_of(const struct node *vol)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(volume_types); i++)
+		if (node_get(vol, volume_types[i]->field))
+			return volume_types[i];
+	return NULL;
+}
+
+bool volume_is_mount(const char *path)
+{
+	_cleanup_free_ char *up = path_join(path, "..");
+	struct stat a, b;
+
+	return stat(path, &a) == 0 && stat(up, &b) == 0 && a.st_dev != b.st_dev;
+}
+
+int64_t pod_fs_group(struct pod *p)
+{
+	return node_int(node_path(pod_spec(p), F_securityContext, F_fsGroup), -1);
+}
+
+static char *volatile_root(struct node_agent *n)
+{
+	return path_join(n->state_dir, "volatile");
+}
+
+/* One small tmpfs for the whole node, private to root. */
+static int volatile_ready(struct node_agent *n, struct err *e)
+{
+	_cleanup_free_ char *dir = NULL;
+	struct statfs fs;
+
+	if (n->volatile_ready)
+		return 0;
+	dir = volatile_root(n);
+	if (path_mkdirs(dir, 0700, e) < 0)
+		return -e->code;
+	if (!(statfs(dir, &fs) == 0 && fs.f_type == TMPFS_MAGIC_ && volume_is_mount(dir)) &&
+	    mount("tmpfs", dir, "tmpfs", MS_NOSUID | MS_NODEV | MS_NOEXEC, "mode=0711,size=64m") < 0)
+		return err_errno(e, errno, "mount tmpfs on '%s'", dir);
+	n->volatile_ready = true;
+	return 0;
+}
+
+static char *volume_dir(struct pod *p, const struct volume_type *t, const char *name)
+{
+	if (t->in_memory)
+		return xasprintf("%s/volatile/%s/%s/%s", p->agent->state_dir, p->uid, t->plugin, name);
+	return xasprintf("%s/files/%s/volumes/%s/%s", p->agent->state_dir, p->uid, t->plugin, name);
+}
+
+static int volume_up(struct pod *p, const struct node *vol, struct err *e)
+{
+	const struct volume_type *t = volume_type_of(vol);
+	const char *name = node_gets(vol, F_name);
+	_cleanup_free_ char *dir = NULL, *path = NULL;
+	int r;
+
+	if (!t)
+		return err_set(e, ERR_INVALID, "volume \"%s\" is of a type that this node does not know", name);
+	if (t->in_memory && volatile_ready(p->agent, e) < 0)
+		return -e->code;
+	dir = volume_dir(p, t, name);
+	struct volume_ctx v = { .pod = p, .vol = vol, .src = node_get(vol, t->field), .dir = dir };
+	r = t->up(&v, &path, e);
+	if (r < 0)
+		return r;
+	if (!p->mounted)
+		p->mounted = map_new(free);
+	map_set(p->mounted, str_of(name), xstrdup(path ? path : dir));
+	return 0;
+}
+
+int volumes_up(struct pod *p, struct err *e)
+{
+	bool wait = false;
+
+	NODE_FOREACH (vol, node_get(pod_spec(p), F_volumes)) {
+		int r = volume_up(p, vol, e);
+
+		if (r == -EAGAIN && !err_is_set(e)) {
+			wait = true;
+		} else if (r < 0) {
+			return err_wrap(e, "MountVolume.SetUp failed for volume \"%s\" ", node_gets(vol, F_name));
+		}
+	}
+	return wait ? -EAGAIN : 0;
+}
+
+void volumes_refresh(struct pod *p)
+{
+	NODE_FOREACH (vol, node_get(pod_spec(p), F_volumes)) {
+		const struct volume_type *t = volume_type_of(vol);
+		_cleanup_err_ struct err e = ERR_INIT;
+		int r;
+
+		if (!t || !t->refreshed)
+			continue;
+		r = volume_up(p, vol, &e);
+		if (r < 0 && err_is_set(&e)) {
+			err_wrap(&e, "MountVolume.SetUp failed for volume \"%s\" ", node_gets(vol, F_name));
+			pod_event_again(p, "FailedMount", err_msg(&e));
+		}
+	}
+}
+
+const char *volume_path(struct pod *p, const char *name)
+{
+	return map_getc(p->mounted, name);
+}
+
+/* --- taking away; goes by what is on disk, so that it also works for pods whose object is gone --- */
+
+static const struct volume_type *type_of_plugin(const char *plugin)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(volume_types); i++)
+		if (streq_null(volume_types[i]->plugin, plugin))
+			return volume_types[i];
+	return NULL;
+}
+
+static int plugin_down(const char *dir, const struct volume_type *t, struct err *e)
+{
+	DIR *d = opendir(dir);
+	int r = 0;
+
+	for (struct dirent *de = d ? readdir(d) : NULL; de && r == 0; de = readdir(d)) {
+		_cleanup_free_ char *vol = NULL;
+
+		if (streq(de->d_name, ".") || streq(de->d_name, ".."))
+			continue;
+		vol = path_join(dir, de->d_name);
+		r = t && t->down ? t->down(vol, e) : path_remove_tree(vol, e);
+	}
+	if (d)
+		closedir(d);
+	return r;
+}
+
+static int tree_down(const char *root, struct err *e)
+{
+	DIR *d = opendir(root);
+	int r = 0;
+
+	for (struct dirent *de = d ? readdir(d) : NULL; de && r == 0; de = readdir(d)) {
+		_cleanup_free_ char *dir = NULL;
+
+		if (streq(de->d_name, ".") || streq(de->d_name, ".."))
+			continue;
+		dir = path_join(root, de->d_name);
+		r = plugin_down(dir, type_of_plugin(de->d_name), e);
+	}
+	if (d)
+		closedir(d);
+	return r;
+}
+
+int volumes_down(struct node_agent *n, const char *uid, struct err *e)
+{
+	_cleanup_free_ char *disk = xasprintf("%s/files/%s/volumes", n->state_dir, uid);
+	_cleanup_free_ char *mem = xasprintf("%s/volatile/%s", n->state_dir, uid);
+
+	if (tree_down(disk, e) < 0)
+		return -e->code;
+	if (path_exists(mem))
+		return path_remove_tree(mem, e);
+	return 0;
+}
+
+/* --- which objects a pod's volumes show --- */
+
+static bool source_refers(const struct node *s, enum agent_ref kind, const char *name)
+{
+	if (kind == REF_CONFIGMAP)
+		return node_streq(node_path(s, F_configMap, F_name), name);
+	return node_streq(node_path(s, F_secret, F_secretName), name) || node_streq(node_path(s, F_secret, F_name), name);
+}
+
+bool volumes_refer(struct pod *p, enum agent_ref kind, const char *name)
+{
+	NODE_FOREACH (vol, node_get(pod_spec(p), F_volumes)) {
+		if (source_refers(vol, kind, name))
+			return true;
+		NODE_FOREACH (s, node_path(vol, F_projected, F_sources))
+			if (source_refers(s, kind, name))
+				return true;
+	}
+	return false;
+}
