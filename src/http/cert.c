@@ -185,3 +185,39 @@ int tls_make_cert(char **ret_cert_pem, const struct tls_cert_spec *spec, const c
 	EVP_PKEY_free(key);
 	return r;
 }
+
+/* --- is a certificate still the right one? --- */
+
+static bool cert_has_san(X509 *x, const char *san)
+{
+	return X509_check_ip_asc(x, san, 0) == 1 || X509_check_host(x, san, 0, X509_CHECK_FLAG_NEVER_CHECK_SUBJECT, NULL) == 1;
+}
+
+static bool cert_is_wanted(X509 *x, X509 *ca, const struct tls_cert_spec *spec, int min_days)
+{
+	EVP_PKEY *ca_key = X509_get0_pubkey(ca);
+	int days = 0, secs = 0;
+	X509 *want = X509_new();
+	bool ok;
+
+	ok = want && cert_set_subject(want, spec) &&
+	     X509_NAME_cmp(X509_get_subject_name(want), X509_get_subject_name(x)) == 0 &&
+	     ca_key && X509_verify(x, ca_key) == 1 &&
+	     ASN1_TIME_diff(&days, &secs, NULL, X509_get0_notAfter(x)) && days >= min_days;
+	for (const char *const *s = spec->sans; ok && s && *s; s++)
+		ok = cert_has_san(x, *s);
+	X509_free(want);
+	ERR_clear_error();
+	return ok;
+}
+
+bool tls_cert_check(const char *cert_pem, const struct tls_cert_spec *spec, const char *ca_cert_pem, int min_days)
+{
+	X509 *x = cert_read(cert_pem), *ca = cert_read(ca_cert_pem);
+	bool ok = x && ca && cert_is_wanted(x, ca, spec, min_days);
+
+	X509_free(x);
+	X509_free(ca);
+	ERR_clear_error();
+	return ok;
+}
