@@ -326,7 +326,7 @@ static void test_full(const char *path)
 	ok(put(&res_maps, "ns", "small", "kept") > 0, "a write before");
 	setrlimit(RLIMIT_FSIZE, &small);
 	for (int i = 0; i < 6; i++) {
-		char name[8];
+		char name[16];
 
 		snprintf(name, sizeof(name), "big%d", i);
 		refused += put(&res_maps, "ns", name, big) < 0;
