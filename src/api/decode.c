@@ -1,0 +1,232 @@
+/*
+ * Bodies on their way in: JSON or YAML by content type, checked against the
+ * type that the endpoint takes.
+ *
+ * What strict decoding finds (unknown and duplicate fields) is, by
+ * fieldValidation, an error (Strict), Warning headers (Warn, the default) or
+ * nothing (Ignore). Errors read as kube-apiserver's, which wraps its decoder's:
+ * `Pod in version "v1" cannot be handled as a Pod: strict decoding error: ...`.
+ */
+#include "api/internal.h"
+
+#include "http/http.h"
+
+#define DECODE_MAX_ISSUES 64
+
+struct issues {
+	struct arena *arena;
+	VEC(const char *) v;
+};
+
+static void issue_duplicate(void *arg, const char *path)
+{
+	struct issues *is = arg;
+
+	if (is->v.n < DECODE_MAX_ISSUES)
+		VEC_PUSH(&is->v, arena_printf(is->arena, "duplicate field \"%s\"", path));
+}
+
+static bool decode_is_yaml(const struct req *r)
+{
+	struct str v = http_head_get(r->head, "Content-Type");
+	struct str type = str_trim(str_cut(&v, ';'));
+
+	return req_is_patch_apply(r) || str_ends(type, STR_LIT("yaml"));
+}
+
+static int decode_yaml(struct str text, const struct doc_json_opts *opts, struct doc **ret, struct err *e)
+{
+	struct doc **docs = NULL;
+	size_t n = 0;
+
+	if (doc_parse_yaml(&docs, &n, text, opts, e) < 0)
+		return err_wrap(e, "error converting YAML to JSON");
+	if (n == 1)
+		*ret = docs[0];
+	for (size_t i = 0; n != 1 && i < n; i++)
+		doc_unref(docs[i]);
+	free(docs);
+	return n == 1 ? 0 : err_bad(e, "the body must hold one document, not %zu", n);
+}
+
+/* The endpoint's kind, for messages. */
+static const char *decode_kind(const struct req *r)
+{
+	return r->sub && r->handler->body_type ? r->sub->kind : r->res->r.kind;
+}
+
+static int decode_refused(struct req *r, struct err *e)
+{
+	_cleanup_free_ char *why = xstrdup(err_msg(e));
+
+	if (e->reason == ERR_TOO_LARGE)
+		return -e->code;
+	if (r->verb == VERB_PATCH)
+		return err_bad(e, "error decoding patch: %s", why);
+	return err_bad(e, "the object provided is unrecognized (must be of type %s): couldn't get version/kind; json parse error: %s",
+		       decode_kind(r), why);
+}
+
+/* Gives the issues to who asked for them. text: what is before the list in an error. */
+static int decode_report(struct req *r, const struct issues *is, const char *prefix, struct err *e)
+{
+	_cleanup_buf_ struct buf b = BUF_INIT;
+
+	if (!is->v.n)
+		return 0;
+	if (r->opts.field_validation != 'S') {
+		for (size_t i = 0; i < is->v.n; i++)
+			req_warn(r, "%s", is->v.v[i]);
+		return 0;
+	}
+	for (size_t i = 0; i < is->v.n; i++)
+		buf_addf(&b, "%s%s", i ? ", " : "", is->v.v[i]);
+	if (r->verb == VERB_PATCH) {
+		_cleanup_buf_ struct buf patch = BUF_INIT;
+
+		doc_print_json(&patch, doc_root(r->body), DOC_PRINT_COMPACT);
+		return err_invalid(e, NULL, "", "", "FieldValueInvalid", "patch", "\"%.2000s\": strict decoding error: %s",
+				   patch.s, b.s);
+	}
+	return err_bad(e, "%sstrict decoding error: %s", prefix, b.s);
+}
+
+static bool decode_wants_issues(const struct req *r)
+{
+	return r->head && r->opts.field_validation != 'I';
+}
+
+static const char *decode_prefix(struct req *r, const struct resource *res, const char *kind)
+{
+	return arena_printf(r->arena, "%s in version \"%s\" cannot be handled as a %s: ", kind, res->version, kind);
+}
+
+int decode_raw(struct req *r, struct doc **ret, struct err *e)
+{
+	struct issues is = { r->arena, VEC_INIT };
+	struct doc_json_opts opts = { .duplicate = decode_wants_issues(r) ? issue_duplicate : NULL, .arg = &is };
+	int rc;
+
+	if (decode_is_yaml(r))
+		rc = decode_yaml(r->raw, &opts, ret, e);
+	else
+		rc = doc_parse_json(ret, r->raw, &opts, e);
+	if (rc < 0)
+		rc = decode_refused(r, e);
+	else if (is.v.n && r->verb != VERB_PATCH)
+		rc = decode_report(r, &is, decode_prefix(r, &r->res->r, decode_kind(r)), e);
+	VEC_RELEASE(&is.v);
+	if (rc < 0)
+		*ret = doc_unref(*ret);
+	return rc;
+}
+
+/* apiVersion and kind: filled in when absent, refused when they are another's. */
+static int decode_check_type(const char *api_version, const char *kind, struct doc *d, struct err *e)
+{
+	struct node *root = doc_root(d);
+	const char *have_version = node_gets(root, F_apiVersion), *have_kind = node_gets(root, F_kind);
+
+	if (!*have_version)
+		node_sets(d, root, F_apiVersion, api_version);
+	else if (!streq(have_version, api_version))
+		return err_bad(e, "the API version in the data (%s) does not match the expected API version (%s)",
+			       have_version, api_version);
+	if (!*have_kind)
+		node_sets(d, root, F_kind, kind);
+	else if (!streq(have_kind, kind))
+		return err_bad(e, "%s in version \"%s\" cannot be handled as a %s: unknown conversion", have_kind,
+			       api_version, kind);
+	return 0;
+}
+
+static void decode_take_issues(struct issues *is, struct schema_issue *list)
+{
+	for (struct schema_issue *i = list; i; i = i->next)
+		if (is->v.n < DECODE_MAX_ISSUES)
+			VEC_PUSH(&is->v, arena_strdup(is->arena, i->text));
+	schema_issues_free(list);
+}
+
+/* The shape, by a resource or a type's name. */
+static int decode_shape(struct req *r, const struct schema_res *res, const char *type, const char *kind, struct doc *d,
+			struct err *e)
+{
+	struct schema_issue *list = NULL;
+	struct schema_issue **want = decode_wants_issues(r) ? &list : NULL;
+	struct issues is = { r->arena, VEC_INIT };
+	const char *prefix = decode_prefix(r, &r->res->r, kind);
+	int rc = type ? schema_decode_type(type, d, want, e) : schema_decode(res, d, want, e);
+
+	decode_take_issues(&is, list);
+	if (rc < 0) {
+		_cleanup_free_ char *why = xstrdup(err_msg(e));
+
+		rc = err_bad(e, "%s%s", prefix, why);
+	} else {
+		rc = decode_report(r, &is, prefix, e);
+	}
+	VEC_RELEASE(&is.v);
+	return rc;
+}
+
+int decode_doc(struct req *r, const struct schema_res *res, struct doc *d, struct err *e)
+{
+	if (!node_is(doc_root(d), DOC_OBJECT))
+		return err_bad(e, "%sjson: cannot unmarshal into Go value of type %s.%s",
+			       decode_prefix(r, &res->r, res->r.kind), res->r.version, res->r.kind);
+	if (decode_check_type(res->r.api_version, res->r.kind, d, e) < 0)
+		return -e->code;
+	return decode_shape(r, res, NULL, res->r.kind, d, e);
+}
+
+/* The body of a subresource with a kind of its own. */
+static int decode_typed(struct req *r, struct doc *d, struct err *e)
+{
+	const char *group = r->sub && r->sub->group ? r->sub->group : r->at.group;
+	const char *version = r->sub && r->sub->version ? r->sub->version : r->at.version;
+	const char *kind = decode_kind(r);
+	const char *api_version = *group ? arena_printf(r->arena, "%s/%s", group, version) : version;
+
+	if (!node_is(doc_root(d), DOC_OBJECT))
+		return err_bad(e, "the object provided is unrecognized (must be of type %s)", kind);
+	if (decode_check_type(api_version, kind, d, e) < 0)
+		return -e->code;
+	return decode_shape(r, NULL, r->handler->body_type, kind, d, e);
+}
+
+struct doc *req_take_body(struct req *r)
+{
+	struct doc *d = take_ptr(&r->body);
+
+	if (!r->body_owned) {
+		struct doc *copy = doc_clone(d);
+
+		doc_unref(d);
+		d = copy;
+	}
+	r->body_owned = false;
+	return d;
+}
+
+int decode_body(struct req *r, struct err *e)
+{
+	const struct handler *h = r->handler;
+
+	if (!h || !h->body || h->plain || (h->raw && r->verb != VERB_PATCH))
+		return STEP_NEXT;
+	if (r->head) {
+		if (decode_raw(r, &r->body, e) < 0)
+			return -e->code;
+		r->body_owned = true;
+	}
+	if (!r->body || !doc_root(r->body))
+		return err_bad(e, "the request has no body");
+	if (h->raw)
+		return STEP_NEXT;
+	if (!r->body_owned) {
+		r->body = req_take_body(r);
+		r->body_owned = true;
+	}
+	return h->body_type ? decode_typed(r, r->body, e) : decode_doc(r, r->res, r->body, e);
+}

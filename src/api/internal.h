@@ -1,0 +1,333 @@
+/*
+ * What the files of api share. The request (struct req) and its phases are in
+ * request.c; every other file adds a phase, a verb, a subresource or a row of a
+ * table to it.
+ */
+#ifndef API_INTERNAL_H
+#define API_INTERNAL_H
+
+#include "api/api.h"
+#include "base/arena.h"
+#include "base/limits.h"
+#include "base/tree.h"
+#include "base/vec.h"
+#include "schema/schema.h"
+
+struct evbuffer;
+struct req;
+struct watch;
+struct jwt_key;
+struct tokens;
+struct alloc;
+struct metrics;
+struct lines;
+
+/* --- who asks --- */
+struct user_extra {
+	const char *key, *value;
+};
+struct user {
+	const char *name, *uid;
+	const char *const *groups; /* NULL-terminated */
+	const struct user_extra *extra;
+	size_t n_extra;
+	bool part; /* a part of this process */
+};
+bool user_in_group(const struct user *u, const char *group);
+
+/* --- what is asked for, as authorization sees it --- */
+struct attrs {
+	const char *verb; /* "get", ... ; of a path: the method in lower case */
+	const char *group, *version, *resource, *subresource; /* "" when absent */
+	const char *ns, *name;
+	const char *path; /* NULL: a resource */
+};
+
+enum shape { SHAPE_OBJECT, SHAPE_TABLE, SHAPE_PARTIAL };
+enum format { FORMAT_JSON, FORMAT_YAML };
+enum include { INCLUDE_METADATA, INCLUDE_NONE, INCLUDE_OBJECT }; /* TableOptions.includeObject */
+
+/* What a phase returns besides a negative error. */
+enum { STEP_NEXT = 0, STEP_WAIT = 1, STEP_DONE = 2 };
+
+struct filter { /* label and field selector of a list or watch */
+	const struct schema_res *res;
+	struct selector *labels;
+	struct fieldsel *fields;
+	bool meta_only; /* the field terms speak of metadata.name and .namespace only */
+	bool everything;
+};
+
+struct req {
+	struct api *api;
+	struct arena *arena;
+	TAILQ_ENTRY(req) link;
+	struct http_req *http; /* NULL: from inside, or the connection is gone */
+	const struct http_head *head; /* NULL: from inside */
+	struct call *call; /* NULL: by HTTP, or cancelled */
+	size_t phase; /* index into the table of phases */
+	struct loop_task task;
+	int64_t start_us;
+	struct err err;
+	bool finished;
+
+	const struct user *user;
+	struct attrs at;
+	enum verb verb;
+	const struct path_route *route; /* a path that is no resource */
+	const struct schema_res *res; /* as asked for */
+	const struct schema_res *st; /* as stored */
+	const struct schema_subres *sub;
+	const struct handler *handler; /* of the verb, or of the subresource */
+	const char *tail; /* behind a proxy subresource */
+	bool is_watch_path; /* /api/v1/watch/... */
+	struct call_opts opts;
+	enum shape shape;
+	enum format format;
+	enum include include;
+	struct str shape_version; /* "v1" or "v1beta1" of meta.k8s.io */
+
+	struct str raw; /* the body, while it is at hand */
+	struct doc *body; /* decoded; changeable when body_owned */
+	bool body_owned;
+	VEC(const char *) warnings;
+
+	/* one write */
+	struct store_write write;
+	int (*mutate)(struct req *r, struct obj *cur, struct doc **out, bool *remove, struct err *e);
+	void (*stored)(struct req *r); /* when it is written; may be NULL */
+	void (*undo)(struct req *r); /* the request failed after something was reserved */
+	struct doc *doc; /* what create stores */
+	const char *generate_name;
+	int tries;
+	bool created, removed;
+	int64_t reserved_ip; /* alloc.c */
+	VEC(int) reserved_ports;
+
+	/* the answer */
+	int status; /* 0: 200 */
+	struct obj *obj;
+	const struct schema_res *obj_res; /* NULL: res. Another kind (Scale) answers */
+	struct buf text; /* a body made here; text_type says what it is */
+	const char *text_type;
+	const char *etag;
+	bool success_status; /* a metav1.Status "Success" about obj or name */
+	struct store_list list;
+	bool is_list, list_held;
+	size_t list_at; /* streaming a list: the next item */
+	struct filter filter;
+	struct watch *watch;
+	void *stream; /* stream.c */
+	void *multi; /* deletecollection */
+	void (*on_gone)(struct req *r);
+};
+
+struct api {
+	struct api_config cfg;
+	struct loop *loop;
+	struct store *store;
+	bool ready, closing;
+	void (*on_ready)(void *arg);
+	void *ready_arg;
+	struct arena *arena; /* copies of the configuration's texts */
+	TAILQ_HEAD(req_list, req) reqs;
+	size_t n_reqs;
+	TAILQ_HEAD(watch_list, watch) watches;
+	size_t n_watches;
+	struct part *parts; /* call servers given out */
+	struct user self; /* what the API server does by itself */
+	struct tokens *tokens;
+	struct jwt_key *jwt;
+	struct alloc *alloc;
+	struct metrics *metrics;
+	struct lines *lines;
+	struct loop_timer *bookmark_timer;
+	size_t n_bookmarked; /* watches that want bookmarks */
+	struct start *start;
+	const struct schema_res *namespaces, *pods, *services, *service_accounts;
+};
+
+/* --- request.c --- */
+/* Runs the phases from where the request stands until it waits or ends; r may be gone afterwards. */
+void req_run(struct req *r);
+/* What a phase waited for has come: goes on with the next one. Takes err's content when it is set. */
+void req_resume(struct req *r, struct err *err);
+void req_finish(struct req *r);
+void req_warn(struct req *r, const char *fmt, ...) ATTR_PRINTF(2, 3);
+bool req_is_patch_apply(const struct req *r);
+struct req *req_new(struct api *a);
+/* A call of the server itself in the name of u (which outlives it). */
+void req_submit_call(struct api *a, const struct user *u, struct call *c);
+void req_cancel_call(struct api *a, struct call *c);
+
+/* A row says how a verb, or a verb of a subresource, is done. */
+struct handler {
+	const char *group, *resource, *subresource; /* NULL: any; "" for the resource itself */
+	unsigned verbs; /* bits 1 << VERB_x */
+	int (*act)(struct req *r, struct err *e);
+	bool body; /* wants the request's body */
+	bool raw; /* ... undecoded: the handler makes of it what it likes */
+	const char *body_type; /* schema type of the body; NULL: the resource's own */
+	bool plain; /* speaks HTTP itself: no options, no negotiation */
+};
+const struct handler *handler_find(const struct req *r);
+
+/* --- http-in.c --- */
+struct path_route {
+	const char *path;
+	bool prefix; /* also all below it */
+	unsigned methods; /* 0: GET and HEAD */
+	int (*act)(struct req *r, struct err *e);
+};
+int http_in_parse(struct req *r, struct err *e);
+int http_in_options(struct req *r, struct err *e);
+int http_in_body(struct req *r, struct err *e);
+const char *req_query(struct req *r, const char *name); /* NULL when absent; lives with the request */
+bool req_query_bool(struct req *r, const char *name);
+
+/* --- authn.c, jwt.c, authz.c --- */
+int authn_request(struct req *r, struct err *e);
+int tokens_load(struct tokens **ret, const char *file, struct err *e) MUST_CHECK;
+struct tokens *tokens_free(struct tokens *t);
+/* The user that a bearer token stands for, in arena; NULL: none. audiences may be NULL: the API's own. */
+const struct user *authn_token(struct api *a, struct arena *arena, struct str token);
+int jwt_key_new(struct jwt_key **ret, const char *pem, struct err *e) MUST_CHECK;
+struct jwt_key *jwt_key_free(struct jwt_key *k);
+const char *jwt_key_id(const struct jwt_key *k);
+/* Appends the compact form of the claims, signed ES256. */
+int jwt_sign(struct jwt_key *k, struct str claims_json, struct buf *out, struct err *e) MUST_CHECK;
+/* The claims when the signature is ours; NULL otherwise. */
+struct doc *jwt_verify(struct jwt_key *k, struct str token);
+void jwt_jwks(struct jwt_key *k, struct buf *out);
+int authz_request(struct req *r, struct err *e);
+bool authz_check(struct api *a, const struct user *u, const struct attrs *at);
+
+/* --- status.c --- */
+void status_group_resource(struct buf *out, const struct resource *res); /* "deployments.apps" */
+int err_not_found(struct err *e, const struct resource *res, const char *name);
+int err_exists(struct err *e, const struct resource *res, const char *name);
+int err_conflict(struct err *e, const struct resource *res, const char *name, const char *fmt, ...)
+	ATTR_PRINTF(4, 5);
+int err_forbidden(struct err *e, const struct resource *res, const char *name, const char *fmt, ...)
+	ATTR_PRINTF(4, 5);
+/* `kind "name" is invalid: field: message`, with one cause. kind as "Pod" or "ListOptions.meta.k8s.io". */
+int err_invalid(struct err *e, const char *group, const char *kind, const char *name, const char *reason,
+		const char *field, const char *fmt, ...) ATTR_PRINTF(7, 8);
+int err_bad(struct err *e, const char *fmt, ...) ATTR_PRINTF(2, 3);
+int err_modified(struct err *e, const struct resource *res, const char *name);
+int err_http_code(const struct err *e);
+void status_from_err(const struct err *e, struct buf *out);
+void status_success(struct req *r, struct buf *out);
+int status_generic_not_found(struct err *e);
+int status_generic_method(struct err *e);
+
+/* --- respond.c --- */
+int respond_negotiate(struct req *r, struct err *e);
+void respond(struct req *r); /* HTTP; frees nothing of r */
+/* How an answer looks: what a request negotiated, enough to render one object. */
+struct view {
+	const struct schema_res *res; /* version asked for */
+	enum shape shape;
+	enum include include;
+	bool columns; /* Table: with columnDefinitions */
+};
+struct view req_view(const struct req *r);
+/* Appends one object whole: as JSON, as a Table of one row, or its metadata only. */
+void respond_object(const struct view *v, struct obj *o, struct buf *out);
+/* A list that is too large for one piece goes out bit by bit. STEP_WAIT, or STEP_DONE when it is small. */
+int respond_list_start(struct req *r);
+/* Begins a chunked answer. */
+void respond_begin(struct req *r, const char *type);
+/* Queues n bytes that stay where they are until they were sent; then release(arg). */
+void respond_chunk_ref(struct req *r, const char *p, size_t n, void (*release)(const void *p, size_t n, void *arg),
+		       void *arg);
+void json_pretty(struct str in, struct buf *out);
+/* text made here is the answer */
+void answer_text(struct req *r, int status, const char *type);
+
+/* --- convert.c --- */
+/* d, a document of `from`, becomes one of `to` (another version of the same thing) in place. */
+void convert_doc(struct doc *d, const struct schema_res *from, const struct schema_res *to);
+/* o in version `to`: o itself (referenced) when that is how it is stored. */
+struct obj *convert_obj(struct obj *o, const struct schema_res *to);
+
+/* --- verbs-read.c, watch.c --- */
+int act_get(struct req *r, struct err *e);
+int act_list(struct req *r, struct err *e);
+int filter_init(struct filter *f, const struct schema_res *res, const char *labels, const char *fields,
+		struct err *e) MUST_CHECK;
+bool filter_match(const struct filter *f, struct obj *o);
+void filter_release(struct filter *f);
+/* A resourceVersion in text; -1: no number. */
+int64_t parse_rv(const char *s);
+int check_rv_reached(struct req *r, int64_t rv, struct err *e);
+int act_watch(struct req *r, struct err *e);
+void watch_free(struct watch *w);
+/* Something was written: bookmarks become due in a while. */
+void watch_note_write(struct api *a);
+void watch_api_init(struct api *a);
+void watch_api_release(struct api *a);
+
+/* --- verbs-write.c --- */
+int act_create(struct req *r, struct err *e);
+int act_update(struct req *r, struct err *e);
+int act_patch(struct req *r, struct err *e);
+/* Gives the request's one write to the store (or plays it through, dryRun); a phase's result. */
+int req_store(struct req *r, const char *ns, const char *name, struct err *e);
+/* Default, admit, prepare, validate d (of r->st), which is to follow old (NULL: create). */
+int write_chain(struct req *r, struct doc *d, struct obj *old, struct err *e);
+/* What every update does once d is known: versions, identity, the chain, deletion when it became due. */
+int write_update(struct req *r, struct obj *cur, struct doc *d_take, struct doc **out, bool *remove, struct err *e);
+/* --- decode.c --- */
+/* d, of this kind or claiming to be, becomes a checked document of res. */
+int decode_doc(struct req *r, const struct schema_res *res, struct doc *d, struct err *e);
+/* Parses r->raw by its content type into *ret. */
+int decode_raw(struct req *r, struct doc **ret, struct err *e);
+int decode_body(struct req *r, struct err *e); /* phase */
+/* The patch of r->body, applied to d. */
+int apply_patch(struct req *r, const struct schema_res *res, struct doc *d, struct err *e);
+/* A changeable document of the body: the body itself when it is ours, else a copy. */
+struct doc *req_take_body(struct req *r);
+void stamp_new(struct doc *d); /* uid, creationTimestamp */
+bool allows_create_on_update(const struct resource *res);
+
+/* --- delete.c --- */
+int act_delete(struct req *r, struct err *e);
+int act_deletecollection(struct req *r, struct err *e);
+int delete_mutate(struct req *r, struct obj *cur, struct doc **out, bool *remove, struct err *e);
+int delete_options_from_body(struct req *r, struct err *e);
+bool delete_due_on_update(const struct req *r, const struct node *old, const struct node *root);
+void delete_multi_free(struct req *r);
+
+/* --- admit.c, alloc.c --- */
+int admit(struct req *r, struct doc *d, struct obj *old, struct err *e);
+int admit_delete(struct req *r, struct err *e);
+int alloc_new(struct api *a, struct err *e) MUST_CHECK;
+void alloc_free(struct api *a);
+/* Before validation: an update keeps what it was given. After it: reserves what is new. */
+void alloc_keep(struct req *r, struct doc *d, struct obj *old);
+int alloc_service(struct req *r, struct doc *d, struct obj *old, struct err *e);
+void alloc_undo(struct req *r);
+const char *alloc_first_ip(struct api *a);
+
+/* --- subresources and kinds without storage --- */
+extern const struct handler subres_pod_handlers[], subres_scale_handlers[], stream_handlers[], review_handlers[],
+	subres_misc_handlers[];
+
+/* --- paths that are no resources --- */
+extern const struct path_route path_routes[];
+int act_discovery(struct req *r, struct err *e);
+int act_openapi(struct req *r, struct err *e);
+int act_health(struct req *r, struct err *e);
+int act_version(struct req *r, struct err *e);
+int act_metrics(struct req *r, struct err *e);
+int act_paths(struct req *r, struct err *e);
+int act_openid(struct req *r, struct err *e);
+struct metrics *metrics_new(void);
+struct metrics *metrics_free(struct metrics *m);
+void metrics_count(struct req *r);
+
+/* --- start.c --- */
+void start_free(struct api *a);
+
+#endif

@@ -1,0 +1,140 @@
+/*
+ * The scale subresource: an autoscaling/v1 Scale as a window on spec.replicas of
+ * what can be scaled. Reading makes one from the object; writing puts its
+ * replicas back, under the object's own rules.
+ */
+#include "api/internal.h"
+
+#define BIT(v) (1u << (v))
+#define SCALE_API "autoscaling/v1"
+
+static void scale_selector(const struct node *root, struct buf *out)
+{
+	const struct node *sel = node_path(root, F_spec, F_selector);
+	_cleanup_err_ struct err e = ERR_INIT;
+	struct selector *s = NULL;
+
+	if (node_get(sel, F_matchLabels) || node_get(sel, F_matchExpressions)) {
+		if (selector_from_node(&s, sel, &e) < 0)
+			return;
+	} else {
+		s = selector_from_map(sel);
+	}
+	if (s)
+		selector_print(s, out);
+	selector_free(s);
+}
+
+static struct doc *scale_make(struct obj *o)
+{
+	static const enum field kept[] = { F_name, F_namespace, F_uid, F_resourceVersion, F_creationTimestamp };
+	_cleanup_buf_ struct buf sel = BUF_INIT;
+	const struct node *from = obj_node(o);
+	struct doc *d = doc_new();
+	struct node *root = node_new(d, DOC_OBJECT), *meta, *status;
+
+	doc_set_root(d, root);
+	node_sets(d, root, F_kind, "Scale");
+	node_sets(d, root, F_apiVersion, SCALE_API);
+	meta = node_need_object(d, root, F_metadata);
+	for (size_t i = 0; i < ARRAY_SIZE(kept); i++)
+		if (node_get(meta_of(from), kept[i]))
+			node_set(d, meta, kept[i], node_copy(d, node_get(meta_of(from), kept[i])));
+	node_seti(d, node_need_object(d, root, F_spec), F_replicas, node_int(node_path(from, F_spec, F_replicas), 1));
+	status = node_need_object(d, root, F_status);
+	node_seti(d, status, F_replicas, node_int(node_path(from, F_status, F_replicas), 0));
+	scale_selector(from, &sel);
+	if (sel.len)
+		node_sets(d, status, F_selector, sel.s);
+	return d;
+}
+
+static void scale_answer(struct req *r)
+{
+	struct obj *o = r->obj;
+	struct doc *d = scale_make(o);
+
+	r->obj = obj_new(&r->res->r, d, o->rv);
+	doc_unref(d);
+	obj_unref(o);
+}
+
+static int act_scale_get(struct req *r, struct err *e)
+{
+	int step = act_get(r, e);
+
+	if (step >= 0)
+		scale_answer(r);
+	return step;
+}
+
+static int scale_invalid(struct req *r, const char *field, struct err *e, const char *detail)
+{
+	return err_invalid(e, "autoscaling", "Scale", r->at.name, "FieldValueInvalid", field, "%s", detail);
+}
+
+/* The Scale that the request wants for cur. */
+static int scale_wanted(struct req *r, struct obj *cur, struct doc **ret, struct err *e)
+{
+	if (r->verb == VERB_UPDATE) {
+		*ret = take_ptr(&r->doc);
+		return 0;
+	}
+	*ret = scale_make(cur);
+	if (req_is_patch_apply(r) || r->opts.patch_type == PATCH_STRATEGIC) {
+		if (!node_is(doc_root(r->body), DOC_OBJECT))
+			return err_bad(e, "error decoding patch: no object");
+		doc_patch_merge(*ret, doc_root(r->body)); /* a Scale has no lists: the same thing */
+	} else if (apply_patch(r, r->res, *ret, e) < 0) {
+		return -e->code;
+	}
+	return schema_decode_type("autoscaling/v1.Scale", *ret, NULL, e);
+}
+
+static int scale_mutate(struct req *r, struct obj *cur, struct doc **out, bool *remove, struct err *e)
+{
+	_cleanup_doc_ struct doc *scale = NULL;
+	const struct node *meta;
+	int64_t replicas;
+	struct doc *d;
+
+	if (!cur)
+		return err_not_found(e, &r->res->r, r->at.name);
+	if (scale_wanted(r, cur, &scale, e) < 0)
+		return -e->code;
+	meta = meta_of(doc_root(scale));
+	replicas = node_int(node_path(doc_root(scale), F_spec, F_replicas), 0);
+	if (!streq(node_gets(meta, F_name), r->at.name))
+		return err_bad(e, "the name of the object (%s) does not match the name on the URL (%s)",
+			       node_gets(meta, F_name), r->at.name);
+	if (*node_gets(meta, F_uid) && !streq(node_gets(meta, F_uid), cur->uid))
+		return err_conflict(e, &r->res->r, r->at.name,
+				    "Precondition failed: UID in precondition: %s, UID in object meta: %s",
+				    node_gets(meta, F_uid), cur->uid);
+	if (replicas < 0)
+		return scale_invalid(r, "spec.replicas", e,
+				     arena_printf(r->arena, "%lld: must be greater than or equal to 0",
+						  (long long)replicas));
+	d = doc_clone(obj_doc(cur));
+	node_seti(d, node_need_object(d, doc_root(d), F_spec), F_replicas, replicas);
+	if (*node_gets(meta, F_resourceVersion))
+		node_sets(d, node_get(doc_root(d), F_metadata), F_resourceVersion, node_gets(meta, F_resourceVersion));
+	r->at.subresource = ""; /* from here on it is an update of the object */
+	return write_update(r, cur, d, out, remove, e);
+}
+
+static int act_scale_write(struct req *r, struct err *e)
+{
+	if (r->verb == VERB_UPDATE)
+		r->doc = req_take_body(r);
+	r->mutate = scale_mutate;
+	r->stored = scale_answer;
+	return req_store(r, r->at.ns, r->at.name, e);
+}
+
+const struct handler subres_scale_handlers[] = {
+	{ NULL, NULL, "scale", BIT(VERB_GET), act_scale_get },
+	{ NULL, NULL, "scale", BIT(VERB_UPDATE), act_scale_write, .body = true, .body_type = "autoscaling/v1.Scale" },
+	{ NULL, NULL, "scale", BIT(VERB_PATCH), act_scale_write, .body = true, .raw = true },
+	{ 0 },
+};

@@ -1,0 +1,472 @@
+/*
+ * create, update and patch.
+ *
+ * A create is complete before it reaches its key: defaults, admission,
+ * preparation and validation run at once, and the store only finds out whether
+ * the name is taken. An update or patch depends on what is there, so all of it
+ * runs in the store's apply, when it is this write's turn on its key: there is
+ * nothing between reading and writing that a retry would have to repair.
+ *
+ * The steps of every write (write_chain):
+ *	admit		mutate, check (table in admit.c)
+ *	prepare		what this verb may not set is put right (schema)
+ *	validate	all errors at once (schema)
+ *	allocate	a Service's addresses and ports
+ *
+ * dryRun plays the same through without the store. A write that changes nothing
+ * is none: no new revision, the present object answers.
+ */
+#include "api/internal.h"
+
+#include "base/rand.h"
+#include "base/time.h"
+
+#define GENERATE_TRIES 8
+#define GENERATE_BASE_MAX 58 /* with five characters more it is a label */
+
+/* --- the store --- */
+
+static void req_store_submit(struct req *r);
+
+static bool req_generate_again(struct req *r, const struct err *err)
+{
+	return err && err->reason == ERR_ALREADY_EXISTS && r->generate_name && r->doc && ++r->tries < GENERATE_TRIES;
+}
+
+static void generate_name(struct req *r, struct doc *d)
+{
+	char suffix[6];
+	const char *base = r->generate_name;
+
+	rand_suffix(suffix, 5);
+	r->at.name = arena_printf(r->arena, "%.*s%s", GENERATE_BASE_MAX, base, suffix);
+	node_sets(d, node_need_object(d, doc_root(d), F_metadata), F_name, r->at.name);
+}
+
+static void req_stored(struct store_write *w, struct obj *o, const struct err *err)
+{
+	struct req *r = CONTAINER_OF(w, struct req, write);
+	struct err copy = ERR_INIT;
+
+	if (req_generate_again(r, err)) {
+		generate_name(r, r->doc);
+		r->write.name = r->at.name;
+		req_store_submit(r);
+		return;
+	}
+	watch_note_write(r->api);
+	if (err) {
+		err_copy(&copy, err);
+		req_resume(r, &copy);
+		return;
+	}
+	r->obj = o ? obj_ref(o) : NULL;
+	if (r->stored)
+		r->stored(r);
+	req_resume(r, NULL);
+}
+
+static int req_store_apply(struct store_write *w, struct obj *cur, struct doc **out, bool *remove, struct err *e)
+{
+	struct req *r = CONTAINER_OF(w, struct req, write);
+	int rc = r->mutate(r, cur, out, remove, e);
+
+	r->removed = rc == 0 && *remove;
+	return rc;
+}
+
+static void req_store_submit(struct req *r)
+{
+	r->write.apply = req_store_apply;
+	r->write.done = req_stored;
+	store_submit(r->api->store, &r->write);
+}
+
+static int req_store_dry(struct req *r, struct err *e)
+{
+	struct obj *cur = store_get(r->api->store, r->write.res, r->write.ns, r->write.name);
+	struct doc *out = NULL;
+
+	if (req_store_apply(&r->write, cur, &out, &r->removed, e) < 0)
+		return -e->code;
+	if (out)
+		r->obj = obj_new(r->write.res, out, cur ? cur->rv : 0);
+	else if (cur)
+		r->obj = obj_ref(cur);
+	doc_unref(out);
+	if (r->undo)
+		r->undo(r); /* nothing stays reserved */
+	if (r->stored)
+		r->stored(r);
+	return STEP_NEXT;
+}
+
+int req_store(struct req *r, const char *ns, const char *name, struct err *e)
+{
+	r->write.res = &r->st->r;
+	r->write.ns = r->st->r.namespaced ? ns : "";
+	r->write.name = name;
+	if (r->opts.dry_run)
+		return req_store_dry(r, e);
+	req_store_submit(r);
+	return STEP_WAIT;
+}
+
+/* --- steps of every write --- */
+
+static void write_warning(void *arg, const char *text)
+{
+	req_warn(arg, "%s", text);
+}
+
+int write_chain(struct req *r, struct doc *d, struct obj *old, struct err *e)
+{
+	const struct node *o = old ? obj_node(old) : NULL;
+	const char *sub = *r->at.subresource ? r->at.subresource : NULL;
+
+	if (admit(r, d, old, e) < 0)
+		return -e->code;
+	schema_prepare(r->st, d, o, sub);
+	alloc_keep(r, d, old);
+	if (schema_validate(r->st, doc_root(d), o, sub, e) < 0 || alloc_service(r, d, old, e) < 0)
+		return -e->code;
+	if (r->http)
+		schema_warnings(r->st, doc_root(d), write_warning, r);
+	return 0;
+}
+
+void stamp_new(struct doc *d)
+{
+	static const enum field cleared[] = { F_deletionTimestamp, F_deletionGracePeriodSeconds, F_selfLink,
+					      F_managedFields };
+	struct node *meta = node_need_object(d, doc_root(d), F_metadata);
+	char uid[37], now[TIME_RFC3339_LEN];
+
+	rand_uuid(uid);
+	node_sets(d, meta, F_uid, uid);
+	node_sets(d, meta, F_creationTimestamp, time_fmt_rfc3339(now, time_wall_s()));
+	for (size_t i = 0; i < ARRAY_SIZE(cleared); i++)
+		node_remove(meta, cleared[i]);
+}
+
+/* The namespace of a body is the request's: filled in, or refused when it is another. */
+static int write_check_ns(struct req *r, struct doc *d, struct err *e)
+{
+	const char *want = r->st->r.namespaced ? r->at.ns : "";
+	struct node *meta = node_need_object(d, doc_root(d), F_metadata);
+	const char *have = node_gets(meta, F_namespace);
+
+	if (*have && !streq(have, want))
+		return err_bad(e, "the namespace of the provided object does not match the namespace sent on the request");
+	if (*want && !*have)
+		node_sets(d, meta, F_namespace, want);
+	return 0;
+}
+
+/* d, in the version asked for, as it will be stored. */
+static void write_settle_version(struct req *r, struct doc *d)
+{
+	schema_default(r->res, d);
+	convert_doc(d, r->res, r->st);
+}
+
+/* --- create --- */
+
+static int create_mutate(struct req *r, struct obj *cur, struct doc **out, bool *remove, struct err *e)
+{
+	if (cur && meta_is_deleting(obj_node(cur))) {
+		_cleanup_free_ char *text = NULL;
+		int rc = err_exists(e, &r->res->r, r->at.name);
+
+		text = xasprintf("object is being deleted: %s", err_msg(e));
+		free(e->msg);
+		e->msg = take_ptr(&text);
+		return rc;
+	}
+	if (cur)
+		return err_exists(e, &r->res->r, r->at.name);
+	*out = take_ptr(&r->doc);
+	return 0;
+}
+
+/* Everything before the key; d is of r->st afterwards. */
+static int create_prepare(struct req *r, struct doc *d, struct err *e)
+{
+	struct node *meta = node_need_object(d, doc_root(d), F_metadata);
+
+	if (*node_gets(meta, F_resourceVersion) && !streq(node_gets(meta, F_resourceVersion), "0")) {
+		err_set(e, ERR_UNKNOWN, "resourceVersion should not be set on objects to be created");
+		e->http_code = 500;
+		return -e->code;
+	}
+	node_remove(meta, F_resourceVersion);
+	if (!*node_gets(meta, F_name) && *node_gets(meta, F_generateName)) {
+		r->generate_name = arena_strdup(r->arena, node_gets(meta, F_generateName));
+		generate_name(r, d);
+	} else {
+		r->at.name = arena_strdup(r->arena, node_gets(meta, F_name));
+	}
+	if (write_check_ns(r, d, e) < 0)
+		return -e->code;
+	write_settle_version(r, d);
+	stamp_new(d);
+	return write_chain(r, d, NULL, e);
+}
+
+int act_create(struct req *r, struct err *e)
+{
+	r->doc = req_take_body(r);
+	r->undo = alloc_undo;
+	if (create_prepare(r, r->doc, e) < 0)
+		return -e->code;
+	r->mutate = create_mutate;
+	r->status = 201;
+	return req_store(r, r->at.ns, r->at.name, e);
+}
+
+/* --- update --- */
+
+/* Kinds whose PUT creates what is not there. */
+bool allows_create_on_update(const struct resource *res)
+{
+	static const char *const kinds[][2] = {
+		{ "", "endpoints" },	{ "", "events" }, { "events.k8s.io", "events" },
+		{ "", "limitranges" },	{ "", "services" },
+		{ "rbac.authorization.k8s.io", "roles" },
+		{ "rbac.authorization.k8s.io", "clusterroles" },
+		{ "rbac.authorization.k8s.io", "rolebindings" },
+		{ "rbac.authorization.k8s.io", "clusterrolebindings" },
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(kinds); i++)
+		if (streq(kinds[i][0], res->group) && streq(kinds[i][1], res->plural))
+			return true;
+	return false;
+}
+
+/* Kinds that insist on a resourceVersion in an update. */
+static bool needs_rv(const struct resource *res)
+{
+	static const char *const kinds[] = {
+		"leases", "leasecandidates", "customresourcedefinitions", "apiservices", "flowschemas",
+		"prioritylevelconfigurations", "csidrivers", "csinodes", "csistoragecapacities", "volumeattachments",
+		"poddisruptionbudgets", "mutatingwebhookconfigurations", "validatingwebhookconfigurations",
+		"validatingadmissionpolicies", "validatingadmissionpolicybindings", "resourceslices",
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(kinds); i++)
+		if (streq(kinds[i], res->plural))
+			return true;
+	return false;
+}
+
+static int update_check_rv(struct req *r, struct obj *cur, const struct node *meta, struct err *e)
+{
+	const char *text = node_gets(meta, F_resourceVersion);
+	int64_t rv = parse_rv(text);
+
+	if (rv < 0)
+		return err_invalid(e, r->st->r.group, r->st->r.kind, r->at.name, "FieldValueInvalid",
+				   "metadata.resourceVersion", "\"%.64s\": must be an unsigned integer", text);
+	if (rv == 0 && needs_rv(&r->st->r))
+		return err_invalid(e, r->st->r.group, r->st->r.kind, r->at.name, "FieldValueInvalid",
+				   "metadata.resourceVersion", "0x0: must be specified for an update");
+	return rv && rv != cur->rv ? err_modified(e, &r->res->r, r->at.name) : 0;
+}
+
+static int update_check_uid(struct req *r, const char *cur_uid, const struct node *meta, struct err *e)
+{
+	const char *uid = node_gets(meta, F_uid);
+
+	if (!*uid || streq(uid, cur_uid))
+		return 0;
+	return err_conflict(e, &r->res->r, r->at.name,
+			    "StorageError: invalid object, Code: 4, Key: %s%s%s%s, ResourceVersion: 0, "
+			    "AdditionalErrorMsg: Precondition failed: UID in precondition: %s, UID in object meta: %s",
+			    r->st->r.prefix, r->st->r.namespaced ? r->at.ns : "", r->st->r.namespaced ? "/" : "",
+			    r->at.name, uid, cur_uid);
+}
+
+/* What no update changes. */
+static void update_keep_meta(struct doc *d, struct obj *cur)
+{
+	static const enum field kept[] = { F_name, F_namespace, F_uid, F_resourceVersion, F_generation,
+					   F_creationTimestamp, F_deletionTimestamp, F_deletionGracePeriodSeconds };
+	struct node *meta = node_need_object(d, doc_root(d), F_metadata);
+	const struct node *old = meta_of(obj_node(cur));
+
+	for (size_t i = 0; i < ARRAY_SIZE(kept); i++) {
+		const struct node *n = node_get(old, kept[i]);
+
+		if (n)
+			node_set(d, meta, kept[i], node_copy(d, n));
+		else
+			node_remove(meta, kept[i]);
+	}
+	node_remove(meta, F_managedFields);
+}
+
+int write_update(struct req *r, struct obj *cur, struct doc *d_take, struct doc **out, bool *remove, struct err *e)
+{
+	_cleanup_doc_ struct doc *d = d_take;
+	const struct node *meta = node_need_object(d, doc_root(d), F_metadata);
+
+	if (update_check_uid(r, cur->uid, meta, e) < 0 || update_check_rv(r, cur, meta, e) < 0)
+		return -e->code;
+	update_keep_meta(d, cur);
+	r->undo = alloc_undo;
+	if (write_chain(r, d, cur, e) < 0)
+		return -e->code;
+	if (delete_due_on_update(r, obj_node(cur), doc_root(d)))
+		*remove = true;
+	else if (node_equal(doc_root(d), obj_node(cur)))
+		return 0;
+	*out = take_ptr(&d);
+	return 0;
+}
+
+static int update_create(struct req *r, struct doc **out, struct err *e)
+{
+	if (create_prepare(r, r->doc, e) < 0)
+		return -e->code;
+	r->status = 201;
+	*out = take_ptr(&r->doc);
+	return 0;
+}
+
+static int update_mutate(struct req *r, struct obj *cur, struct doc **out, bool *remove, struct err *e)
+{
+	if (cur) {
+		struct doc *d = take_ptr(&r->doc);
+
+		write_settle_version(r, d);
+		return write_update(r, cur, d, out, remove, e);
+	}
+	if (update_check_uid(r, "", meta_of(doc_root(r->doc)), e) < 0)
+		return -e->code;
+	if (!*r->at.subresource && allows_create_on_update(&r->res->r)) {
+		node_remove(node_need_object(r->doc, doc_root(r->doc), F_metadata), F_resourceVersion);
+		return update_create(r, out, e);
+	}
+	return err_not_found(e, &r->res->r, r->at.name);
+}
+
+static int update_check_name(struct req *r, struct doc *d, struct err *e)
+{
+	const char *name = meta_name(doc_root(d));
+
+	if (!streq(name, r->at.name))
+		return err_bad(e, "the name of the object (%s) does not match the name on the URL (%s)", name, r->at.name);
+	return write_check_ns(r, d, e);
+}
+
+int act_update(struct req *r, struct err *e)
+{
+	r->doc = req_take_body(r);
+	if (update_check_name(r, r->doc, e) < 0)
+		return -e->code;
+	r->undo = alloc_undo;
+	r->mutate = update_mutate;
+	return req_store(r, r->at.ns, r->at.name, e);
+}
+
+/* --- patch --- */
+
+static int patch_wrong_shape(const char *what, struct err *e)
+{
+	return err_bad(e, "error decoding patch: json: cannot unmarshal %s", what);
+}
+
+static int patch_json(struct doc *d, const struct node *patch, struct err *e)
+{
+	if (!node_is(patch, DOC_ARRAY))
+		return patch_wrong_shape("object into Go value of type jsonpatch.Patch", e);
+	if (node_count(patch) > LIMIT_PATCH_OPS)
+		return err_set(e, ERR_TOO_LARGE,
+			       "The allowed maximum operations in a JSON patch is %d, got %zu", LIMIT_PATCH_OPS,
+			       node_count(patch));
+	if (doc_patch_json(d, patch, e) < 0) {
+		e->reason = ERR_INVALID;
+		return -e->code;
+	}
+	return 0;
+}
+
+int apply_patch(struct req *r, const struct schema_res *res, struct doc *d, struct err *e)
+{
+	const struct node *patch = doc_root(r->body);
+
+	if (r->opts.patch_type == PATCH_JSON)
+		return patch_json(d, patch, e);
+	if (!node_is(patch, DOC_OBJECT))
+		return patch_wrong_shape("array into Go value of type map[string]interface {}", e);
+	if (r->opts.patch_type == PATCH_MERGE)
+		doc_patch_merge(d, patch);
+	else if (schema_patch_strategic(res, d, patch, e) < 0)
+		return -e->code;
+	return 0;
+}
+
+/* An applied configuration that finds nothing creates it. */
+static int patch_create(struct req *r, struct doc **out, struct err *e)
+{
+	struct node *meta;
+
+	r->doc = doc_clone(r->body);
+	meta = node_need_object(r->doc, doc_root(r->doc), F_metadata);
+	if (!*node_gets(meta, F_name))
+		node_sets(r->doc, meta, F_name, r->at.name);
+	if (update_check_name(r, r->doc, e) < 0 || decode_doc(r, r->res, r->doc, e) < 0)
+		return -e->code;
+	return update_create(r, out, e);
+}
+
+static int patch_mutate(struct req *r, struct obj *cur, struct doc **out, bool *remove, struct err *e)
+{
+	_cleanup_obj_ struct obj *as = NULL;
+	_cleanup_doc_ struct doc *d = NULL;
+
+	if (!cur)
+		return req_is_patch_apply(r) && !*r->at.subresource ? patch_create(r, out, e) :
+								     err_not_found(e, &r->res->r, r->at.name);
+	as = convert_obj(cur, r->res);
+	d = doc_clone(obj_doc(as));
+	if (apply_patch(r, r->res, d, e) < 0 || decode_doc(r, r->res, d, e) < 0 || update_check_name(r, d, e) < 0)
+		return -e->code;
+	write_settle_version(r, d);
+	return write_update(r, cur, take_ptr(&d), out, remove, e);
+}
+
+static int patch_check_apply(struct req *r, struct err *e)
+{
+	struct node *meta;
+
+	if (!req_is_patch_apply(r)) {
+		if (r->opts.force && r->head)
+			return err_invalid(e, "meta.k8s.io", "PatchOptions", "", "FieldValueForbidden", "force",
+					   "may not be specified for non-apply patch");
+		return 0;
+	}
+	if (str_empty(r->opts.field_manager))
+		return err_invalid(e, "meta.k8s.io", "PatchOptions", "", "FieldValueRequired", "fieldManager",
+				   "is required for apply patch");
+	if (!node_is(doc_root(r->body), DOC_OBJECT))
+		return err_bad(e, "error decoding YAML: the configuration is no object");
+	if (!r->body_owned) {
+		r->body = req_take_body(r);
+		r->body_owned = true;
+	}
+	meta = node_need_object(r->body, doc_root(r->body), F_metadata);
+	if (node_count(node_get(meta, F_managedFields)))
+		return err_bad(e, "metadata.managedFields must be nil");
+	return 0;
+}
+
+int act_patch(struct req *r, struct err *e)
+{
+	if (patch_check_apply(r, e) < 0)
+		return -e->code;
+	r->undo = alloc_undo;
+	r->mutate = patch_mutate;
+	return req_store(r, r->at.ns, r->at.name, e);
+}

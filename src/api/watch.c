@@ -1,0 +1,506 @@
+/*
+ * watch: a list's future, one event for each change.
+ *
+ * A watch begins at a revision (then events from the store's history come first)
+ * or, with none given or sendInitialEvents, with the present objects as ADDED.
+ * With a selector, an object that comes to match is ADDED and one that ceases to
+ * is DELETED (its former state, at the revision of the change), as Kubernetes'
+ * watch cache has it. Bookmarks: after the initial events when those were asked
+ * for, then about once a minute while revisions move (nothing ticks in an idle
+ * server), and at the end. A revision too old is an ERROR event with a 410
+ * Status in a stream that begins with 200.
+ *
+ * A watcher's line `{"type":...,"object":...}` is encoded once for each event
+ * and form, and shared by all watchers of that turn (struct lines); a watcher
+ * that does not read is cut off when LIMIT_WATCH_BACKLOG_BYTES wait for it.
+ *
+ * Parts of this process get the objects themselves. They may cancel inside their
+ * event callback; `gone` tells us that the watch went away under our hands.
+ */
+#include "api/internal.h"
+
+#include <stdio.h>
+
+#include "base/rand.h"
+#include "base/time.h"
+#include "http/http.h"
+
+#define WATCH_BOOKMARK_MS 60000
+#define WATCH_MIN_TIMEOUT_S 1800 /* without timeoutSeconds: this to twice this, spread out */
+#define WATCH_BLOCK_BYTES (64u << 10)
+#define LINES_KEPT 16
+
+struct line {
+	unsigned refs;
+	size_t len;
+	char text[];
+};
+
+struct line_slot {
+	struct line *line;
+	struct obj *obj; /* referenced; with type and view the key */
+	enum watch_type type;
+	struct view view;
+};
+struct lines {
+	struct line_slot v[LINES_KEPT];
+	size_t next;
+	struct loop_task forget;
+	struct api *api;
+};
+
+struct watch {
+	TAILQ_ENTRY(watch) link;
+	struct req *r;
+	struct store_watch *sw;
+	struct loop_timer *timer;
+	struct view view;
+	int64_t rv; /* the newest revision that this watcher knows of */
+	bool bookmarks;
+	size_t allowance; /* bytes that the initial events may still be waiting with */
+	bool *gone;
+};
+
+/* --- lines --- */
+
+static struct line *line_unref(struct line *l)
+{
+	if (l && --l->refs == 0)
+		free(l);
+	return NULL;
+}
+
+static void line_release(const void *p, size_t n, void *arg)
+{
+	line_unref(arg);
+}
+
+static struct line *line_make(enum watch_type t, const struct view *v, struct obj *o)
+{
+	_cleanup_buf_ struct buf b = BUF_INIT;
+	struct line *l;
+
+	buf_reserve(&b, o->json_len + 64);
+	buf_addf(&b, "{\"type\":\"%s\",\"object\":", watch_type_name(t));
+	respond_object(v, o, &b);
+	buf_adds(&b, "}\n");
+	l = xmalloc(sizeof(*l) + b.len);
+	l->refs = 1;
+	l->len = b.len;
+	memcpy(l->text, b.s, b.len);
+	return l;
+}
+
+static bool view_same(const struct view *a, const struct view *b)
+{
+	return a->res == b->res && a->shape == b->shape && a->include == b->include && a->columns == b->columns;
+}
+
+static void lines_forget(struct loop_task *t)
+{
+	struct lines *ls = CONTAINER_OF(t, struct lines, forget);
+
+	for (size_t i = 0; i < LINES_KEPT; i++) {
+		ls->v[i].line = line_unref(ls->v[i].line);
+		ls->v[i].obj = obj_unref(ls->v[i].obj);
+	}
+}
+
+static struct line_slot *lines_find(struct lines *ls, enum watch_type t, const struct view *v, const struct obj *o)
+{
+	for (size_t i = 0; i < LINES_KEPT; i++)
+		if (ls->v[i].obj == o && ls->v[i].type == t && view_same(&ls->v[i].view, v))
+			return &ls->v[i];
+	return NULL;
+}
+
+/* key is what watchers of the same event share; o what the line shows. Borrowed. */
+static struct line *lines_get(struct api *a, enum watch_type t, const struct view *v, struct obj *key,
+			      struct obj *(*make)(struct obj *key, int64_t rv), int64_t rv)
+{
+	struct lines *ls = a->lines;
+	struct line_slot *s = lines_find(ls, t, v, key);
+	_cleanup_obj_ struct obj *made = NULL;
+
+	if (s)
+		return s->line;
+	made = make ? make(key, rv) : NULL;
+	s = &ls->v[ls->next++ % LINES_KEPT];
+	line_unref(s->line);
+	obj_unref(s->obj);
+	*s = (struct line_slot){ line_make(t, v, made ? made : key), obj_ref(key), t, *v };
+	loop_defer(a->loop, &ls->forget);
+	return s->line;
+}
+
+/* --- sending --- */
+
+static void watch_end(struct watch *w)
+{
+	struct req *r = w->r;
+
+	if (r->http) {
+		http_req_on_gone(r->http, NULL, NULL);
+		http_end(take_ptr(&r->http));
+	}
+	r->on_gone = NULL;
+	req_finish(r);
+}
+
+static void watch_client_gone(struct req *r)
+{
+	r->on_gone = NULL;
+	req_finish(r);
+}
+
+static void watch_check_backlog(struct watch *w)
+{
+	struct req *r = w->r;
+	size_t queued = http_req_queued(r->http);
+
+	if (queued < w->allowance)
+		w->allowance = queued;
+	if (queued <= w->allowance + LIMIT_WATCH_BACKLOG_BYTES)
+		return;
+	http_req_on_gone(r->http, NULL, NULL);
+	http_abort(take_ptr(&r->http));
+	watch_client_gone(r);
+}
+
+static void watch_send_line(struct watch *w, struct line *l)
+{
+	l->refs++;
+	respond_chunk_ref(w->r, l->text, l->len, line_release, l);
+	w->view.columns = false; /* a Table's columns come once */
+	watch_check_backlog(w);
+}
+
+/* Tells a part of this process; false: it has cancelled. */
+static bool watch_tell(struct watch *w, enum watch_type t, struct obj *o)
+{
+	struct call *c = w->r->call;
+	bool gone = false;
+	bool *outer = w->gone;
+
+	w->gone = &gone;
+	c->event(c, t, o);
+	if (gone) {
+		if (outer)
+			*outer = true;
+		return false;
+	}
+	w->gone = outer;
+	return true;
+}
+
+/* The old state with the revision at which it ceased to match. */
+static struct obj *watch_restamp(struct obj *old, int64_t rv)
+{
+	struct doc *d = doc_clone(obj_doc(old));
+	char text[24];
+	struct obj *o;
+
+	snprintf(text, sizeof(text), "%lld", (long long)rv);
+	node_sets(d, node_need_object(d, doc_root(d), F_metadata), F_resourceVersion, text);
+	o = obj_new(old->res, d, rv);
+	doc_unref(d);
+	return o;
+}
+
+static void watch_deliver(struct watch *w, enum watch_type t, struct obj *o, bool restamp, int64_t rv)
+{
+	struct req *r = w->r;
+
+	w->rv = rv;
+	if (r->call) {
+		_cleanup_obj_ struct obj *as = restamp ? watch_restamp(o, rv) : convert_obj(o, w->view.res);
+
+		(void)watch_tell(w, t, as);
+	} else if (r->http) {
+		watch_send_line(w, lines_get(r->api, t, &w->view, o, restamp ? watch_restamp : NULL, rv));
+	}
+}
+
+static void watch_on_event(void *arg, const struct store_event *ev)
+{
+	struct watch *w = arg;
+	const struct filter *f = &w->r->filter;
+	bool now, before;
+
+	if (f->everything || ev->type == WATCH_DELETED) {
+		if (f->everything || filter_match(f, ev->obj))
+			watch_deliver(w, ev->type, ev->obj, false, ev->rv);
+		return;
+	}
+	now = filter_match(f, ev->obj);
+	before = ev->old && filter_match(f, ev->old);
+	if (now)
+		watch_deliver(w, before ? WATCH_MODIFIED : WATCH_ADDED, ev->obj, false, ev->rv);
+	else if (before)
+		watch_deliver(w, WATCH_DELETED, ev->old, true, ev->rv);
+}
+
+/* --- bookmarks --- */
+
+static void bookmark_text(const struct watch *w, bool initial_end, struct buf *b)
+{
+	const struct resource *res = &w->view.res->r;
+	const char *annotation = initial_end ? ",\"annotations\":{\"k8s.io/initial-events-end\":\"true\"}" : "";
+
+	buf_adds(b, "{\"type\":\"BOOKMARK\",\"object\":");
+	if (w->view.shape == SHAPE_TABLE) {
+		buf_addf(b, "{\"kind\":\"Table\",\"apiVersion\":\"meta.k8s.io/v1\",\"metadata\":{\"resourceVersion\":\"%lld\"}",
+			 (long long)w->rv);
+		buf_adds(b, ",\"columnDefinitions\":null,\"rows\":[]}}\n");
+		return;
+	}
+	if (w->view.shape == SHAPE_PARTIAL)
+		buf_adds(b, "{\"kind\":\"PartialObjectMetadata\",\"apiVersion\":\"meta.k8s.io/v1\"");
+	else
+		buf_addf(b, "{\"kind\":\"%s\",\"apiVersion\":\"%s\"", res->kind, res->api_version);
+	buf_addf(b, ",\"metadata\":{\"resourceVersion\":\"%lld\",\"creationTimestamp\":null%s}}}\n", (long long)w->rv,
+		 annotation);
+}
+
+/* False: the watch went away. */
+static bool watch_bookmark(struct watch *w, bool initial_end)
+{
+	struct req *r = w->r;
+
+	if (r->call) {
+		r->call->list_rv = w->rv;
+		r->call->initial_done = initial_end;
+		return watch_tell(w, WATCH_BOOKMARK, NULL);
+	}
+	if (r->http) {
+		_cleanup_buf_ struct buf b = BUF_INIT;
+
+		bookmark_text(w, initial_end, &b);
+		http_chunk(r->http, buf_str(&b));
+	}
+	return true;
+}
+
+static void watch_bookmark_round(void *arg)
+{
+	struct api *a = arg;
+	struct watch *w, *next;
+
+	TAILQ_FOREACH_SAFE(w, &a->watches, link, next) {
+		int64_t rv = store_watch_rv(w->sw);
+
+		if (!w->bookmarks || !w->r->http || rv <= w->rv)
+			continue;
+		w->rv = rv;
+		watch_bookmark(w, false);
+	}
+}
+
+void watch_note_write(struct api *a)
+{
+	if (a->n_bookmarked && !loop_timer_is_set(a->bookmark_timer))
+		loop_timer_set(a->bookmark_timer, WATCH_BOOKMARK_MS);
+}
+
+/* --- beginning and end --- */
+
+static void watch_timeout(void *arg)
+{
+	struct watch *w = arg;
+	int64_t rv = store_watch_rv(w->sw);
+
+	if (w->bookmarks && w->r->http && rv > w->rv) {
+		w->rv = rv;
+		watch_bookmark(w, false);
+	}
+	watch_end(w);
+}
+
+static void watch_arm_timeout(struct watch *w)
+{
+	int64_t s = w->r->opts.timeout_s;
+
+	if (s <= 0) {
+		if (w->r->call)
+			return;
+		s = WATCH_MIN_TIMEOUT_S + (int64_t)rand_below(WATCH_MIN_TIMEOUT_S);
+	}
+	w->timer = loop_timer_new(w->r->api->loop, watch_timeout, w);
+	loop_timer_set(w->timer, s * SEC_MS);
+}
+
+void watch_free(struct watch *w)
+{
+	struct api *a;
+
+	if (!w)
+		return;
+	a = w->r->api;
+	if (w->gone)
+		*w->gone = true;
+	store_watch_stop(w->sw);
+	loop_timer_free(w->timer);
+	TAILQ_REMOVE(&a->watches, w, link);
+	a->n_watches--;
+	a->n_bookmarked -= w->bookmarks;
+	w->r->watch = NULL;
+	free(w);
+}
+
+static void watch_flush(struct req *r, struct buf *b)
+{
+	if (!b->len)
+		return;
+	http_chunk(r->http, buf_str(b));
+	buf_clear(b);
+}
+
+/* The objects that are there, in blocks. */
+static void watch_send_initial(struct watch *w, const struct store_list *l)
+{
+	_cleanup_buf_ struct buf b = BUF_INIT;
+
+	for (size_t i = 0; i < l->n; i++) {
+		buf_adds(&b, "{\"type\":\"ADDED\",\"object\":");
+		respond_object(&w->view, l->objs[i], &b);
+		buf_adds(&b, "}\n");
+		w->view.columns = false;
+		if (b.len >= WATCH_BLOCK_BYTES)
+			watch_flush(w->r, &b);
+	}
+	watch_flush(w->r, &b);
+	w->allowance = http_req_queued(w->r->http);
+}
+
+static bool watch_tell_initial(struct watch *w, const struct store_list *l)
+{
+	for (size_t i = 0; i < l->n; i++) {
+		_cleanup_obj_ struct obj *as = convert_obj(l->objs[i], w->view.res);
+
+		if (!watch_tell(w, WATCH_ADDED, as))
+			return false;
+	}
+	return true;
+}
+
+static bool watch_match_cb(void *arg, struct obj *o)
+{
+	return filter_match(arg, o);
+}
+
+static int watch_initial(struct watch *w, struct err *e)
+{
+	struct req *r = w->r;
+	struct store_list l = {
+		.res = &r->st->r,
+		.ns = r->st->r.namespaced ? r->at.ns : "",
+		.match = r->filter.everything ? NULL : watch_match_cb,
+		.arg = &r->filter,
+	};
+	bool there = true;
+
+	if (store_list(r->api->store, &l, e) < 0)
+		return -e->code;
+	w->rv = l.rv;
+	if (r->call)
+		there = watch_tell_initial(w, &l);
+	else
+		watch_send_initial(w, &l);
+	store_list_release(&l);
+	if (there && r->opts.send_initial_events && (w->bookmarks || r->call))
+		(void)watch_bookmark(w, true);
+	return 0;
+}
+
+/* Where to begin: at a revision, or (*initial) with what is there. */
+static int watch_begin_rv(struct req *r, int64_t *rv, bool *initial, struct err *e)
+{
+	bool given = r->head && req_query(r, "sendInitialEvents");
+
+	*rv = parse_rv(r->opts.resource_version);
+	if (*rv < 0)
+		return check_rv_reached(r, *rv, e);
+	if (r->opts.send_initial_events)
+		*initial = true;
+	else
+		*initial = *rv == 0 && !given;
+	if (*initial && check_rv_reached(r, *rv, e) < 0)
+		return -e->code;
+	if (*initial || *rv == 0)
+		*rv = store_revision(r->api->store);
+	return 0;
+}
+
+/* 200 and an ERROR event: what reflectors expect of a revision that is gone. */
+static int watch_refuse(struct req *r, struct err *why)
+{
+	_cleanup_buf_ struct buf b = BUF_INIT;
+
+	buf_adds(&b, "{\"type\":\"ERROR\",\"object\":");
+	status_from_err(why, &b);
+	buf_adds(&b, "}\n");
+	buf_addstr(&r->text, buf_str(&b));
+	err_release(why);
+	answer_text(r, 200, "application/json");
+	return STEP_DONE;
+}
+
+static struct watch *watch_new(struct req *r, int64_t rv)
+{
+	struct watch *w = xcalloc(1, sizeof(*w));
+	struct api *a = r->api;
+
+	w->r = r;
+	w->rv = rv;
+	w->view = req_view(r);
+	w->bookmarks = r->opts.allow_bookmarks;
+	TAILQ_INSERT_TAIL(&a->watches, w, link);
+	a->n_watches++;
+	a->n_bookmarked += w->bookmarks;
+	r->watch = w;
+	return w;
+}
+
+int act_watch(struct req *r, struct err *e)
+{
+	const struct call_opts *o = &r->opts;
+	struct watch *w;
+	int64_t rv = 0;
+	bool initial = false;
+
+	if (filter_init(&r->filter, r->res, o->label_selector, o->field_selector, e) < 0 ||
+	    watch_begin_rv(r, &rv, &initial, e) < 0)
+		return -e->code;
+	w = watch_new(r, rv);
+	if (store_watch(&w->sw, r->api->store, &r->st->r, r->st->r.namespaced ? r->at.ns : "", rv, watch_on_event, w,
+			e) < 0)
+		return r->http && e->reason == ERR_EXPIRED ? watch_refuse(r, e) : -e->code;
+	if (r->http) {
+		r->on_gone = watch_client_gone;
+		respond_begin(r, "application/json");
+	}
+	watch_arm_timeout(w);
+	if (initial && watch_initial(w, e) < 0)
+		BUG_ON(true); /* the newest state can always be listed */
+	return STEP_WAIT;
+}
+
+void watch_api_init(struct api *a)
+{
+	TAILQ_INIT(&a->watches);
+	a->lines = xcalloc(1, sizeof(*a->lines));
+	a->lines->api = a;
+	a->lines->forget.run = lines_forget;
+	a->bookmark_timer = loop_timer_new(a->loop, watch_bookmark_round, a);
+}
+
+void watch_api_release(struct api *a)
+{
+	if (!a->lines)
+		return;
+	loop_undefer(a->loop, &a->lines->forget);
+	lines_forget(&a->lines->forget);
+	free(a->lines);
+	a->lines = NULL;
+	a->bookmark_timer = loop_timer_free(a->bookmark_timer);
+}
