@@ -11,6 +11,7 @@
  */
 #include "doc/internal.h"
 
+#include <math.h>
 #include <stdio.h>
 
 /* How a byte of a string is printed: 0 as it is, 'u' as \u00xx, 'x' after a look at
@@ -296,7 +297,7 @@ void doc_print_double(struct buf *out, double v)
 	char digits[24];
 	int exponent, n;
 
-	if (v < 0) {
+	if (signbit(v)) {
 		buf_addch(out, '-');
 		v = -v;
 	}

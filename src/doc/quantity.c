@@ -47,6 +47,15 @@ static bool quantity_read_suffix(struct str s, char *format, int64_t *exponent)
 	return s.p[0] != '+' && str_to_i64(s, exponent);
 }
 
+static __int128 quantity_sum(__int128 a, __int128 b)
+{
+	__int128 r;
+
+	if (__builtin_add_overflow(a, b, &r))
+		return a < 0 ? -QUANTITY_MAX : QUANTITY_MAX;
+	return r;
+}
+
 /* v * by, staying at the largest value. */
 static __int128 quantity_mul(__int128 v, __int128 by)
 {
@@ -77,6 +86,7 @@ static const char *quantity_digits(const char *p, const char *end, __int128 *ret
 				   bool *inexact)
 {
 	bool point = false;
+	__int128 next;
 
 	*ret = 0;
 	*places = *lost = 0;
@@ -88,12 +98,13 @@ static const char *quantity_digits(const char *p, const char *end, __int128 *ret
 		}
 		if (*p < '0' || *p > '9')
 			break;
-		if (*ret > QUANTITY_MAX / 100) {
-			*inexact |= *p != '0';
+		if (*lost || *inexact || __builtin_mul_overflow(*ret, 10, &next) ||
+		    __builtin_add_overflow(next, *p - '0', &next)) {
+			*inexact = true;
 			*lost += !point;
 			continue;
 		}
-		*ret = *ret * 10 + (*p - '0');
+		*ret = next;
 		*places += point;
 	}
 	return p;
@@ -129,7 +140,7 @@ bool quantity_parse(struct quantity *q, struct str s)
 	p = quantity_digits(p, end, &v, &places, &lost, &inexact);
 	if (!quantity_read_suffix(str_n(p, (size_t)(end - p)), &q->format, &exponent))
 		return false;
-	v += inexact;
+	v = quantity_sum(v, inexact);
 	if (q->format == 'b') {
 		v = quantity_binary(quantity_scale10(v, lost), exponent, places);
 		if (v > 0 && v < NANO)
@@ -239,15 +250,6 @@ int64_t quantity_milli(const struct quantity *q)
 int quantity_cmp(const struct quantity *a, const struct quantity *b)
 {
 	return (a->nano > b->nano) - (a->nano < b->nano);
-}
-
-static __int128 quantity_sum(__int128 a, __int128 b)
-{
-	__int128 r;
-
-	if (__builtin_add_overflow(a, b, &r))
-		return a < 0 ? -QUANTITY_MAX : QUANTITY_MAX;
-	return r;
 }
 
 /* A zero takes over the other's format, so that sums that start at 0 print as their parts do. */

@@ -128,7 +128,8 @@ static struct yw_looks yw_look(struct str s)
 
 		if (yw_is_indicator(s.p, p, end) || (edge && (space || line)))
 			looks.plain = false;
-		if (!yw_is_printable(p, end) || (line && was_space))
+		/* Line breaks other than a line feed would come back as one. */
+		if (!yw_is_printable(p, end) || (line && (was_space || *p != '\n')))
 			looks.plain = looks.single = looks.literal = false;
 		if (space && was_break)
 			looks.plain = looks.single = false;

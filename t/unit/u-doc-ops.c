@@ -121,7 +121,6 @@ static void test_patch_more(void)
 static void test_patch_limits(void)
 {
 	_cleanup_buf_ struct buf b = BUF_INIT, doc = BUF_INIT;
-	_cleanup_doc_ struct doc *d = NULL, *p = NULL;
 
 	for (int i = 0; i <= LIMIT_PATCH_OPS; i++)
 		buf_addf(&b, "%c{\"op\":\"add\",\"path\":\"/x\",\"value\":1}", i ? ',' : '[');
