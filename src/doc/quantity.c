@@ -80,13 +80,14 @@ static __int128 quantity_scale10(__int128 v, int64_t exponent)
 	return v;
 }
 
-/* The digits at *p (with at most one point) as an integer; *ret_places: digits behind the point.
- * Digits beyond what 128 bits hold are left out, with *ret_lost telling of the places before the point. */
+/* The digits at p (with at most one point) as an integer; *places: digits behind the point. Digits
+ * beyond what 128 bits hold are left out: *lost counts those before the point, *inexact tells of
+ * any that was not 0. */
 static const char *quantity_digits(const char *p, const char *end, __int128 *ret, int64_t *places, int64_t *lost,
 				   bool *inexact)
 {
-	bool point = false;
-	__int128 next;
+	bool point = false, full = false;
+	__int128 next = 0;
 
 	*ret = 0;
 	*places = *lost = 0;
@@ -98,9 +99,10 @@ static const char *quantity_digits(const char *p, const char *end, __int128 *ret
 		}
 		if (*p < '0' || *p > '9')
 			break;
-		if (*lost || *inexact || __builtin_mul_overflow(*ret, 10, &next) ||
-		    __builtin_add_overflow(next, *p - '0', &next)) {
-			*inexact = true;
+		full = full || __builtin_mul_overflow(*ret, 10, &next) ||
+		       __builtin_add_overflow(next, *p - '0', &next);
+		if (full) {
+			*inexact |= *p != '0';
 			*lost += !point;
 			continue;
 		}
