@@ -73,3 +73,8 @@ void digest_sha256_hex(struct str s, char out[DIGEST_SHA256_HEX])
 	}
 	out[2 * DIGEST_SHA256_LEN] = '\0';
 }
+
+void digest_sha1(struct str s, uint8_t out[DIGEST_SHA1_LEN])
+{
+	BUG_ON(EVP_Digest(s.n ? s.p : "", s.n, out, NULL, EVP_sha1(), NULL) != 1);
+}

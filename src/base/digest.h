@@ -16,6 +16,9 @@ void digest_update(struct digest *d, const void *p, size_t n);
 void digest_final(struct digest *d, uint8_t out[DIGEST_SHA256_LEN]); /* d may only be freed then */
 struct digest *digest_free(struct digest *d);
 void digest_sha256(struct str s, uint8_t out[DIGEST_SHA256_LEN]);
+/* For protocols that demand SHA-1 (WebSocket's handshake); never for security. */
+#define DIGEST_SHA1_LEN 20
+void digest_sha1(struct str s, uint8_t out[DIGEST_SHA1_LEN]);
 void digest_sha256_hex(struct str s, char out[DIGEST_SHA256_HEX]);
 
 #endif

@@ -493,3 +493,8 @@ int conn_fd(const struct conn *c)
 {
 	return c->bev ? bufferevent_getfd(c->bev) : -1;
 }
+
+struct loop *conn_loop(const struct conn *c)
+{
+	return c->loop;
+}

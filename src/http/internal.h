@@ -59,9 +59,11 @@ bool conn_is_tls(const struct conn *c);
 bool conn_is_eof(const struct conn *c);
 struct ssl_st *conn_session(struct conn *c);
 int conn_fd(const struct conn *c);
+struct loop *conn_loop(const struct conn *c);
 
 /* --- stream.c --- */
 struct stream *stream_from_conn(struct conn *c_take);
+struct loop *stream_loop(const struct stream *s);
 
 /* --- sockets, in conn.c --- */
 void sock_tune(int fd); /* TCP_NODELAY and keep-alive; no harm on other sockets */

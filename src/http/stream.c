@@ -112,6 +112,11 @@ struct stream *stream_from_conn(struct conn *c)
 	return s;
 }
 
+struct loop *stream_loop(const struct stream *s)
+{
+	return conn_loop(s->io);
+}
+
 struct stream *stream_new(struct loop *l, int fd)
 {
 	struct conn *c = conn_new(l, fd, NULL, NULL);
