@@ -124,8 +124,13 @@ static int req_resolve(struct req *r, struct err *e)
 {
 	unsigned verbs;
 
+	if (r->at.path && !r->route) {
+		buf_adds(&r->text, "404 page not found\n");
+		answer_text(r, 404, "text/plain; charset=utf-8");
+		return STEP_DONE;
+	}
 	if (r->at.path)
-		return r->route ? STEP_NEXT : status_generic_not_found(e);
+		return STEP_NEXT;
 	if (!r->res)
 		r->res = schema_find(str_of(r->at.group), str_of(r->at.version), str_of(r->at.resource));
 	if (!r->res || !r->res->served)
