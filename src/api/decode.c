@@ -1,6 +1,6 @@
 /*
- * Bodies on their way in: JSON or YAML by content type, checked against the
- * type that the endpoint takes.
+ * Bodies on their way in: JSON, YAML or protobuf by content type, checked
+ * against the type that the endpoint takes.
  *
  * What strict decoding finds (unknown and duplicate fields) is, by
  * fieldValidation, an error (Strict), Warning headers (Warn, the default) or
@@ -26,12 +26,11 @@ static void issue_duplicate(void *arg, const char *path)
 		VEC_PUSH(&is->v, arena_printf(is->arena, "duplicate field \"%s\"", path));
 }
 
-static bool decode_is_yaml(const struct req *r)
+static bool decode_type_ends(const struct req *r, const char *suffix)
 {
 	struct str v = http_head_get(r->head, "Content-Type");
-	struct str type = str_trim(str_cut(&v, ';'));
 
-	return req_is_patch_apply(r) || str_ends(type, STR_LIT("yaml"));
+	return str_ends(str_trim(str_cut(&v, ';')), str_of(suffix));
 }
 
 static int decode_yaml(struct str text, const struct doc_json_opts *opts, struct doc **ret, struct err *e)
@@ -107,7 +106,9 @@ int decode_raw(struct req *r, struct doc **ret, struct err *e)
 	struct doc_json_opts opts = { .duplicate = decode_wants_issues(r) ? issue_duplicate : NULL, .arg = &is };
 	int rc;
 
-	if (decode_is_yaml(r))
+	if (decode_type_ends(r, "protobuf"))
+		rc = schema_from_protobuf(ret, r->raw, e);
+	else if (req_is_patch_apply(r) || decode_type_ends(r, "yaml"))
 		rc = decode_yaml(r->raw, &opts, ret, e);
 	else
 		rc = doc_parse_json(ret, r->raw, &opts, e);

@@ -414,7 +414,7 @@ static void body_here(void *arg, struct http_req *h, struct str body)
 }
 
 static const char *const body_types[] = {
-	"application/json", "application/yaml", "text/yaml", "application/x-yaml",
+	"application/json", "application/yaml", "application/vnd.kubernetes.protobuf", "text/yaml", "application/x-yaml",
 };
 static const struct {
 	const char *type;
@@ -459,7 +459,7 @@ static int body_check_type(struct req *r, struct err *e)
 	for (size_t i = 0; i < ARRAY_SIZE(body_types); i++)
 		if (str_ieq(type, str_of(body_types[i])))
 			return 0;
-	return body_unsupported(r, "application/json, application/yaml", e);
+	return body_unsupported(r, "application/json, application/yaml, application/vnd.kubernetes.protobuf", e);
 }
 
 int http_in_body(struct req *r, struct err *e)

@@ -73,6 +73,10 @@ int schema_decode(const struct schema_res *r, struct doc *d, struct schema_issue
 /* The same for a type by name ("meta/v1.DeleteOptions", "core/v1.PodExecOptions", "autoscaling/v1.Scale"). */
 int schema_decode_type(const char *type, struct doc *d, struct schema_issue **issues,
 		       struct err *e) MUST_CHECK;
+/* A body in Kubernetes' protobuf form ("k8s\0" and a runtime.Unknown) as the JSON document that it stands for;
+ * decode and default follow as for any other. */
+int schema_from_protobuf(struct doc **ret, struct str bytes, struct err *e) MUST_CHECK;
+bool schema_is_protobuf(struct str bytes);
 /* Constants and copies of defaults.tsv, and the computed ones that it names. Idempotent. */
 void schema_default(const struct schema_res *r, struct doc *d);
 /* What an object becomes before its first store: status dropped where a status subresource exists, and the
