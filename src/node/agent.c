@@ -361,6 +361,7 @@ void agent_start(struct node_agent *n)
 	informer_subscribe(n->pods, &pod_ops, n);
 	n->nodes = informer_get(n->client, n->r_nodes, self);
 	informer_subscribe(n->nodes, &node_ops, n);
+	(void)agent_services(n); /* nearly every container needs them */
 	run_recover(n->runtime, sandbox_found, recover_done, n);
 }
 
@@ -387,7 +388,7 @@ void agent_on_sandbox_lost(void *agent, struct sandbox *s)
 		map_set(n->lost, str_of(sandbox_id(s)), s);
 }
 
-/* --- ConfigMaps, Secrets, Services: watched from first need --- */
+/* --- what pods refer to: ConfigMaps and Secrets are watched from the first need --- */
 
 static bool waits_for_config(struct pod *p)
 {

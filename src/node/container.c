@@ -421,12 +421,20 @@ static void start_failed(struct ctr *c, const struct err *err)
 	ctr_down(c);
 }
 
+struct start_call {
+	struct ctr *ctr;
+	unsigned attempt;
+};
+
 static void start_done(void *arg, struct container *rc, const struct err *err)
 {
-	struct ctr *c = arg;
+	struct start_call *call = arg;
+	struct ctr *c = call->ctr;
 	struct container_status st;
+	bool overtaken = c->state != CTR_STARTING || c->attempt != call->attempt;
 
-	if (c->state != CTR_STARTING) { /* its end came first */
+	free(call);
+	if (overtaken) { /* its end came first */
 		pod_put(c->pod);
 		return;
 	}
@@ -492,6 +500,7 @@ static void ctr_start(struct ctr *c)
 {
 	struct run_container_spec spec = { 0 };
 	_cleanup_err_ struct err e = ERR_INIT;
+	struct start_call *call;
 	struct image *img = NULL;
 	struct arena *a;
 	char id[65];
@@ -515,7 +524,9 @@ static void ctr_start(struct ctr *c)
 	c->ready = c->started = c->stopping = c->restart_asked = c->pulled = false;
 	c->retry_ms = 0;
 	c->pod->pending++;
-	container_start(c->pod->sandbox, &spec, start_done, c);
+	call = xmalloc(sizeof(*call));
+	*call = (struct start_call){ c, c->attempt };
+	container_start(c->pod->sandbox, &spec, start_done, call);
 out:
 	arena_free(a);
 	image_unref(img);

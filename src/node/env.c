@@ -4,6 +4,7 @@
  * service variables that nothing has set.
  */
 #include <ctype.h>
+#include <errno.h>
 
 #include "node/internal.h"
 
@@ -309,15 +310,20 @@ static void env_kubernetes(struct node_agent *n, struct arena *a, struct env_lis
 	env_service_port(a, out, "KUBERNETES", n->service_host, "TCP", "tcp", n->service_port, true);
 }
 
-static void env_services(struct pod *p, struct arena *a, struct env_list *out)
+static int env_services(struct pod *p, struct arena *a, struct env_list *out)
 {
 	struct node_agent *n = p->agent;
 	struct informer *i;
 
-	if (node_bool(node_get(pod_spec(p), F_enableServiceLinks), true) && (i = agent_services(n)))
+	if (node_bool(node_get(pod_spec(p), F_enableServiceLinks), true)) {
+		i = agent_services(n);
+		if (!i)
+			return -EAGAIN;
 		for (struct obj *o = informer_next(i, p->ns, NULL); o; o = informer_next(i, p->ns, o))
 			env_service(a, out, o);
+	}
 	env_kubernetes(n, a, out);
+	return 0;
 }
 
 int env_build(struct ctr *c, struct arena *a, struct env_list *out, struct err *e)
@@ -327,7 +333,8 @@ int env_build(struct ctr *c, struct arena *a, struct env_list *out, struct err *
 	const struct env_list *lists[2];
 	int r;
 
-	env_services(c->pod, a, &services);
+	if (env_services(c->pod, a, &services) < 0)
+		return -EAGAIN;
 	NODE_FOREACH (src, node_get(spec, F_envFrom)) {
 		r = env_from(c, src, a, out, e);
 		if (r < 0)

@@ -245,17 +245,14 @@ void pod_adopt(struct pod *p, struct sandbox *s, bool alive)
 	if (s) {
 		p->sandbox = s;
 		steps_skip_to_sandbox(p);
-	} else if (final) {
-		p->state = POD_OVER;
-		return;
-	} else if (!pod_was_running(p)) {
+	} else if (!final && !pod_was_running(p)) {
 		return;
 	}
 	adopt_ctrs(p, s);
 	if (ip)
 		snprintf(p->ip, sizeof(p->ip), "%s", ip);
 	if (final) {
-		p->state = POD_STOP;
+		p->state = s ? POD_STOP : POD_OVER;
 	} else if (!alive) {
 		pod_adopt_dead(p);
 	} else {
