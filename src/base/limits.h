@@ -30,6 +30,9 @@
 #define LIMIT_IMAGE_UNPACKED_BYTES (64ull << 30)
 #define LIMIT_LOG_FILE_BYTES (10u << 20) /* containerLogMaxSize */
 #define LIMIT_LOG_FILES 5 /* containerLogMaxFiles */
+#define LIMIT_LIST_ITEMS 1000 /* in one list of a pod, service or metadata; checks of a list are quadratic */
+#define LIMIT_HOST_PORTS 2000 /* of one pod */
+#define LIMIT_MERGE_ITEMS 2000 /* in a list that a strategic merge patch merges */
 #define LIMIT_LOG_LINE_BYTES (16u << 10) /* longer ones are split with the CRI tag P */
 
 #endif

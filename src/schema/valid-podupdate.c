@@ -1,0 +1,347 @@
+/*
+ * Validation of pods as objects: creation, what an update may change, and the
+ * subresources status, ephemeralcontainers and resize.
+ *
+ * A pod's spec is immutable but for a short list. Kubernetes compares the old
+ * spec with the new one in which those few fields are put back, and prints the
+ * difference; so does this file, in JSON paths.
+ */
+#include "schema/valid.h"
+
+/* --- the difference of two trees, one line each --- */
+
+enum { DIFF_LINES = 20 };
+
+struct diff {
+	struct buf out;
+	unsigned lines;
+};
+
+static void diff_line(struct diff *d, const char *path, char sign, const struct node *n)
+{
+	if (d->lines >= DIFF_LINES)
+		return;
+	d->lines++;
+	buf_addf(&d->out, "%c %s: ", sign, path);
+	doc_print_json(&d->out, n, DOC_PRINT_COMPACT);
+	buf_addch(&d->out, '\n');
+}
+
+static void diff_nodes(struct diff *d, const char *path, const struct node *old, const struct node *now);
+
+static void diff_objects(struct diff *d, const char *path, const struct node *old, const struct node *now)
+{
+	NODE_FOREACH(c, old) {
+		_cleanup_free_ char *below = xasprintf("%s.%s", path, c->key);
+
+		diff_nodes(d, below, c, node_getk(now, node_key(c)));
+	}
+	NODE_FOREACH(c, now) {
+		_cleanup_free_ char *below = xasprintf("%s.%s", path, c->key);
+
+		if (!node_getk(old, node_key(c)))
+			diff_nodes(d, below, NULL, c);
+	}
+}
+
+static void diff_arrays(struct diff *d, const char *path, const struct node *old, const struct node *now)
+{
+	const struct node *a = node_first(old), *b = node_first(now);
+
+	for (size_t i = 0; a || b; i++) {
+		_cleanup_free_ char *below = xasprintf("%s[%zu]", path, i);
+
+		diff_nodes(d, below, a, b);
+		a = a ? a->next : NULL;
+		b = b ? b->next : NULL;
+	}
+}
+
+static void diff_nodes(struct diff *d, const char *path, const struct node *old, const struct node *now)
+{
+	if (v_same(old, now) || d->lines >= DIFF_LINES)
+		return;
+	if (node_is(old, DOC_OBJECT) && node_is(now, DOC_OBJECT)) {
+		diff_objects(d, path, old, now);
+	} else if (node_is(old, DOC_ARRAY) && node_is(now, DOC_ARRAY)) {
+		diff_arrays(d, path, old, now);
+	} else {
+		if (!v_empty(old))
+			diff_line(d, path, '-', old);
+		if (!v_empty(now))
+			diff_line(d, path, '+', now);
+	}
+}
+
+/* --- what may change --- */
+
+static void v_toleration_update(struct valid *v, const struct vpath *p, const struct node *now,
+				const struct node *old)
+{
+	NODE_FOREACH(o, old) {
+		bool found = false;
+
+		NODE_FOREACH(n, now) {
+			bool same = true;
+
+			NODE_FOREACH(c, o)
+				same = same && (c->name == F_tolerationSeconds ||
+						v_same(c, node_get(n, (enum field)c->name)));
+			NODE_FOREACH(c, n)
+				same = same && (c->name == F_tolerationSeconds ||
+						v_same(c, node_get(o, (enum field)c->name)));
+			found = found || same;
+		}
+		if (!found) {
+			v_forbidden(v, p, "existing toleration can not be modified except its tolerationSeconds");
+			return;
+		}
+	}
+}
+
+static void v_gates_update(struct valid *v, const struct vpath *p, const struct node *now, const struct node *old)
+{
+	size_t i = 0;
+
+	NODE_FOREACH(n, now) {
+		const struct vpath *at = VP(VPI(p, i++), "name");
+		bool found = false;
+
+		NODE_FOREACH(o, old)
+			found = found || str_eq(v_str(o, F_name), v_str(n, F_name));
+		if (!found)
+			v_forbiddenf(v, at, "only deletion is allowed, but found new scheduling gate '%s'",
+				     node_gets(n, F_name));
+	}
+}
+
+static bool v_deadline_update(struct valid *v, const struct vpath *p, const struct node *now, const struct node *old)
+{
+	if (!now && old) {
+		v_invalid_node(v, p, now, "must not update from a positive integer to nil value");
+	} else if (now && (node_int(now, 0) < 0 || node_int(now, 0) > INT32_MAX)) {
+		v_invalid_node(v, p, now, "must be between 0 and 2147483647, inclusive");
+		return false;
+	} else if (now && old && node_int(now, 0) > node_int(old, 0)) {
+		v_invalid_node(v, p, now, "must be less than or equal to previous value");
+		return false;
+	}
+	return true;
+}
+
+/* In d's copy of the new spec: what may change becomes what it was. */
+static void munge_field(struct doc *d, struct node *now, const struct node *old, enum field f)
+{
+	const struct node *was = node_get(old, f);
+
+	if (was)
+		node_set(d, now, f, node_copy(d, was));
+	else
+		node_remove(now, f);
+}
+
+static void munge_containers(struct doc *d, struct node *now, const struct node *old, enum field list, enum field f)
+{
+	struct node *a = node_first(node_get(now, list));
+
+	for (const struct node *b = node_first(node_get(old, list)); a && b; a = a->next, b = b->next)
+		munge_field(d, a, b, f);
+}
+
+static void munge_spec(struct doc *d, struct node *now, const struct node *old)
+{
+	const struct node *grace = node_get(old, F_terminationGracePeriodSeconds);
+
+	munge_containers(d, now, old, F_containers, F_image);
+	munge_containers(d, now, old, F_initContainers, F_image);
+	munge_field(d, now, old, F_activeDeadlineSeconds);
+	munge_field(d, now, old, F_tolerations);
+	munge_field(d, now, old, F_schedulingGates);
+	if (node_int(grace, 0) < 0 && node_int(node_get(now, F_terminationGracePeriodSeconds), 0) == 1)
+		munge_field(d, now, old, F_terminationGracePeriodSeconds);
+	if (node_count(node_get(old, F_schedulingGates)) > 0) { /* where it may run is still open */
+		munge_field(d, now, old, F_nodeSelector);
+		munge_field(d, now, old, F_affinity);
+	}
+}
+
+/* Only members that were absent may come, none may go or change. */
+static void v_additions_only(struct valid *v, const struct vpath *p, const struct node *now, const struct node *old)
+{
+	NODE_FOREACH(c, old) {
+		if (!v_same(c, node_getk(now, node_key(c)))) {
+			v_invalid_node(v, p, now, "only additions to spec.nodeSelector are allowed (no mutations or "
+						  "deletions)");
+			return;
+		}
+	}
+}
+
+static void v_spec_unchanged(struct valid *v, const struct vpath *p, const struct node *now,
+			     const struct node *old, const char *allowed,
+			     void (*munge)(struct doc *, struct node *, const struct node *))
+{
+	struct doc *d;
+	struct diff diff = { BUF_INIT, 0 };
+
+	if (v_same(now, old))
+		return;
+	d = doc_new();
+	doc_set_root(d, node_copy(d, now));
+	munge(d, doc_root(d), old);
+	diff_nodes(&diff, "spec", old, doc_root(d));
+	if (diff.lines)
+		v_forbiddenf(v, p, "%s\n%s", allowed, diff.out.s);
+	buf_release(&diff.out);
+	doc_unref(d);
+}
+
+static bool v_container_count(struct valid *v, const struct vpath *p, const struct node *now, const struct node *old)
+{
+	if (node_count(now) == node_count(old))
+		return true;
+	v_forbidden(v, p, "pod updates may not add or remove containers");
+	return false;
+}
+
+static void v_pod_update(struct valid *v, const struct vpath *p, const struct node *now, const struct node *old)
+{
+	static const char ALLOWED[] =
+		"pod updates may not change fields other than `spec.containers[*].image`,"
+		"`spec.initContainers[*].image`,`spec.activeDeadlineSeconds`,"
+		"`spec.tolerations` (only additions to existing tolerations),"
+		"`spec.terminationGracePeriodSeconds` (allow it to be set to 1 if it was previously negative)";
+
+	if (!v_container_count(v, VP(p, "containers"), node_get(now, F_containers), node_get(old, F_containers)) ||
+	    !v_container_count(v, VP(p, "initContainers"), node_get(now, F_initContainers),
+			       node_get(old, F_initContainers)))
+		return;
+	if (!v_deadline_update(v, VP(p, "activeDeadlineSeconds"), node_get(now, F_activeDeadlineSeconds),
+			       node_get(old, F_activeDeadlineSeconds)))
+		return;
+	v_toleration_update(v, VP(p, "tolerations"), node_get(now, F_tolerations), node_get(old, F_tolerations));
+	v_gates_update(v, VP(p, "schedulingGates"), node_get(now, F_schedulingGates),
+		       node_get(old, F_schedulingGates));
+	if (node_count(node_get(old, F_schedulingGates)) > 0)
+		v_additions_only(v, VP(p, "nodeSelector"), node_get(now, F_nodeSelector),
+				 node_get(old, F_nodeSelector));
+	v_spec_unchanged(v, p, now, old, ALLOWED, munge_spec);
+}
+
+/* --- subresources --- */
+
+static void munge_resources(struct doc *d, struct node *now, const struct node *old)
+{
+	munge_containers(d, now, old, F_containers, F_resources);
+	munge_containers(d, now, old, F_containers, F_resizePolicy);
+	munge_containers(d, now, old, F_initContainers, F_resources);
+	munge_containers(d, now, old, F_initContainers, F_resizePolicy);
+}
+
+static void v_pod_resize(struct valid *v, const struct vpath *p, const struct node *now, const struct node *old)
+{
+	if (v_container_count(v, VP(p, "containers"), node_get(now, F_containers), node_get(old, F_containers)) &&
+	    v_container_count(v, VP(p, "initContainers"), node_get(now, F_initContainers),
+			      node_get(old, F_initContainers)))
+		v_spec_unchanged(v, p, now, old, "only cpu and memory resources are mutable", munge_resources);
+}
+
+static void v_pod_ephemeral(struct valid *v, const struct vpath *p, const struct node *now, const struct node *old)
+{
+	const struct vpath *at = VP(p, "ephemeralContainers");
+
+	NODE_FOREACH(o, node_get(old, F_ephemeralContainers)) {
+		const struct node *same = NULL;
+
+		NODE_FOREACH(n, node_get(now, F_ephemeralContainers)) {
+			if (str_eq(v_str(n, F_name), v_str(o, F_name)))
+				same = n;
+		}
+		if (!same)
+			v_forbiddenf(v, at, "existing ephemeral containers \"%s\" may not be removed\n",
+				     node_gets(o, F_name));
+		else if (!v_same(o, same))
+			v_forbiddenf(v, at, "existing ephemeral containers \"%s\" may not be changed\n",
+				     node_gets(o, F_name));
+	}
+}
+
+static void v_state_transitions(struct valid *v, const struct vpath *p, const struct node *now,
+				const struct node *old, struct str restart)
+{
+	size_t i = 0;
+
+	if (str_eqc(restart, "Always"))
+		return;
+	NODE_FOREACH(o, old) {
+		const struct node *ended = node_path(o, F_state, F_terminated);
+		const struct vpath *at = VP(VPI(p, i++), "state");
+
+		if (!ended || (str_eqc(restart, "OnFailure") && node_int(node_get(ended, F_exitCode), 0) != 0))
+			continue;
+		NODE_FOREACH(n, now) {
+			if (str_eq(v_str(n, F_name), v_str(o, F_name)) && !node_path(n, F_state, F_terminated))
+				v_forbidden(v, at, "may not be transitioned to non-terminated state");
+		}
+	}
+}
+
+static void v_pod_ips(struct valid *v, const struct vpath *p, const struct node *ips)
+{
+	size_t i = 0;
+
+	NODE_FOREACH(c, ips)
+		v_ip(v, VPI(p, i++), v_str(c, F_ip));
+	if (node_count(ips) > 2)
+		v_invalid_node(v, p, ips, "may specify no more than one IP for each IP family");
+}
+
+static void v_pod_status(struct valid *v, const struct vpath *p)
+{
+	const struct node *now = node_get(v->root, F_status), *old = node_get(v->old, F_status);
+	struct str restart = v_str(node_get(v->old, F_spec), F_restartPolicy);
+
+	if (!str_eq(v_str(node_get(v->root, F_spec), F_nodeName), v_str(node_get(v->old, F_spec), F_nodeName)))
+		v_forbidden(v, VP(p, "nodeName"), "may not be changed directly");
+	if (v_str(now, F_nominatedNodeName).n > 0)
+		v_name(v, VP(p, "nominatedNodeName"), v_str(now, F_nominatedNodeName), NF_DNS_SUBDOMAIN);
+	if (v_str(old, F_qosClass).n > 0)
+		v_immutable(v, VP(p, "qosClass"), node_get(now, F_qosClass), node_get(old, F_qosClass));
+	v_state_transitions(v, VP(p, "containerStatuses"), node_get(now, F_containerStatuses),
+			    node_get(old, F_containerStatuses), restart);
+	v_state_transitions(v, VP(p, "ephemeralContainerStatuses"), node_get(now, F_ephemeralContainerStatuses),
+			    node_get(old, F_ephemeralContainerStatuses), STR_LIT("Never"));
+	v_pod_ips(v, VP(p, "podIPs"), node_get(now, F_podIPs));
+	v_pod_ips(v, VP(p, "hostIPs"), node_get(now, F_hostIPs));
+}
+
+/* --- the object --- */
+
+static void v_pod_create(struct valid *v, const struct vpath *p, const struct node *spec)
+{
+	if (node_count(node_get(spec, F_ephemeralContainers)) > 0)
+		v_forbidden(v, VP(p, "ephemeralContainers"), "cannot be set on create");
+	if (v_str(spec, F_nodeName).n > 0 && node_count(node_get(spec, F_schedulingGates)) > 0)
+		v_forbidden(v, VP(p, "nodeName"), "cannot be set until all schedulingGates have been cleared");
+}
+
+void v_pod(struct valid *v)
+{
+	const struct node *spec = node_get(v->root, F_spec), *old = node_get(v->old, F_spec);
+	const struct vpath *p = VP(NULL, "spec");
+
+	if (streq(v->sub, "status")) {
+		if (v->old)
+			v_pod_status(v, VP(NULL, "status"));
+		return;
+	}
+	v_pod_spec(v, p, spec, true);
+	if (!v->old)
+		v_pod_create(v, p, spec);
+	else if (streq(v->sub, "ephemeralcontainers"))
+		v_pod_ephemeral(v, p, spec, old);
+	else if (streq(v->sub, "resize"))
+		v_pod_resize(v, p, spec, old);
+	else if (!streq(v->sub, "binding"))
+		v_pod_update(v, p, spec, old);
+}

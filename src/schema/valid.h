@@ -1,0 +1,140 @@
+/*
+ * Validation, shared by the valid-*.c files: where a value stands (struct vpath),
+ * how an error about it is worded (v_*; Kubernetes' field.Error), name formats,
+ * and the rules that several kinds use. Private to src/schema.
+ *
+ * A rule is a function (struct valid *v, const struct vpath *p, const struct node *n):
+ * n is the value (NULL when absent), p where it stands. It adds errors and goes on;
+ * nothing stops at the first. Paths live on the stack:
+ *
+ *	name_check(v, VP(p, "name"), node_get(n, F_name));
+ */
+#ifndef SCHEMA_VALID_H
+#define SCHEMA_VALID_H
+
+#include "schema/internal.h"
+
+struct vpath {
+	const struct vpath *up;
+	const char *name; /* a field */
+	struct str key; /* ["key"] of a map, when name is NULL and index < 0 */
+	ssize_t index; /* [index] of a list; -1: none */
+};
+#define VP(up_, name_) (&(struct vpath){ (up_), (name_), STR_NONE, -1 })
+#define VPI(up_, i_) (&(struct vpath){ (up_), NULL, STR_NONE, (ssize_t)(i_) })
+#define VPK(up_, key_) (&(struct vpath){ (up_), NULL, (key_), -1 })
+
+struct valid_error {
+	const char *reason; /* "FieldValueRequired" */
+	char *field;
+	char *body; /* "Required value: why" */
+};
+
+struct valid {
+	const struct schema_res *r;
+	const struct node *root;
+	const struct node *old; /* NULL: create */
+	const char *sub; /* "" for the object itself */
+	struct valid_error *errors;
+	size_t n, cap;
+};
+
+/* --- errors; detail may be NULL --- */
+void v_required(struct valid *v, const struct vpath *p, const char *detail);
+void v_invalid(struct valid *v, const struct vpath *p, struct str value, const char *detail);
+void v_invalid_int(struct valid *v, const struct vpath *p, int64_t value, const char *detail);
+void v_invalid_node(struct valid *v, const struct vpath *p, const struct node *value, const char *detail);
+void v_invalidf(struct valid *v, const struct vpath *p, const struct node *value, const char *fmt, ...)
+	ATTR_PRINTF(4, 5);
+/* supported: NULL-terminated, in the order of the message */
+void v_unsupported(struct valid *v, const struct vpath *p, struct str value, const char *const *supported);
+void v_forbidden(struct valid *v, const struct vpath *p, const char *detail);
+void v_forbiddenf(struct valid *v, const struct vpath *p, const char *fmt, ...) ATTR_PRINTF(3, 4);
+void v_duplicate(struct valid *v, const struct vpath *p, const struct node *value);
+void v_duplicate_str(struct valid *v, const struct vpath *p, struct str value);
+void v_not_found(struct valid *v, const struct vpath *p, struct str value);
+void v_too_long(struct valid *v, const struct vpath *p, size_t max);
+void v_too_many(struct valid *v, const struct vpath *p, size_t n, size_t max);
+bool v_has_error_at(const struct valid *v, const struct vpath *p);
+
+/* --- formats (names.c): up to two messages, static; the count --- */
+enum name_format {
+	NF_DNS_LABEL, NF_DNS_SUBDOMAIN, NF_DNS1035_LABEL, NF_QUALIFIED, NF_LABEL_VALUE,
+	NF_CONFIG_KEY, /* keys of ConfigMaps and Secrets */
+	NF_ENV, NF_PORT_NAME, NF_HTTP_HEADER, NF_PATH_SEGMENT, NF_SUBDOMAIN_UNDERSCORE, NF_UUID
+};
+enum { NAME_MSGS = 3 };
+/* prefix: it is a generateName, a trailing dash is fine. */
+unsigned name_messages(enum name_format f, struct str s, bool prefix, const char *msgs[NAME_MSGS]);
+void v_name(struct valid *v, const struct vpath *p, struct str s, enum name_format f);
+
+/* --- common rules (valid-meta.c) --- */
+static inline struct str v_str(const struct node *n, enum field f)
+{
+	struct str s = node_str(node_get(n, f));
+
+	return s.p ? s : (struct str){ "", 0 };
+}
+bool v_empty(const struct node *n); /* absent, null, "", [], {} */
+bool v_same(const struct node *a, const struct node *b); /* equal; absent, null and empty are one */
+void v_meta(struct valid *v);
+void v_immutable(struct valid *v, const struct vpath *p, const struct node *now, const struct node *old);
+void v_nonnegative(struct valid *v, const struct vpath *p, const struct node *n);
+void v_labels(struct valid *v, const struct vpath *p, const struct node *n);
+void v_annotations(struct valid *v, const struct vpath *p, const struct node *n);
+void v_label_selector(struct valid *v, const struct vpath *p, const struct node *n);
+/* required, and one of a NULL-terminated list */
+void v_one_of(struct valid *v, const struct vpath *p, const struct node *n, const char *const *values);
+void v_port_number(struct valid *v, const struct vpath *p, const struct node *n);
+void v_port(struct valid *v, const struct vpath *p, const struct node *n); /* number or name */
+void v_ip(struct valid *v, const struct vpath *p, struct str s);
+void v_cidr(struct valid *v, const struct vpath *p, struct str s);
+bool str_is_ip(struct str s);
+void v_range(struct valid *v, const struct vpath *p, const struct node *n, int64_t min, int64_t max);
+/* A relative path without "..". */
+void v_local_path(struct valid *v, const struct vpath *p, struct str s);
+void v_no_backsteps(struct valid *v, const struct vpath *p, struct str s);
+
+/* What the tables alone say: required, enum, duplicates in list maps, bounds. Skips paths that have errors. */
+void v_generic(struct valid *v);
+
+/* --- pods (valid-pod.c, valid-container.c, valid-volume.c, valid-podupdate.c) --- */
+struct vpod {
+	const struct node *spec;
+	bool is_pod; /* not a template */
+	bool host_users;
+};
+void v_pod_spec(struct valid *v, const struct vpath *p, const struct node *spec, bool is_pod);
+void v_pod_template(struct valid *v, const struct vpath *p, const struct node *tmpl);
+void v_containers(struct valid *v, const struct vpath *p, const struct vpod *pod);
+void v_host_port_conflicts(struct valid *v, const struct vpath *p, const struct node *containers);
+void v_resources(struct valid *v, const struct vpath *p, const struct node *n, const struct node *claims);
+void v_volumes(struct valid *v, const struct vpath *p, const struct node *volumes);
+void v_node_selector(struct valid *v, const struct vpath *p, const struct node *n);
+void v_affinity(struct valid *v, const struct vpath *p, const struct node *n);
+void v_tolerations(struct valid *v, const struct vpath *p, const struct node *n);
+void v_taint_effect(struct valid *v, const struct vpath *p, const struct node *n);
+void v_seccomp(struct valid *v, const struct vpath *p, const struct node *n);
+void v_apparmor(struct valid *v, const struct vpath *p, const struct node *n);
+void v_pod(struct valid *v);
+
+/* --- other kinds, entered in valid.c's table --- */
+void v_pod_template_object(struct valid *v);
+void v_namespace(struct valid *v);
+void v_node(struct valid *v);
+void v_config_map(struct valid *v);
+void v_secret(struct valid *v);
+void v_service(struct valid *v);
+void v_service_account(struct valid *v);
+void v_event(struct valid *v);
+void v_lease(struct valid *v);
+void v_binding(struct valid *v);
+void v_deployment(struct valid *v);
+void v_replica_set(struct valid *v);
+void v_replication_controller(struct valid *v);
+void v_daemon_set(struct valid *v);
+void v_stateful_set(struct valid *v);
+void v_job(struct valid *v);
+void v_cron_job(struct valid *v);
+
+#endif

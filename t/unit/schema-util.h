@@ -1,0 +1,64 @@
+/*
+ * Helpers of the schema tests: documents written with ' for ".
+ */
+#ifndef T_UNIT_SCHEMA_UTIL_H
+#define T_UNIT_SCHEMA_UTIL_H
+
+#include <stdio.h>
+
+#include "schema/schema.h"
+
+/* ' becomes ", but for ^(... and other places that mean it: '' */
+static inline char *quotes(const char *text)
+{
+	char *s = xstrdup(text);
+
+	if (!strstr(text, "'^(")) {
+		for (char *p = s; *p; p++)
+			*p = (char)(*p == '\'' ? '"' : *p);
+		return s;
+	}
+	for (char *p = s; *p && strncmp(p, "'^(", 3) != 0; p++)
+		*p = (char)(*p == '\'' ? '"' : *p);
+	return s;
+}
+
+static inline struct doc *parse(const char *text)
+{
+	_cleanup_free_ char *json = quotes(text);
+	struct err e = ERR_INIT;
+	struct doc *d = NULL;
+
+	if (doc_parse_json(&d, str_of(json), NULL, &e) < 0)
+		printf("# %s: %s\n", text, err_msg(&e));
+	err_release(&e);
+	return d;
+}
+
+/* The preferred version of a kind. */
+static inline const struct schema_res *kind(const char *name)
+{
+	for (size_t i = 0; i < schema_n_resources; i++) {
+		if (schema_resources[i].served && schema_resources[i].preferred &&
+		    streq(schema_resources[i].r.kind, name))
+			return &schema_resources[i];
+	}
+	printf("# no kind %s\n", name);
+	abort();
+}
+
+/* "spec.containers.0.name" */
+static inline const struct node *at(const struct node *n, const char *path)
+{
+	struct str rest = str_of(path);
+	int64_t i;
+
+	while (rest.p && *path) {
+		struct str part = str_cut(&rest, '.');
+
+		n = str_to_i64(part, &i) ? node_at(n, (size_t)i) : node_getk(n, part);
+	}
+	return n;
+}
+
+#endif
