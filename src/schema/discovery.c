@@ -40,9 +40,9 @@ static void disc_verbs(struct buf *out, unsigned verbs)
 		unsigned bit;
 		const char *name;
 	} names[] = {
-		{ SV_CREATE, "create" },   { SV_DELETE, "delete" }, { SV_DELETECOLLECTION, "deletecollection" },
-		{ SV_GET, "get" },	   { SV_LIST, "list" },	    { SV_PATCH, "patch" },
-		{ SV_UPDATE, "update" },   { SV_WATCH, "watch" },
+		{SV_CREATE, "create"}, {SV_DELETE, "delete"}, {SV_DELETECOLLECTION, "deletecollection"},
+		{SV_GET, "get"},       {SV_LIST, "list"},     {SV_PATCH, "patch"},
+		{SV_UPDATE, "update"}, {SV_WATCH, "watch"},
 	};
 	bool first = true;
 
@@ -153,14 +153,16 @@ void schema_discovery_root(bool core, const char *server_address, struct buf *ou
 	bool first = true;
 
 	if (core) {
-		buf_adds(out, "{\"kind\":\"APIVersions\",\"versions\":[\"v1\"],\"serverAddressByClientCIDRs\":"
-			      "[{\"clientCIDR\":\"0.0.0.0/0\",\"serverAddress\":");
+		buf_adds(out,
+			 "{\"kind\":\"APIVersions\",\"versions\":[\"v1\"],\"serverAddressByClientCIDRs\":"
+			 "[{\"clientCIDR\":\"0.0.0.0/0\",\"serverAddress\":");
 		buf_add_json_string(out, str_of(server_address));
 		buf_adds(out, "}]}\n");
 		return;
 	}
 	buf_adds(out, "{\"kind\":\"APIGroupList\",\"apiVersion\":\"v1\",\"groups\":[");
-	for (const struct schema_res *r = disc_served(schema_resources); r < disc_end(); r = disc_next_group(r)) {
+	for (const struct schema_res *r = disc_served(schema_resources); r < disc_end();
+	     r = disc_next_group(r)) {
 		if (!*r->r.group)
 			continue;
 		buf_adds(out, first ? "{" : ",{");
@@ -243,8 +245,8 @@ bool schema_discovery_version(struct str group, struct str version, struct buf *
 /* --- aggregated --- */
 static void disc_response_kind(struct buf *out, const char *group, const char *version, const char *kind)
 {
-	buf_addf(out, ",\"responseKind\":{\"group\":\"%s\",\"version\":\"%s\",\"kind\":\"%s\"}", group, version,
-		 kind);
+	buf_addf(out, ",\"responseKind\":{\"group\":\"%s\",\"version\":\"%s\",\"kind\":\"%s\"}", group,
+		 version, kind);
 }
 
 static void disc_aggregated_subresources(struct buf *out, const struct schema_res *r)
@@ -256,8 +258,8 @@ static void disc_aggregated_subresources(struct buf *out, const struct schema_re
 		const struct schema_subres *s = &r->subres[i];
 
 		buf_addf(out, "%s{\"subresource\":\"%s\"", i ? "," : "", s->name);
-		disc_response_kind(out, s->version ? s->group : r->r.group, s->version ? s->version : r->r.version,
-				   s->kind);
+		disc_response_kind(out, s->version ? s->group : r->r.group,
+				   s->version ? s->version : r->r.version, s->kind);
 		disc_verbs(out, s->verbs);
 		buf_addch(out, '}');
 	}
@@ -307,9 +309,12 @@ void schema_discovery_aggregated(bool core, const char *version, struct buf *out
 {
 	bool first = true;
 
-	buf_addf(out, "{\"kind\":\"APIGroupDiscoveryList\",\"apiVersion\":\"apidiscovery.k8s.io/%s\","
-		 "\"metadata\":{},\"items\":[", version);
-	for (const struct schema_res *g = disc_served(schema_resources); g < disc_end(); g = disc_next_group(g)) {
+	buf_addf(out,
+		 "{\"kind\":\"APIGroupDiscoveryList\",\"apiVersion\":\"apidiscovery.k8s.io/%s\","
+		 "\"metadata\":{},\"items\":[",
+		 version);
+	for (const struct schema_res *g = disc_served(schema_resources); g < disc_end();
+	     g = disc_next_group(g)) {
 		if (!*g->r.group != core)
 			continue;
 		if (!first)

@@ -16,14 +16,14 @@
 /* One method of one path. */
 struct oa_op {
 	const struct schema_res *r;
-	const struct schema_subres *sub; /* NULL: the resource itself */
-	const char *method; /* "get" */
-	unsigned number; /* PATH_GET */
-	const char *action; /* x-kubernetes-action */
-	const char *verb; /* of the operation's id */
-	const char *options[2]; /* types whose fields are query parameters; NULL: none */
+	const struct schema_subres *sub;	 /* NULL: the resource itself */
+	const char *method;			 /* "get" */
+	unsigned number;			 /* PATH_GET */
+	const char *action;			 /* x-kubernetes-action */
+	const char *verb;			 /* of the operation's id */
+	const char *options[2];			 /* types whose fields are query parameters; NULL: none */
 	const struct schema_type *body, *answer; /* NULL: none; a string */
-	bool everywhere; /* a namespaced resource, of all namespaces */
+	bool everywhere;			 /* a namespaced resource, of all namespaces */
 };
 
 static const struct schema_type *oa_type_named(const char *group, const char *version, const char *kind,
@@ -47,7 +47,8 @@ static const struct schema_type *oa_meta_type(const char *kind)
 static bool oa_is_parameter(const struct schema_field *f)
 {
 	/* Objects do not go into a query; and sharded lists are an alpha feature that is not there. */
-	return f->name != F_kind && f->name != F_apiVersion && f->kind != SK_REF && f->name != F_shardSelector;
+	return f->name != F_kind && f->name != F_apiVersion && f->kind != SK_REF &&
+	       f->name != F_shardSelector;
 }
 
 static const char *oa_parameter_type(const struct schema_field *f)
@@ -58,8 +59,8 @@ static const char *oa_parameter_type(const struct schema_field *f)
 }
 
 /* The members of a parameter object; the object is open. */
-static void oa_parameter(struct oa *w, const char *name, const char *where, const char *desc, const char *type,
-			 bool unique)
+static void oa_parameter(struct oa *w, const char *name, const char *where, const char *desc,
+			 const char *type, bool unique)
 {
 	bool path = streq(where, "path");
 
@@ -125,10 +126,10 @@ static void oa_query_definitions(struct oa *w, const struct schema_type *t)
 static const struct {
 	const char *name, *where, *desc;
 } oa_path_parameters[] = {
-	{ "name", "path", "The name of the object." },
-	{ "namespace", "path", "The namespace of the object." },
-	{ "path", "path", "The rest of the URL, passed on." },
-	{ "pretty", "query", "'true': the answer is indented." },
+	{"name", "path", "The name of the object."},
+	{"namespace", "path", "The namespace of the object."},
+	{"path", "path", "The rest of the URL, passed on."},
+	{"pretty", "query", "'true': the answer is indented."},
 };
 enum { OA_NAME = 1, OA_NAMESPACE = 2, OA_PATH = 4, OA_PRETTY = 8 };
 
@@ -143,8 +144,8 @@ static void oa_path_level(struct oa *w, unsigned which)
 			continue;
 		}
 		oa_open_element(w, NULL);
-		oa_parameter(w, oa_path_parameters[i].name, oa_path_parameters[i].where, oa_path_parameters[i].desc,
-			     "string", true);
+		oa_parameter(w, oa_path_parameters[i].name, oa_path_parameters[i].where,
+			     oa_path_parameters[i].desc, "string", true);
 		oa_close(w);
 	}
 	oa_close_list(w);
@@ -152,21 +153,19 @@ static void oa_path_level(struct oa *w, unsigned which)
 
 void oa_parameters(struct oa *w)
 {
-	static const char *const meta[] = {
-		"ListOptions", "CreateOptions", "UpdateOptions", "PatchOptions", "DeleteOptions"
-	};
-	static const char *const core[] = {
-		"PodLogOptions", "PodExecOptions", "PodAttachOptions", "PodPortForwardOptions",
-		"PodProxyOptions", "NodeProxyOptions", "ServiceProxyOptions"
-	};
+	static const char *const meta[] = {"ListOptions", "CreateOptions", "UpdateOptions", "PatchOptions",
+					   "DeleteOptions"};
+	static const char *const core[] = {"PodLogOptions",	    "PodExecOptions",  "PodAttachOptions",
+					   "PodPortForwardOptions", "PodProxyOptions", "NodeProxyOptions",
+					   "ServiceProxyOptions"};
 
 	for (size_t i = 0; i < ARRAY_SIZE(oa_path_parameters); i++) {
 		bool path = streq(oa_path_parameters[i].where, "path");
 
 		oa_open_entry(w, oa_path_parameters[i].name, MAP_ENTRY,
 			      OA_N(PARAMETER_OTHER, path ? OTHER_PATH : OTHER_QUERY));
-		oa_parameter(w, oa_path_parameters[i].name, oa_path_parameters[i].where, oa_path_parameters[i].desc,
-			     "string", true);
+		oa_parameter(w, oa_path_parameters[i].name, oa_path_parameters[i].where,
+			     oa_path_parameters[i].desc, "string", true);
 		oa_close(w);
 	}
 	for (size_t i = 0; i < ARRAY_SIZE(meta); i++)
@@ -286,10 +285,9 @@ static void oa_responses(struct oa *w, const struct oa_op *op)
 
 static void oa_media(struct oa *w, const struct oa_op *op)
 {
-	static const char *const patches[] = {
-		"application/json-patch+json", "application/merge-patch+json",
-		"application/strategic-merge-patch+json", "application/apply-patch+yaml"
-	};
+	static const char *const patches[] = {"application/json-patch+json", "application/merge-patch+json",
+					      "application/strategic-merge-patch+json",
+					      "application/apply-patch+yaml"};
 
 	if (w->form == OA_V3)
 		return;
@@ -352,34 +350,42 @@ static void oa_operation(struct oa *w, const struct oa_op *op, const char *tail)
 }
 
 /* --- paths --- */
-/* Methods of a path, in one table; an operation is there when its bit is among the verbs. */
-static const struct oa_method {
+/* A method of a path; the path has it when the verb is among those of the resource. */
+struct oa_method {
 	unsigned verb;
 	const char *method, *action, *id;
 	unsigned number;
-	const char *options[2];
 	bool takes_object; /* the body is the kind itself */
-} oa_collection_methods[] = {
-	{ SV_LIST, "get", "list", "list", PATH_GET, { "meta/v1.ListOptions" }, false },
-	{ SV_CREATE, "post", "post", "create", PATH_POST, { "meta/v1.CreateOptions" }, true },
-	{ SV_DELETECOLLECTION, "delete", "deletecollection", "delete", PATH_DELETE,
-	  { "meta/v1.DeleteOptions", "meta/v1.ListOptions" }, false },
-}, oa_item_methods[] = {
-	{ SV_GET, "get", "get", "read", PATH_GET, { NULL }, false },
-	{ SV_UPDATE, "put", "put", "replace", PATH_PUT, { "meta/v1.UpdateOptions" }, true },
-	{ SV_CREATE, "post", "post", "create", PATH_POST, { "meta/v1.CreateOptions" }, true }, /* subresources */
-	{ SV_DELETE, "delete", "delete", "delete", PATH_DELETE, { "meta/v1.DeleteOptions" }, false },
-	{ SV_PATCH, "patch", "patch", "patch", PATH_PATCH, { "meta/v1.PatchOptions" }, false },
+	const char *options[2];
 };
+
+/* clang-format off */
+static const struct oa_method oa_collection_methods[] = {
+	{ SV_LIST, "get", "list", "list", PATH_GET, false, { "meta/v1.ListOptions" } },
+	{ SV_CREATE, "post", "post", "create", PATH_POST, true, { "meta/v1.CreateOptions" } },
+	{ SV_DELETECOLLECTION, "delete", "deletecollection", "delete", PATH_DELETE, false,
+	  { "meta/v1.DeleteOptions", "meta/v1.ListOptions" } },
+};
+
+static const struct oa_method oa_item_methods[] = {
+	{ SV_GET, "get", "get", "read", PATH_GET, false, { NULL } },
+	{ SV_UPDATE, "put", "put", "replace", PATH_PUT, true, { "meta/v1.UpdateOptions" } },
+	/* only subresources: pods/eviction */
+	{ SV_CREATE, "post", "post", "create", PATH_POST, true, { "meta/v1.CreateOptions" } },
+	{ SV_DELETE, "delete", "delete", "delete", PATH_DELETE, false, { "meta/v1.DeleteOptions" } },
+	{ SV_PATCH, "patch", "patch", "patch", PATH_PATCH, false, { "meta/v1.PatchOptions" } },
+};
+/* clang-format on */
 
 static void oa_method_bodies(struct oa_op *op, const struct schema_type *type, bool takes_object)
 {
 	bool deletes = streq(op->method, "delete");
 
 	op->answer = deletes ? oa_meta_type("Status") : type;
-	op->body = takes_object ? type :
-		   deletes ? oa_meta_type("DeleteOptions") :
-		   streq(op->method, "patch") ? oa_meta_type("Patch") : NULL;
+	op->body = takes_object			? type
+		   : deletes			? oa_meta_type("DeleteOptions")
+		   : streq(op->method, "patch") ? oa_meta_type("Patch")
+						: NULL;
 	if (streq(op->action, "list"))
 		op->answer = oa_type_named(op->r->r.group, op->r->r.version, op->r->r.list_kind, "");
 }
@@ -393,10 +399,14 @@ static void oa_methods(struct oa *w, const struct schema_res *r, const struct sc
 		type = oa_type_named(sub->version ? sub->group : r->r.group,
 				     sub->version ? sub->version : r->r.version, sub->kind, "");
 	for (size_t i = 0; i < n; i++) {
-		struct oa_op op = {
-			.r = r, .sub = sub, .method = m[i].method, .number = m[i].number, .action = m[i].action,
-			.verb = m[i].id, .options = { m[i].options[0], m[i].options[1] }, .everywhere = everywhere
-		};
+		struct oa_op op = {.r = r,
+				   .sub = sub,
+				   .method = m[i].method,
+				   .number = m[i].number,
+				   .action = m[i].action,
+				   .verb = m[i].id,
+				   .options = {m[i].options[0], m[i].options[1]},
+				   .everywhere = everywhere};
 
 		if (!(verbs & m[i].verb))
 			continue;
@@ -410,17 +420,21 @@ static void oa_methods(struct oa *w, const struct schema_res *r, const struct sc
 }
 
 /* exec, attach, port-forward, proxy: every method passes the connection on. */
-static void oa_connect(struct oa *w, const struct schema_res *r, const struct schema_subres *sub, const char *tail)
+static void oa_connect(struct oa *w, const struct schema_res *r, const struct schema_subres *sub,
+		       const char *tail)
 {
 	_cleanup_buf_ struct buf options = BUF_INIT;
 
 	buf_addf(&options, "core/v1.%s", sub->kind);
 	for (size_t i = 0; i < ARRAY_SIZE(oa_item_methods); i++) {
 		const struct oa_method *m = &oa_item_methods[i];
-		struct oa_op op = {
-			.r = r, .sub = sub, .method = m->method, .number = m->number, .action = "connect",
-			.verb = "connect", .options = { options.s }
-		};
+		struct oa_op op = {.r = r,
+				   .sub = sub,
+				   .method = m->method,
+				   .number = m->number,
+				   .action = "connect",
+				   .verb = "connect",
+				   .options = {options.s}};
 
 		if (sub->verbs & m->verb)
 			oa_operation(w, &op, tail);

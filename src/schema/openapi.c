@@ -43,13 +43,13 @@ void oa_definition_name(const struct schema_type *t, struct buf *out)
 	static const struct {
 		const char *ours, *go;
 	} packages[] = {
-		{ "meta", "io.k8s.apimachinery.pkg.apis.meta." },
-		{ "apiextensions.k8s.io", "io.k8s.apiextensions-apiserver.pkg.apis.apiextensions." },
-		{ "apiregistration.k8s.io", "io.k8s.kube-aggregator.pkg.apis.apiregistration." },
-		{ "resource", "io.k8s.apimachinery.pkg.api.resource" },
-		{ "intstr", "io.k8s.apimachinery.pkg.util.intstr" },
-		{ "runtime", "io.k8s.apimachinery.pkg.runtime" },
-		{ "version", "io.k8s.apimachinery.pkg.version" },
+		{"meta", "io.k8s.apimachinery.pkg.apis.meta."},
+		{"apiextensions.k8s.io", "io.k8s.apiextensions-apiserver.pkg.apis.apiextensions."},
+		{"apiregistration.k8s.io", "io.k8s.kube-aggregator.pkg.apis.apiregistration."},
+		{"resource", "io.k8s.apimachinery.pkg.api.resource"},
+		{"intstr", "io.k8s.apimachinery.pkg.util.intstr"},
+		{"runtime", "io.k8s.apimachinery.pkg.runtime"},
+		{"version", "io.k8s.apimachinery.pkg.version"},
 	};
 	struct str version = oa_type_package(t), group = str_cut(&version, '/'), first;
 	size_t i;
@@ -69,9 +69,8 @@ void oa_definition_name(const struct schema_type *t, struct buf *out)
 void oa_ext_gvk(struct oa *w, unsigned n, struct str group, struct str version, const char *kind, bool list)
 {
 	buf_clear(&w->text);
-	buf_addf(&w->text,
-		 "%s{\"group\":\"%" STR_FMT "\",\"kind\":\"%s\",\"version\":\"%" STR_FMT "\"}%s", list ? "[" : "",
-		 STR_ARG(group), kind, STR_ARG(version), list ? "]" : "");
+	buf_addf(&w->text, "%s{\"group\":\"%" STR_FMT "\",\"kind\":\"%s\",\"version\":\"%" STR_FMT "\"}%s",
+		 list ? "[" : "", STR_ARG(group), kind, STR_ARG(version), list ? "]" : "");
 	oa_ext(w, n, OA_EXT_GVK, w->text.s);
 }
 
@@ -97,10 +96,10 @@ void oa_ref(struct oa *w, const struct schema_type *t)
 static const struct schema_type *oa_kind_type(enum schema_kind kind)
 {
 	static const char *const names[] = {
-		[SK_QUANTITY] = "resource.Quantity",	[SK_INTORSTRING] = "intstr.IntOrString",
-		[SK_TIME] = "meta/v1.Time",		[SK_MICROTIME] = "meta/v1.MicroTime",
-		[SK_DURATION] = "meta/v1.Duration",	[SK_RAW] = "runtime.RawExtension",
-		[SK_FIELDSV1] = "meta/v1.FieldsV1",	[SK_JSON] = "apiextensions.k8s.io/v1.JSON",
+		[SK_QUANTITY] = "resource.Quantity", [SK_INTORSTRING] = "intstr.IntOrString",
+		[SK_TIME] = "meta/v1.Time",	     [SK_MICROTIME] = "meta/v1.MicroTime",
+		[SK_DURATION] = "meta/v1.Duration",  [SK_RAW] = "runtime.RawExtension",
+		[SK_FIELDSV1] = "meta/v1.FieldsV1",  [SK_JSON] = "apiextensions.k8s.io/v1.JSON",
 	};
 
 	return kind < ARRAY_SIZE(names) && names[kind] ? schema_type_find(str_of(names[kind])) : NULL;
@@ -122,10 +121,10 @@ static void oa_enum(struct oa *w, const struct schema_field *f)
 static const struct {
 	const char *type, *format;
 } oa_scalars[] = {
-	[SK_STRING] = { "string", "" },	       [SK_BOOL] = { "boolean", "" },
-	[SK_INT32] = { "integer", "int32" },   [SK_INT64] = { "integer", "int64" },
-	[SK_FLOAT64] = { "number", "double" }, [SK_BYTES] = { "string", "byte" },
-	[SK_OBJECT] = { "object", "" },
+	[SK_STRING] = {"string", ""},	     [SK_BOOL] = {"boolean", ""},
+	[SK_INT32] = {"integer", "int32"},   [SK_INT64] = {"integer", "int64"},
+	[SK_FLOAT64] = {"number", "double"}, [SK_BYTES] = {"string", "byte"},
+	[SK_OBJECT] = {"object", ""},
 };
 
 const char *oa_scalar_type(enum schema_kind kind)
@@ -201,9 +200,9 @@ static void oa_field_extensions(struct oa *w, const struct schema_field *f)
 	oa_list_keys(w, f);
 	if (f->flags & (SF_LIST_ATOMIC | SF_LIST_SET | SF_LIST_MAP))
 		oa_ext(w, S_EXT, "x-kubernetes-list-type",
-		       f->flags & SF_LIST_MAP ? "\"map\"" :
-		       f->flags & SF_LIST_SET ? "\"set\"" :
-						"\"atomic\"");
+		       f->flags & SF_LIST_MAP	? "\"map\""
+		       : f->flags & SF_LIST_SET ? "\"set\""
+						: "\"atomic\"");
 	if (f->flags & (SF_MAP_ATOMIC | SF_MAP_GRANULAR | SF_STRUCT_ATOMIC))
 		oa_ext(w, S_EXT, "x-kubernetes-map-type",
 		       f->flags & SF_MAP_GRANULAR ? "\"granular\"" : "\"atomic\"");
@@ -238,14 +237,14 @@ static bool oa_special(struct oa *w, const struct schema_type *t)
 	static const struct {
 		const char *name, *type, *format, *second; /* second: version 3 says oneOf */
 	} special[] = {
-		{ "resource.Quantity", "string", "", "number" },
-		{ "intstr.IntOrString", "string", "int-or-string", "integer" },
-		{ "meta/v1.Time", "string", "date-time", NULL },
-		{ "meta/v1.MicroTime", "string", "date-time", NULL },
-		{ "meta/v1.Duration", "string", "", NULL },
-		{ "meta/v1.FieldsV1", "object", "", NULL },
-		{ "meta/v1.Patch", "object", "", NULL },
-		{ "runtime.RawExtension", "object", "", NULL },
+		{"resource.Quantity", "string", "", "number"},
+		{"intstr.IntOrString", "string", "int-or-string", "integer"},
+		{"meta/v1.Time", "string", "date-time", NULL},
+		{"meta/v1.MicroTime", "string", "date-time", NULL},
+		{"meta/v1.Duration", "string", "", NULL},
+		{"meta/v1.FieldsV1", "object", "", NULL},
+		{"meta/v1.Patch", "object", "", NULL},
+		{"runtime.RawExtension", "object", "", NULL},
 	};
 	size_t i;
 
@@ -270,7 +269,7 @@ static bool oa_special(struct oa *w, const struct schema_type *t)
 
 static void oa_definition_gvk(struct oa *w, const struct schema_type *t)
 {
-	static const char *const everywhere[] = { "meta/v1.DeleteOptions", "meta/v1.WatchEvent" };
+	static const char *const everywhere[] = {"meta/v1.DeleteOptions", "meta/v1.WatchEvent"};
 	struct str group, version;
 	bool all = streq(schema_type_name(t), everywhere[0]) || streq(schema_type_name(t), everywhere[1]);
 
@@ -286,7 +285,8 @@ static void oa_definition_gvk(struct oa *w, const struct schema_type *t)
 	for (size_t i = 0; i < schema_n_resources; i++) {
 		const struct resource *r = &schema_resources[i].r;
 
-		if (!schema_resources[i].served || (i && streq(r->api_version, schema_resources[i - 1].r.api_version)))
+		if (!schema_resources[i].served ||
+		    (i && streq(r->api_version, schema_resources[i - 1].r.api_version)))
 			continue;
 		buf_addf(&w->text, "%s{\"group\":\"%s\",\"kind\":\"%s\",\"version\":\"%s\"}",
 			 w->text.len ? "," : "[", r->group, schema_type_base(t), r->version);
@@ -352,8 +352,9 @@ static void oa_want_parts(struct oa *w)
 			w->wanted[i] = 2;
 			more = true;
 			for (unsigned k = 0; k < t->n_fields; k++) {
-				const struct schema_type *part =
-					f[k].kind == SK_REF ? schema_field_type(&f[k]) : oa_kind_type(f[k].kind);
+				const struct schema_type *part = f[k].kind == SK_REF
+									 ? schema_field_type(&f[k])
+									 : oa_kind_type(f[k].kind);
 
 				if (part)
 					oa_want(w, part);
@@ -391,8 +392,9 @@ void schema_openapi_v2(bool protobuf, struct buf *out)
 {
 	/* What discovery and errors answer; no resource refers to it. */
 	static const char *const others[] = {
-		"meta/v1.APIGroup", "meta/v1.APIGroupList", "meta/v1.APIResourceList", "meta/v1.APIVersions",
-		"meta/v1.Status", "meta/v1.WatchEvent", "version.Info",
+		"meta/v1.APIGroup",    "meta/v1.APIGroupList", "meta/v1.APIResourceList",
+		"meta/v1.APIVersions", "meta/v1.Status",       "meta/v1.WatchEvent",
+		"version.Info",
 	};
 	struct oa w;
 
@@ -474,7 +476,8 @@ bool schema_openapi_v3(struct str path, struct buf *out)
 	return false;
 }
 
-/* The tables are constant, so a document's hash is computed once; slot: its place among the group versions. */
+/* The tables are constant, so a document's hash is computed once; slot: its place among the group versions.
+ */
 static const char *oa_hash(size_t slot, size_t first, size_t n)
 {
 	enum { MAX_GROUP_VERSIONS = 96 };

@@ -17,7 +17,7 @@ enum oa_form { OA_V2_JSON, OA_V2_PROTO, OA_V3 };
 enum { OA_DEPTH = 48, OA_NESTED = 6 };
 
 /* Field numbers of gnostic's messages one in the other, outermost first, that make up one object. */
-#define OA_N(...) ((const uint8_t[]){ __VA_ARGS__, 0 })
+#define OA_N(...) ((const uint8_t[]){__VA_ARGS__, 0})
 
 struct oa {
 	struct buf *out;
@@ -25,13 +25,14 @@ struct oa {
 	unsigned depth;
 	struct {
 		size_t at[OA_NESTED]; /* protobuf: where the contents of nested messages began */
-		uint8_t n; /* so many */
+		uint8_t n;	      /* so many */
 	} level[OA_DEPTH];
 	struct buf text; /* scratch of whoever puts a short JSON text together for oa_any and oa_ext */
-	uint8_t *wanted; /* by index of schema_types: 1 when a definition is asked for, 2 when its parts are too */
+	uint8_t *wanted; /* by index of schema_types: 1: a definition is asked for, 2: its parts are too */
 };
 
 /* Field numbers of gnostic, by message. */
+/* clang-format off */
 enum {
 	DOC_SWAGGER = 1, DOC_INFO = 2, DOC_PATHS = 8, DOC_DEFINITIONS = 9, DOC_PARAMETERS = 10,
 	INFO_TITLE = 1, INFO_VERSION = 2,
@@ -46,10 +47,12 @@ enum {
 	BODY_NAME = 2, BODY_IN = 3, BODY_REQUIRED = 4, BODY_SCHEMA = 5,
 	PARAM_REQUIRED = 1, PARAM_IN = 2, PARAM_DESCRIPTION = 3, PARAM_NAME = 4, /* of query and path alike */
 	QUERY_TYPE = 6, QUERY_UNIQUE = 20, PATH_TYPE = 5, PATH_UNIQUE = 19,
-	RESPONSES_CODE = 1, VALUE_RESPONSE = 1, RESPONSE_DESCRIPTION = 1, RESPONSE_SCHEMA = 2, SCHEMA_ITEM = 1,
-	S_REF = 1, S_FORMAT = 2, S_DESCRIPTION = 4, S_DEFAULT = 5, S_REQUIRED = 19, S_ADDITIONAL = 21, S_TYPE = 22,
-	S_ITEMS = 23, S_PROPERTIES = 25, S_EXT = 31
+	RESPONSES_CODE = 1, VALUE_RESPONSE = 1, RESPONSE_DESCRIPTION = 1,
+	RESPONSE_SCHEMA = 2, SCHEMA_ITEM = 1,
+	S_REF = 1, S_FORMAT = 2, S_DESCRIPTION = 4, S_DEFAULT = 5, S_REQUIRED = 19, S_ADDITIONAL = 21,
+	S_TYPE = 22, S_ITEMS = 23, S_PROPERTIES = 25, S_EXT = 31
 };
+/* clang-format on */
 
 /* --- writing (openapi-write.c) --- */
 void oa_begin(struct oa *w, enum oa_form form, struct buf *out);
@@ -58,8 +61,8 @@ void oa_end(struct oa *w);
 void oa_open(struct oa *w, const char *key, const uint8_t *numbers);
 /* An element of a list that is an object. */
 void oa_open_element(struct oa *w, const uint8_t *numbers);
-/* A member with a free name: an entry of a map, in gnostic field n of {name = 1, value = 2}; numbers: those in
- * the value, NULL for none. */
+/* A member with a free name: an entry of a map, in gnostic field n of {name = 1, value = 2}; numbers: those
+ * in the value, NULL for none. */
 void oa_open_entry(struct oa *w, const char *name, unsigned n, const uint8_t *numbers);
 void oa_close(struct oa *w);
 void oa_open_list(struct oa *w, const char *key);

@@ -13,7 +13,7 @@ static void ingress_hosts(struct table_row *w, const struct node *rules)
 	struct buf *b = table_text(w);
 	size_t shown = 0;
 
-	NODE_FOREACH(r, rules) {
+	NODE_FOREACH (r, rules) {
 		if (shown == 3) {
 			buf_addf(b, " + %zu more...", node_count(rules) - 3);
 			break;
@@ -47,7 +47,8 @@ void table_row_ingressclasses(struct table_row *w, const struct node *n)
 	table_name(w, n);
 	table_or(w, node_path(n, F_spec, F_controller), "");
 	if (p)
-		table_fmt(w, "%s%s%s/%s", node_gets(p, F_kind), *group ? "." : "", group, node_gets(p, F_name));
+		table_fmt(w, "%s%s%s/%s", node_gets(p, F_kind), *group ? "." : "", group,
+			  node_gets(p, F_name));
 	else
 		table_cstr(w, TABLE_NONE);
 	table_created(w, n);
@@ -83,22 +84,22 @@ void table_row_ipaddresses(struct table_row *w, const struct node *n)
 
 void table_row_endpointslices(struct table_row *w, const struct node *n)
 {
-	struct table_list l = { 0 };
+	struct table_list l = {0};
 	char number[24];
 
 	table_name(w, n);
 	table_or(w, node_get(n, F_addressType), "");
 	l.b = table_text(w);
-	NODE_FOREACH(p, node_get(n, F_ports)) {
+	NODE_FOREACH (p, node_get(n, F_ports)) {
 		const struct node *port = node_get(p, F_port), *name = node_get(p, F_name);
 
 		snprintf(number, sizeof(number), "%" PRId64, node_int(port, 0));
 		table_list_add(&l, port ? str_of(number) : name ? node_str(name) : STR_LIT("*"));
 	}
 	table_list_end(w, &l, TABLE_UNSET);
-	l = (struct table_list){ .b = table_text(w) };
-	NODE_FOREACH(e, node_get(n, F_endpoints))
-		NODE_FOREACH(a, node_get(e, F_addresses))
+	l = (struct table_list){.b = table_text(w)};
+	NODE_FOREACH (e, node_get(n, F_endpoints))
+		NODE_FOREACH (a, node_get(e, F_addresses))
 			table_list_add(&l, node_str(a));
 	table_list_end(w, &l, TABLE_UNSET);
 	table_created(w, n);
@@ -109,7 +110,7 @@ static void binding_subjects(struct table_row *w, const struct node *subjects, c
 {
 	struct buf *b = table_text(w);
 
-	NODE_FOREACH(s, subjects) {
+	NODE_FOREACH (s, subjects) {
 		if (!streq(node_gets(s, F_kind), kind))
 			continue;
 		if (b->len)
@@ -157,7 +158,9 @@ void table_row_certificatesigningrequests(struct table_row *w, const struct node
 	else
 		table_cstr(w, TABLE_NONE);
 	table_fmt(w, "%s%s%s",
-		  csr_has(n, "Denied") ? "Denied" : csr_has(n, "Approved") ? "Approved" : "Pending",
+		  csr_has(n, "Denied")	   ? "Denied"
+		  : csr_has(n, "Approved") ? "Approved"
+					   : "Pending",
 		  csr_has(n, "Failed") ? ",Failed" : "",
 		  *node_gets(node_get(n, F_status), F_certificate) ? ",Issued" : "");
 }
@@ -232,7 +235,7 @@ void table_row_csidrivers(struct table_row *w, const struct node *n)
 	table_bool(w, node_bool(node_get(spec, F_podInfoOnMount), false));
 	table_bool(w, node_bool(node_get(spec, F_storageCapacity), false));
 	b = table_text(w);
-	NODE_FOREACH(t, tokens)
+	NODE_FOREACH (t, tokens)
 		table_join(b, ",", node_str(node_get(t, F_audience)));
 	table_end(w, tokens ? "" : TABLE_UNSET);
 	table_bool(w, node_bool(node_get(spec, F_requiresRepublish), false));
@@ -293,15 +296,15 @@ void table_row_mutatingadmissionpolicies(struct table_row *w, const struct node 
 static void admission_selector(struct buf *b, const struct node *selector)
 {
 	buf_adds(b, "&LabelSelector{MatchLabels:map[string]string{");
-	NODE_FOREACH(l, node_get(selector, F_matchLabels))
+	NODE_FOREACH (l, node_get(selector, F_matchLabels))
 		buf_addf(b, "%" STR_FMT ": %" STR_FMT ",", STR_ARG(node_key(l)), STR_ARG(node_str(l)));
 	buf_adds(b, "},MatchExpressions:[]LabelSelectorRequirement{");
-	NODE_FOREACH(x, node_get(selector, F_matchExpressions)) {
+	NODE_FOREACH (x, node_get(selector, F_matchExpressions)) {
 		bool first = true;
 
 		buf_addf(b, "LabelSelectorRequirement{Key:%s,Operator:%s,Values:[", node_gets(x, F_key),
 			 node_gets(x, F_operator));
-		NODE_FOREACH(v, node_get(x, F_values)) {
+		NODE_FOREACH (v, node_get(x, F_values)) {
 			buf_addf(b, "%s%" STR_FMT, first ? "" : " ", STR_ARG(node_str(v)));
 			first = false;
 		}

@@ -19,7 +19,7 @@ static void node_roles(struct table_row *w, const struct node *labels)
 	struct buf *b = table_text(w);
 	size_t n = 0;
 
-	NODE_FOREACH(l, labels) {
+	NODE_FOREACH (l, labels) {
 		struct str key = node_key(l);
 
 		if (str_starts(key, str_of(prefix)) && key.n > sizeof(prefix) - 1)
@@ -36,7 +36,7 @@ static void node_roles(struct table_row *w, const struct node *labels)
 
 static void node_address(struct table_row *w, const struct node *n, const char *type)
 {
-	NODE_FOREACH(a, node_path(n, F_status, F_addresses))
+	NODE_FOREACH (a, node_path(n, F_status, F_addresses))
 		if (streq(node_gets(a, F_type), type)) {
 			table_or(w, node_get(a, F_address), "");
 			return;
@@ -62,7 +62,9 @@ void table_row_nodes(struct table_row *w, const struct node *n)
 
 	table_name(w, n);
 	table_fmt(w, "%s%s",
-		  !ready ? "Unknown" : streq(node_gets(ready, F_status), "True") ? "Ready" : "NotReady",
+		  !ready				      ? "Unknown"
+		  : streq(node_gets(ready, F_status), "True") ? "Ready"
+							      : "NotReady",
 		  off ? ",SchedulingDisabled" : "");
 	node_roles(w, meta_labels(n));
 	table_created(w, n);
@@ -111,10 +113,10 @@ static void quota_column(struct table_row *w, const struct node *n, bool limits)
 	struct str last = STR_NONE;
 
 	/* In order of names without an array: each round takes the next larger one; quotas are few. */
-	for (;;) {
+	while (node_is(hard, DOC_OBJECT)) {
 		const struct node *next = NULL;
 
-		NODE_FOREACH(h, hard)
+		NODE_FOREACH (h, hard)
 			if ((!last.p || str_cmp(node_key(h), last) > 0) &&
 			    (!next || str_cmp(node_key(h), node_key(next)) < 0))
 				next = h;
@@ -170,7 +172,7 @@ void table_balancer(struct buf *b, const struct node *n)
 	_cleanup_free_ struct str *v = xcalloc(node_count(list) + 1, sizeof(*v));
 	size_t count = 0;
 
-	NODE_FOREACH(i, list)
+	NODE_FOREACH (i, list)
 		if (address_of(i).n)
 			v[count++] = address_of(i);
 	qsort(v, count, sizeof(*v), address_cmp);
@@ -203,7 +205,7 @@ static void service_ports(struct table_row *w, const struct node *ports)
 {
 	struct buf *b = table_text(w);
 
-	NODE_FOREACH(p, ports) {
+	NODE_FOREACH (p, ports) {
 		int64_t node_port = node_int(node_get(p, F_nodePort), 0);
 
 		buf_addf(b, "%s%" PRId64, b->len ? "," : "", node_int(node_get(p, F_port), 0));
@@ -231,7 +233,7 @@ static void endpoints_add(struct table_list *l, const struct node *addresses, co
 {
 	_cleanup_buf_ struct buf one = BUF_INIT;
 
-	NODE_FOREACH(a, addresses) {
+	NODE_FOREACH (a, addresses) {
 		const char *ip = node_gets(a, F_ip);
 		bool v6 = port && strchr(ip, ':');
 
@@ -246,16 +248,16 @@ static void endpoints_add(struct table_list *l, const struct node *addresses, co
 void table_row_endpoints(struct table_row *w, const struct node *n)
 {
 	const struct node *subsets = node_get(n, F_subsets);
-	struct table_list l = { 0 };
+	struct table_list l = {0};
 
 	table_name(w, n);
 	l.b = table_text(w);
-	NODE_FOREACH(s, subsets) {
+	NODE_FOREACH (s, subsets) {
 		const struct node *ports = node_get(s, F_ports), *addresses = node_get(s, F_addresses);
 
 		if (!node_count(ports))
 			endpoints_add(&l, addresses, NULL);
-		NODE_FOREACH(p, ports)
+		NODE_FOREACH (p, ports)
 			endpoints_add(&l, addresses, p);
 	}
 	table_list_end(w, &l, node_count(subsets) ? "" : TABLE_NONE);
@@ -330,15 +332,15 @@ static void volume_modes(struct table_row *w, const struct node *modes)
 	static const struct {
 		const char *mode, *abbr;
 	} known[] = {
-		{ "ReadWriteOnce", "RWO" },
-		{ "ReadOnlyMany", "ROX" },
-		{ "ReadWriteMany", "RWX" },
-		{ "ReadWriteOncePod", "RWOP" },
+		{"ReadWriteOnce", "RWO"},
+		{"ReadOnlyMany", "ROX"},
+		{"ReadWriteMany", "RWX"},
+		{"ReadWriteOncePod", "RWOP"},
 	};
 	struct buf *b = table_text(w);
 
 	for (size_t i = 0; i < ARRAY_SIZE(known); i++)
-		NODE_FOREACH(m, modes)
+		NODE_FOREACH (m, modes)
 			if (node_streq(m, known[i].mode)) {
 				table_join(b, ",", str_of(known[i].abbr));
 				break;

@@ -56,7 +56,7 @@ static bool pod_is_sidecar(const struct node *container)
 
 static const struct node *pod_init_container(const struct table_pod *p, const struct node *status)
 {
-	NODE_FOREACH(c, node_get(p->spec, F_initContainers))
+	NODE_FOREACH (c, node_get(p->spec, F_initContainers))
 		if (streq(node_gets(c, F_name), node_gets(status, F_name)))
 			return c;
 	return NULL;
@@ -90,7 +90,7 @@ static bool pod_scan_init(struct table_pod *p)
 {
 	size_t index = 0;
 
-	NODE_FOREACH(cs, node_get(p->status, F_initContainerStatuses)) {
+	NODE_FOREACH (cs, node_get(p->status, F_initContainerStatuses)) {
 		int64_t restarts = node_int(node_get(cs, F_restartCount), 0);
 		bool sidecar = pod_is_sidecar(pod_init_container(p, cs));
 
@@ -113,7 +113,7 @@ static void pod_scan_containers(struct table_pod *p)
 
 	p->restarts = p->sidecar_restarts;
 	p->last_ns = p->sidecar_last_ns;
-	NODE_FOREACH(cs, list) {
+	NODE_FOREACH (cs, list) {
 		const struct node *state = node_get(cs, F_state), *t = node_get(state, F_terminated);
 		const char *waiting = node_gets(node_get(state, F_waiting), F_reason);
 
@@ -133,7 +133,8 @@ static void pod_scan_containers(struct table_pod *p)
 	}
 	/* One container is done and another still runs. */
 	if (running && streq(p->reason->s, "Completed"))
-		pod_reason(p, "", cond_is_true(node_get(p->status, F_conditions), "Ready") ? "Running" : "NotReady");
+		pod_reason(p, "",
+			   cond_is_true(node_get(p->status, F_conditions), "Ready") ? "Running" : "NotReady");
 }
 
 static void pod_scan(struct table_pod *p, const struct node *n)
@@ -146,7 +147,7 @@ static void pod_scan(struct table_pod *p, const struct node *n)
 	if (streq(node_gets(cond_find(conditions, "PodScheduled"), F_reason), "SchedulingGated"))
 		pod_reason(p, "", "SchedulingGated");
 	p->total = (int64_t)node_count(node_get(p->spec, F_containers));
-	NODE_FOREACH(c, node_get(p->spec, F_initContainers))
+	NODE_FOREACH (c, node_get(p->spec, F_initContainers))
 		p->total += pod_is_sidecar(c);
 	holding = pod_scan_init(p);
 	if (!holding || cond_is_true(conditions, "Initialized"))
@@ -180,7 +181,7 @@ static void pod_gates(struct table_row *w, const struct table_pod *p)
 		table_cstr(w, TABLE_NONE);
 		return;
 	}
-	NODE_FOREACH(g, gates)
+	NODE_FOREACH (g, gates)
 		met += cond_is_true(node_get(p->status, F_conditions), node_gets(g, F_conditionType));
 	table_fmt(w, "%zu/%zu", met, node_count(gates));
 }
@@ -189,8 +190,7 @@ void table_row_pods(struct table_row *w, const struct node *n)
 {
 	_cleanup_buf_ struct buf reason = BUF_INIT;
 	struct table_pod p = {
-		.spec = node_get(n, F_spec), .status = node_get(n, F_status), .reason = &reason
-	};
+		.spec = node_get(n, F_spec), .status = node_get(n, F_status), .reason = &reason};
 	const char *phase = node_gets(p.status, F_phase);
 
 	pod_scan(&p, n);

@@ -174,9 +174,11 @@ static const struct node *hpa_source(const struct node *metric, const char *type
 		const char *type;
 		enum field field;
 	} sources[] = {
-		{ "External", F_external },	{ "Pods", F_pods },
-		{ "Object", F_object },		{ "Resource", F_resource },
-		{ "ContainerResource", F_containerResource },
+		{"External", F_external},
+		{"Pods", F_pods},
+		{"Object", F_object},
+		{"Resource", F_resource},
+		{"ContainerResource", F_containerResource},
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(sources); i++)
@@ -240,7 +242,7 @@ static void hpa_metrics(struct table_row *w, const struct node *n)
 		buf_addch(b, '/');
 		hpa_percent(b, v1, "<auto>");
 	}
-	NODE_FOREACH(s, specs) {
+	NODE_FOREACH (s, specs) {
 		if (shown++ < 2) {
 			if (b->len)
 				buf_adds(b, ", ");

@@ -64,17 +64,18 @@ void schema_table_columns(const struct schema_res *r, struct buf *out)
 void schema_table_cells(const struct schema_res *r, const struct node *root, int64_t now, struct buf *out)
 {
 	const struct schema_res_extra *x = table_of(r);
-	struct table_row w = { .out = out, .now = now, .text = BUF_INIT };
+	struct table_row w = {.out = out, .now = now, .text = BUF_INIT};
 
 	buf_adds(out, "\"cells\":[");
 	(x->row ? x->row : table_row_default)(&w, root);
 	BUG_ON(w.n != (x->n_columns ? x->n_columns : 2));
 	buf_addch(out, ']');
 	if (w.completed)
-		buf_addf(out, ",\"conditions\":[{\"type\":\"Completed\",\"status\":\"True\","
-			 "\"reason\":\"%s\",\"message\":\"%s\"}]", w.completed,
-			 streq(w.completed, "Failed") ? "The pod failed." :
-							"The pod ended successfully.");
+		buf_addf(out,
+			 ",\"conditions\":[{\"type\":\"Completed\",\"status\":\"True\","
+			 "\"reason\":\"%s\",\"message\":\"%s\"}]",
+			 w.completed,
+			 streq(w.completed, "Failed") ? "The pod failed." : "The pod ended successfully.");
 	buf_release(&w.text);
 }
 
@@ -195,7 +196,7 @@ void table_join(struct buf *b, const char *sep, struct str s)
 
 void table_join_all(struct buf *b, const struct node *arr)
 {
-	NODE_FOREACH(c, arr)
+	NODE_FOREACH (c, arr)
 		table_join(b, ",", node_str(c));
 }
 
@@ -220,7 +221,7 @@ static void table_container_field(struct table_row *w, const struct node *contai
 	struct buf *b = table_text(w);
 	bool first = true;
 
-	NODE_FOREACH(c, containers) {
+	NODE_FOREACH (c, containers) {
 		if (!first)
 			buf_addch(b, ',');
 		first = false;
@@ -249,7 +250,7 @@ void table_labels(struct table_row *w, const struct node *map)
 	struct buf *b = table_text(w);
 
 	if (n)
-		NODE_FOREACH(c, map)
+		NODE_FOREACH (c, map)
 			v[i++] = c;
 	qsort(v, n, sizeof(*v), table_key_cmp);
 	for (i = 0; i < n; i++) {
@@ -260,10 +261,11 @@ void table_labels(struct table_row *w, const struct node *map)
 	table_end(w, TABLE_NONE);
 }
 
-void table_selector(struct table_row *w, const struct node *label_selector, const char *empty, const char *bad)
+void table_selector(struct table_row *w, const struct node *label_selector, const char *empty,
+		    const char *bad)
 {
 	struct selector *s = NULL;
-	struct err e = { 0 };
+	struct err e = {0};
 
 	if (!label_selector) {
 		table_cstr(w, empty);

@@ -16,10 +16,10 @@
 /* One row being written: each table_* call below adds one cell. */
 struct table_row {
 	struct buf *out;
-	int64_t now; /* unix seconds */
-	size_t n; /* cells so far */
+	int64_t now;	       /* unix seconds */
+	size_t n;	       /* cells so far */
 	const char *completed; /* the phase of a pod that ended: the row gets the condition Completed */
-	struct buf text; /* scratch for a cell that is put together; see table_text */
+	struct buf text;       /* scratch for a cell that is put together; see table_text */
 };
 
 #define TABLE_NONE "<none>"
@@ -41,7 +41,8 @@ void table_created(struct table_row *w, const struct node *n); /* of the object 
 void table_age_text(const struct table_row *w, const struct node *n, struct buf *out);
 void table_duration(struct table_row *w, int64_t seconds);
 
-/* A cell put together: b = table_text(w); buf_adds(b, ...); table_end(w, dflt): dflt when nothing was added. */
+/* A cell put together: b = table_text(w); buf_adds(b, ...); table_end(w, dflt): dflt when nothing was added.
+ */
 struct buf *table_text(struct table_row *w);
 void table_end(struct table_row *w, const char *dflt);
 /* Appends ",s", or "s" to an empty b. */
@@ -51,8 +52,9 @@ void table_join_all(struct buf *b, const struct node *arr);
 
 /* Cells that several kinds share. */
 void table_containers(struct table_row *w, const struct node *pod_spec); /* two: names, images */
-void table_labels(struct table_row *w, const struct node *map); /* "a=b,c=d", sorted, or <none> */
-void table_selector(struct table_row *w, const struct node *label_selector, const char *empty, const char *bad);
+void table_labels(struct table_row *w, const struct node *map);		 /* "a=b,c=d", sorted, or <none> */
+void table_selector(struct table_row *w, const struct node *label_selector, const char *empty,
+		    const char *bad);
 void table_quantity(struct buf *b, const struct node *n, const char *absent);
 /* Addresses of status.loadBalancer.ingress, sorted, joined by commas. */
 void table_balancer(struct buf *b, const struct node *n);
