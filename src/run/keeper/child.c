@@ -1,0 +1,320 @@
+/*
+ * From a copy of the keeper to the container's process.
+ *
+ * In order: default signals, a session of its own; the container's root (built
+ * by rootfs.c, or entered, for an exec session); terminal or pipes; user, working
+ * directory, limits; SYNC_READY; then what cannot be taken back: seccomp,
+ * capabilities, user; and the program. Without no_new_privs the seccomp program
+ * can only be loaded while there are privileges, so it comes first, and the
+ * calls between it and the program must be allowed by it, as with runc.
+ *
+ * The keeper is not dumpable, and neither is this copy until it executes: the
+ * processes of the container, which see it from its birth, cannot look into it.
+ */
+#include "run/keeper/child.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/filter.h>
+#include <linux/keyctl.h>
+#include <linux/seccomp.h>
+#include <sched.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/sysmacros.h>
+
+#define DEFAULT_PATH "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+void child_fail(const struct child *ch, int eno, const char *kind, const char *fmt, ...)
+{
+	char msg[SYNC_MAX - 1];
+	size_t at = 5, max = sizeof(msg);
+	int code = eno < 0 ? -eno : eno;
+	va_list ap;
+
+	msg[0] = SYNC_ERROR;
+	memcpy(msg + 1, &code, sizeof(code));
+	at += snprintf(msg + at, max - at, "%s", kind) + 1;
+	va_start(ap, fmt);
+	at += vsnprintf(msg + at, max - at, fmt, ap);
+	va_end(ap);
+	if (at < max && eno >= 0)
+		at += snprintf(msg + at, max - at, ": %s", strerror(eno));
+	if (at > max - 1)
+		at = max - 1;
+	(void)!write(ch->start->sync, msg, at + 1);
+	_exit(1);
+}
+
+static void child_reset_signals(void)
+{
+	sigset_t none;
+
+	for (int i = 1; i < 65; i++)
+		signal(i, SIG_DFL);
+	sigemptyset(&none);
+	sigprocmask(SIG_SETMASK, &none, NULL);
+}
+
+/* Into the namespaces of the running container. */
+static void child_join(struct child *ch)
+{
+	if (setns(keeper.host_mnt_fd, CLONE_NEWNS) < 0)
+		child_fail(ch, errno, KIND_RUN, "enter the host's mount namespace");
+	rootfs_set_oom_adj(ch);
+	if (setns(ch->start->c->pidfd, CLONE_NEWNS | CLONE_NEWCGROUP) < 0)
+		child_fail(ch, errno, KIND_RUN, "enter the container's namespaces");
+	if (chdir("/") < 0)
+		child_fail(ch, errno, KIND_RUN, "chdir to \"/\"");
+}
+
+/* A device of the container's /dev, which is only believed when it is that device. */
+static int child_open_dev(const struct child *ch, const char *path, int flags, dev_t want)
+{
+	struct stat st;
+	int fd = open(path, flags | O_CLOEXEC | O_NOCTTY);
+
+	if (fd < 0)
+		child_fail(ch, errno, KIND_RUN, "open %s", path);
+	if (fstat(fd, &st) < 0 || !S_ISCHR(st.st_mode) || st.st_rdev != want)
+		child_fail(ch, -ENODEV, KIND_RUN, "%s is not what it should be", path);
+	return fd;
+}
+
+static void child_send_terminal(const struct child *ch, int master)
+{
+	union {
+		struct cmsghdr head;
+		char space[CMSG_SPACE(sizeof(int))];
+	} control = { 0 };
+	struct iovec iov = { (char[]){ SYNC_TTY }, 1 };
+	struct msghdr m = {
+		.msg_iov = &iov, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof(control)
+	};
+
+	control.head.cmsg_level = SOL_SOCKET;
+	control.head.cmsg_type = SCM_RIGHTS;
+	control.head.cmsg_len = CMSG_LEN(sizeof(int));
+	memcpy(CMSG_DATA(&control.head), &master, sizeof(int));
+	if (sendmsg(ch->start->sync, &m, 0) < 0)
+		child_fail(ch, errno, KIND_RUN, "hand over the terminal");
+}
+
+static void child_terminal(struct child *ch)
+{
+	struct fields x = ch->start->exec;
+	struct winsize ws = { .ws_row = fields_int(x, F_ROWS, 24), .ws_col = fields_int(x, F_COLS, 80) };
+	int master = child_open_dev(ch, "/dev/pts/ptmx", O_RDWR, makedev(5, 2)), slave, n, zero = 0;
+	char path[32];
+
+	if (ioctl(master, TIOCSPTLCK, &zero) < 0 || ioctl(master, TIOCGPTN, &n) < 0 ||
+	    (slave = ioctl(master, TIOCGPTPEER, O_RDWR | O_NOCTTY)) < 0)
+		child_fail(ch, errno, KIND_RUN, "open a terminal");
+	if (ws.ws_row && ws.ws_col)
+		ioctl(master, TIOCSWINSZ, &ws);
+	child_send_terminal(ch, master);
+	close(master);
+	(void)!fchown(slave, ch->uid, -1);
+	snprintf(path, sizeof(path), "/dev/pts/%d", n);
+	if (!ch->start->is_exec)
+		rootfs_bind_console(ch, path);
+	for (int i = 0; i < 3; i++)
+		if (dup2(slave, i) < 0)
+			child_fail(ch, errno, KIND_RUN, "use the terminal");
+	close(slave);
+	if (ioctl(0, TIOCSCTTY, 0) < 0)
+		child_fail(ch, errno, KIND_RUN, "make the terminal the controlling one");
+}
+
+/* A process may open /dev/stdout again by name: it must own the pipes. */
+static void child_pipes(struct child *ch)
+{
+	int null = child_open_dev(ch, "/dev/null", O_RDWR, makedev(1, 3));
+
+	for (int i = 0; i < 3; i++) {
+		int fd = ch->start->std[i];
+
+		if (fd >= 0)
+			(void)!fchown(fd, ch->uid, -1);
+		if (dup2(fd < 0 ? null : fd, i) < 0)
+			child_fail(ch, errno, KIND_RUN, "set up standard input and output");
+	}
+	close(null);
+}
+
+static void child_make_dirs(const char *path)
+{
+	char *copy = xstrdup(path);
+
+	for (char *p = copy + 1; *p; p++) {
+		if (*p != '/')
+			continue;
+		*p = '\0';
+		(void)mkdir(copy, 0755);
+		*p = '/';
+	}
+	(void)mkdir(copy, 0755);
+	free(copy);
+}
+
+static void child_chdir(const struct child *ch)
+{
+	const char *cwd = ch->spec.cwd && *ch->spec.cwd ? ch->spec.cwd : "/";
+
+	if (chdir(cwd) == 0)
+		return;
+	if (errno == ENOENT)
+		child_make_dirs(cwd);
+	if (chdir(cwd) < 0)
+		child_fail(ch, errno, KIND_RUN, "unable to start container process: chdir to cwd (\"%s\") set in config.json failed", cwd);
+}
+
+/* As much as the machine allows: what k3s gives, too. */
+static void child_limits(void)
+{
+	struct rlimit files = { 1 << 20, 1 << 20 }, all = { RLIM_INFINITY, RLIM_INFINITY };
+	struct rlimit now;
+
+	if (setrlimit(RLIMIT_NOFILE, &files) < 0 && getrlimit(RLIMIT_NOFILE, &now) == 0) {
+		now.rlim_cur = now.rlim_max;
+		(void)setrlimit(RLIMIT_NOFILE, &now);
+	}
+	(void)setrlimit(RLIMIT_NPROC, &all);
+	(void)setrlimit(RLIMIT_CORE, &all);
+}
+
+static void child_seccomp(const struct child *ch)
+{
+	int fd = ch->start->c->seccomp_fd;
+	struct sock_fprog prog;
+	struct stat st;
+	void *p;
+
+	if (fd < 0)
+		return;
+	if (fstat(fd, &st) < 0 || st.st_size % sizeof(struct sock_filter) ||
+	    (p = mmap(NULL, st.st_size, PROT_READ, MAP_PRIVATE, fd, 0)) == MAP_FAILED)
+		child_fail(ch, errno, KIND_RUN, "read the seccomp program");
+	prog = (struct sock_fprog){ st.st_size / sizeof(struct sock_filter), p };
+	if (syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &prog) < 0)
+		child_fail(ch, errno, KIND_RUN, "load the seccomp program");
+	munmap(p, st.st_size);
+}
+
+/* Quoted as Go's %q does for what may stand in a command's name. */
+static void child_not_executable(const struct child *ch, int eno)
+{
+	const char *name = ch->spec.argv.v[0];
+
+	if (!strchr(name, '/') && eno == ENOENT)
+		child_fail(ch, -ENOENT, KIND_RUN,
+			   "unable to start container process: exec: \"%s\": executable file not found in $PATH", name);
+	if (eno == ENOENT)
+		child_fail(ch, -ENOENT, KIND_RUN,
+			   "unable to start container process: exec: \"%s\": stat %s: no such file or directory", name, name);
+	if (eno == EISDIR)
+		child_fail(ch, -EISDIR, KIND_RUN, "unable to start container process: exec: \"%s\": is a directory", name);
+	child_fail(ch, -eno, KIND_RUN, "unable to start container process: exec: \"%s\": permission denied", name);
+}
+
+/* 0 or an errno, as Go's LookPath judges a candidate. */
+static int child_judge(const char *path)
+{
+	struct stat st;
+
+	if (stat(path, &st) < 0)
+		return errno;
+	if (S_ISDIR(st.st_mode))
+		return EISDIR;
+	return faccessat(AT_FDCWD, path, X_OK, AT_EACCESS) < 0 ? EACCES : 0;
+}
+
+static const char *child_find_program(const struct child *ch)
+{
+	const char *name = ch->spec.argv.v[0], *path = DEFAULT_PATH;
+	struct str dirs;
+	int eno = ENOENT;
+
+	if (strchr(name, '/')) {
+		eno = child_judge(name);
+		if (eno)
+			child_not_executable(ch, eno == ENOTDIR ? ENOENT : eno);
+		return name;
+	}
+	for (size_t i = 0; ch->spec.env.v[i]; i++)
+		if (starts_with(ch->spec.env.v[i], "PATH="))
+			path = ch->spec.env.v[i] + 5;
+	dirs = str_of(path);
+	while (dirs.p && *name) {
+		struct str dir = str_cut(&dirs, ':');
+		char *full = xasprintf("%" STR_FMT "/%s", STR_ARG(dir.n ? dir : STR_LIT(".")), name);
+
+		if (child_judge(full) == 0)
+			return full;
+		free(full);
+	}
+	child_not_executable(ch, eno);
+	return NULL;
+}
+
+static void child_home(struct child *ch)
+{
+	for (size_t i = 0; ch->spec.env.v[i]; i++)
+		if (starts_with(ch->spec.env.v[i], "HOME="))
+			return;
+	ch->spec.env.v[ch->spec.env.n - 1] = xasprintf("HOME=%s", ch->home);
+	VEC_PUSH(&ch->spec.env, NULL);
+}
+
+static NORETURN void child_execute(struct child *ch)
+{
+	const char *program;
+
+	(void)!write(ch->start->sync, (char[]){ SYNC_READY }, 1);
+	if (ch->spec.flags & SPEC_NO_NEW_PRIVS) {
+		if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
+			child_fail(ch, errno, KIND_RUN, "set no_new_privs");
+	} else {
+		child_seccomp(ch);
+	}
+	user_become(ch);
+	prctl(PR_SET_PDEATHSIG, SIGKILL); /* the keeper's end is the container's; a change of user clears it */
+	program = child_find_program(ch);
+	if (ch->spec.flags & SPEC_NO_NEW_PRIVS)
+		child_seccomp(ch);
+	execve(program, (char **)ch->spec.argv.v, (char **)ch->spec.env.v);
+	child_fail(ch, errno, KIND_RUN, "unable to start container process: exec %s", program);
+}
+
+void child_main(const struct child_start *start)
+{
+	struct child ch = { .start = start };
+
+	child_reset_signals();
+	setsid();
+	umask(022);
+	spec_read(&ch);
+	if (start->is_exec)
+		child_join(&ch);
+	else
+		rootfs_enter(&ch);
+	user_resolve(&ch);
+	child_home(&ch);
+	if (ch.tty)
+		child_terminal(&ch);
+	else
+		child_pipes(&ch);
+	child_chdir(&ch);
+	if (!start->is_exec)
+		rootfs_protect(&ch);
+	child_limits();
+	(void)syscall(SYS_keyctl, KEYCTL_JOIN_SESSION_KEYRING, "_ses.container");
+	/* All but the three, should one have been left inheritable. */
+	syscall(SYS_close_range, 3, ~0U, 1 << 2 /* CLOSE_RANGE_CLOEXEC */);
+	child_execute(&ch);
+}

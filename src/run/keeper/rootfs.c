@@ -1,0 +1,426 @@
+/*
+ * The container's root: an overlay of the image's layers, the system's own
+ * mounts, the pod's volumes; and the way into it.
+ *
+ * Sources of bind mounts are cloned (open_tree) in the host's mount namespace
+ * before a new one is made, so that they are what the host sees at this moment,
+ * and stay its peers, which is what HostToContainer and Bidirectional mean.
+ * Everything else happens in the new namespace and goes away with it: there is
+ * nothing to unmount when a container ends.
+ *
+ * All paths inside the root were chosen by an image or a pod; they are only
+ * resolved with RESOLVE_IN_ROOT. Targets are then addressed by their fds.
+ */
+#include "run/keeper/child.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <sched.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+
+#include "base/path.h"
+#include "run/keeper/mount.h"
+
+#define DEV_DEPTH 4
+
+static const struct system_mount {
+	const char *type, *target;
+	unsigned long flags;
+	const char *data;
+	bool optional; /* the kernel may lack it */
+} system_mounts[] = {
+	{ "proc", "/proc", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL, false },
+	{ "tmpfs", "/dev", MS_NOSUID | MS_STRICTATIME, "mode=755,size=65536k", false },
+	{ "devpts", "/dev/pts", MS_NOSUID | MS_NOEXEC, "newinstance,ptmxmode=0666,mode=0620,gid=5", false },
+	{ "mqueue", "/dev/mqueue", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL, true },
+	{ "sysfs", "/sys", MS_NOSUID | MS_NODEV | MS_NOEXEC | MS_RDONLY, NULL, false },
+	{ "cgroup2", "/sys/fs/cgroup", MS_NOSUID | MS_NODEV | MS_NOEXEC | MS_RDONLY, NULL, true },
+};
+
+static const struct device {
+	const char *name;
+	unsigned major, minor;
+} devices[] = {
+	{ "null", 1, 3 }, { "zero", 1, 5 }, { "full", 1, 7 }, { "random", 1, 8 }, { "urandom", 1, 9 }, { "tty", 5, 0 },
+};
+
+static const struct dev_link {
+	const char *name, *to;
+} dev_links[] = {
+	{ "fd", "/proc/self/fd" },	 { "stdin", "/proc/self/fd/0" }, { "stdout", "/proc/self/fd/1" },
+	{ "stderr", "/proc/self/fd/2" }, { "ptmx", "pts/ptmx" },	 { "core", "/proc/kcore" },
+};
+
+/* The defaults of containerd and Docker. */
+static const char *const masked_paths[] = {
+	"/proc/acpi",	       "/proc/asound",	     "/proc/interrupts", "/proc/kcore",
+	"/proc/keys",	       "/proc/latency_stats", "/proc/timer_list", "/proc/timer_stats",
+	"/proc/sched_debug",   "/proc/scsi",	     "/sys/firmware",	 "/sys/devices/virtual/powercap",
+};
+static const char *const read_only_paths[] = {
+	"/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger",
+};
+
+static char *fd_path(int fd, char out[32])
+{
+	snprintf(out, 32, "/proc/self/fd/%d", fd);
+	return out;
+}
+
+void rootfs_set_oom_adj(const struct child *ch)
+{
+	_cleanup_close_ int fd = open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
+	char text[16];
+
+	snprintf(text, sizeof(text), "%d", ch->spec.oom_adj);
+	if (fd < 0 || write(fd, text, strlen(text)) < 0)
+		child_fail(ch, errno, KIND_CREATE, "set oom_score_adj to %s", text);
+}
+
+static int source_open(const struct child *ch, const struct spec_mount *m)
+{
+	int fd = open(m->source, O_PATH | O_CLOEXEC), sub;
+
+	if (fd < 0)
+		child_fail(ch, errno, KIND_CREATE, "failed to stat \"%s\"", m->source);
+	if (!m->subpath || !*m->subpath)
+		return fd;
+	sub = path_open_in_root(fd, m->subpath, O_PATH, 0);
+	if (sub == -ENOENT) /* as the kubelet: made in a volume that lacks it */
+		sub = path_mkdirs_in_root(fd, m->subpath, 0750);
+	if (sub < 0)
+		child_fail(ch, -sub, KIND_CREATE, "failed to prepare subPath \"%s\" of \"%s\"", m->subpath, m->source);
+	close(fd);
+	return sub;
+}
+
+static void sources_clone(struct child *ch)
+{
+	for (size_t i = 0; i < ch->spec.mounts.n; i++) {
+		struct spec_mount *m = &ch->spec.mounts.v[i];
+		int fd;
+
+		if (m->flags & MOUNT_TMPFS)
+			continue;
+		fd = source_open(ch, m);
+		m->tree = mount_clone(fd, true);
+		if (m->tree < 0)
+			child_fail(ch, errno, KIND_CREATE, "clone the mount \"%s\"", m->source);
+		close(fd);
+	}
+}
+
+static int dir_make(const struct child *ch, const char *name)
+{
+	char *path = xasprintf("%s/containers/%s/%s", keeper.dir, ch->start->c->id, name);
+	_cleanup_err_ struct err e = ERR_INIT;
+	int fd;
+
+	if (path_mkdirs(path, 0700, &e) < 0)
+		child_fail(ch, -e.code, KIND_CREATE, "%s", err_msg(&e));
+	fd = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	if (fd < 0)
+		child_fail(ch, errno, KIND_CREATE, "open \"%s\"", path);
+	free(path);
+	return fd;
+}
+
+/* Layers are named by the numbers of their fds, seen from /proc/self/fd: 128 of
+ * them fit mount(2)'s one page, and no character of a path needs care. `volatile`
+ * spares the disk all syncs: no container is ever started on an old upper layer. */
+static void overlay_mount(const struct child *ch)
+{
+	static const char *const variants[] = { ",volatile", "" };
+	int upper = dir_make(ch, "upper"), work = dir_make(ch, "work"), root = dir_make(ch, "root"), r = -1;
+	_cleanup_buf_ struct buf lower = BUF_INIT;
+	char target[16];
+
+	for (size_t i = 0; i < ch->spec.layers.n; i++) {
+		int fd = open(ch->spec.layers.v[i], O_PATH | O_DIRECTORY | O_CLOEXEC);
+
+		if (fd < 0)
+			child_fail(ch, errno, KIND_CREATE, "open layer \"%s\"", ch->spec.layers.v[i]);
+		buf_addf(&lower, "%s%d", i ? ":" : "", fd);
+	}
+	if (fchmodat(AT_FDCWD, fd_path(upper, (char[32]){ 0 }), 0755, 0) < 0 || chdir("/proc/self/fd") < 0)
+		child_fail(ch, errno, KIND_CREATE, "prepare the root file system");
+	snprintf(target, sizeof(target), "%d", root);
+	for (size_t i = 0; i < ARRAY_SIZE(variants) && r < 0; i++) {
+		_cleanup_buf_ struct buf data = BUF_INIT;
+
+		buf_addf(&data, "lowerdir=%s,upperdir=%d,workdir=%d%s", lower.s, upper, work, variants[i]);
+		r = mount("overlay", target, "overlay", 0, data.s);
+	}
+	if (r < 0)
+		child_fail(ch, errno, KIND_CREATE, "mount the root file system (overlay) on \"%s/containers/%s/root\"",
+			   keeper.dir, ch->start->c->id);
+}
+
+static int target_dir(const struct child *ch, int root, const char *path)
+{
+	int fd = path_mkdirs_in_root(root, path, 0755);
+
+	if (fd < 0)
+		child_fail(ch, -fd, KIND_RUN, "make mountpoint \"%s\"", path);
+	return fd;
+}
+
+static int target_file(const struct child *ch, int root, const char *path)
+{
+	int fd = path_open_in_root(root, path, O_PATH, 0);
+
+	if (fd == -ENOENT) {
+		char *copy = xstrdup(path), *slash = strrchr(copy, '/');
+
+		*slash = '\0';
+		if (*copy)
+			close_fd(path_mkdirs_in_root(root, copy, 0755));
+		free(copy);
+		fd = path_open_in_root(root, path, O_WRONLY | O_CREAT | O_NONBLOCK, 0644);
+		close_fd(fd);
+		fd = path_open_in_root(root, path, O_PATH, 0);
+	}
+	if (fd < 0)
+		child_fail(ch, -fd, KIND_RUN, "make mountpoint \"%s\"", path);
+	return fd;
+}
+
+static void system_mount_all(const struct child *ch, int root)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(system_mounts); i++) {
+		const struct system_mount *m = &system_mounts[i];
+		unsigned long flags = m->flags;
+		char path[32];
+		int fd, r;
+
+		if (streq(m->type, "cgroup2") && !(ch->spec.flags & SPEC_CGROUPNS))
+			continue;
+		fd = target_dir(ch, root, m->target);
+		if (ch->spec.flags & SPEC_PRIVILEGED)
+			flags &= ~(unsigned long)MS_RDONLY;
+		r = mount(m->type, fd_path(fd, path), m->type, flags, m->data);
+		if (r < 0 && !m->optional)
+			child_fail(ch, errno, KIND_RUN, "mount %s on \"%s\"", m->type, m->target);
+		close(fd);
+	}
+}
+
+/* A privileged container sees the devices of the host, as they are now. */
+static void dev_copy(int from, int to, int depth)
+{
+	static const char *const skip[] = { "pts", "shm", "mqueue", "fd", "console", ".lxc", ".lxd-mounts", ".udev" };
+	DIR *dir = fdopendir(from);
+	struct dirent *d;
+
+	while (dir && (d = readdir(dir))) {
+		struct stat st;
+		bool skipped = d->d_name[0] == '.' && (!d->d_name[1] || streq(d->d_name, ".."));
+
+		for (size_t i = 0; i < ARRAY_SIZE(skip); i++)
+			skipped |= streq(d->d_name, skip[i]);
+		if (skipped || fstatat(dirfd(dir), d->d_name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+			continue;
+		if (S_ISDIR(st.st_mode) && depth > 0) {
+			int sub = openat(dirfd(dir), d->d_name, O_RDONLY | O_DIRECTORY | O_CLOEXEC), sub_to;
+
+			(void)mkdirat(to, d->d_name, 0755);
+			sub_to = openat(to, d->d_name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+			if (sub >= 0 && sub_to >= 0)
+				dev_copy(take_fd(&sub), sub_to, depth - 1);
+			close_fd(sub);
+			close_fd(sub_to);
+		} else if (S_ISCHR(st.st_mode) || S_ISBLK(st.st_mode)) {
+			if (mknodat(to, d->d_name, st.st_mode, st.st_rdev) == 0) {
+				(void)!fchownat(to, d->d_name, st.st_uid, st.st_gid, AT_SYMLINK_NOFOLLOW);
+				(void)!fchmodat(to, d->d_name, st.st_mode & 07777, 0);
+			}
+		}
+	}
+	if (dir)
+		closedir(dir);
+	else
+		close_fd(from);
+}
+
+static void dev_fill(const struct child *ch, int root)
+{
+	int dev = path_open_in_root(root, "/dev", O_RDONLY | O_DIRECTORY, 0);
+
+	if (dev < 0)
+		child_fail(ch, -dev, KIND_RUN, "open the container's /dev");
+	for (size_t i = 0; i < ARRAY_SIZE(devices); i++) {
+		const struct device *d = &devices[i];
+
+		if (mknodat(dev, d->name, S_IFCHR | 0666, makedev(d->major, d->minor)) < 0 ||
+		    fchmodat(dev, d->name, 0666, 0) < 0)
+			child_fail(ch, errno, KIND_RUN, "make device /dev/%s", d->name);
+	}
+	for (size_t i = 0; i < ARRAY_SIZE(dev_links); i++)
+		if (symlinkat(dev_links[i].to, dev, dev_links[i].name) < 0)
+			child_fail(ch, errno, KIND_RUN, "make link /dev/%s", dev_links[i].name);
+	if (ch->spec.flags & SPEC_PRIVILEGED) {
+		int host = open("/dev", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+		if (host >= 0)
+			dev_copy(host, dev, DEV_DEPTH);
+	}
+	close(dev);
+}
+
+static void shm_mount(const struct child *ch, int root, int tree)
+{
+	int fd = target_dir(ch, root, "/dev/shm");
+
+	if (mount_move(tree, fd) < 0)
+		child_fail(ch, errno, KIND_RUN, "mount the pod's shared memory on \"/dev/shm\"");
+	close(fd);
+	close(tree);
+}
+
+static void volume_flags(const struct child *ch, const struct spec_mount *m)
+{
+	unsigned long how = m->flags & MOUNT_SHARED ? MS_SHARED : m->flags & MOUNT_SLAVE ? MS_SLAVE : MS_PRIVATE;
+
+	if (mount_set_propagation(m->tree, how) < 0)
+		child_fail(ch, errno, KIND_RUN, "set propagation of the mount at \"%s\"", m->target);
+	if ((m->flags & (MOUNT_READ_ONLY | MOUNT_READ_ONLY_REC)) &&
+	    mount_set_read_only(m->tree, m->flags & MOUNT_READ_ONLY_REC) < 0)
+		child_fail(ch, errno, KIND_RUN, "make the mount at \"%s\" read-only", m->target);
+}
+
+static void volume_tmpfs(const struct child *ch, int root, const struct spec_mount *m)
+{
+	unsigned long flags = MS_NOSUID | MS_NODEV | (m->flags & MOUNT_READ_ONLY ? MS_RDONLY : 0);
+	int fd = target_dir(ch, root, m->target);
+	char data[64], path[32];
+
+	snprintf(data, sizeof(data), m->size > 0 ? "mode=1777,size=%lld" : "mode=1777", (long long)m->size);
+	if (mount("tmpfs", fd_path(fd, path), "tmpfs", flags, data) < 0)
+		child_fail(ch, errno, KIND_RUN, "mount tmpfs on \"%s\"", m->target);
+	close(fd);
+}
+
+static void volumes_mount(const struct child *ch, int root)
+{
+	for (size_t i = 0; i < ch->spec.mounts.n; i++) {
+		const struct spec_mount *m = &ch->spec.mounts.v[i];
+		struct stat st;
+		int fd;
+
+		if (m->flags & MOUNT_TMPFS) {
+			volume_tmpfs(ch, root, m);
+			continue;
+		}
+		if (fstat(m->tree, &st) < 0)
+			child_fail(ch, errno, KIND_RUN, "stat \"%s\"", m->source);
+		fd = S_ISDIR(st.st_mode) ? target_dir(ch, root, m->target) : target_file(ch, root, m->target);
+		if (mount_move(m->tree, fd) < 0)
+			child_fail(ch, errno, KIND_RUN, "error mounting \"%s\" to rootfs at \"%s\"", m->source, m->target);
+		volume_flags(ch, m);
+		close(fd);
+		close(m->tree);
+	}
+}
+
+static int shm_clone(const struct child *ch)
+{
+	int fd = open(keeper.share & SHARE_IPC ? "/dev/shm" : "/", O_PATH | O_DIRECTORY | O_CLOEXEC), tree = -1;
+
+	if (fd >= 0)
+		tree = mount_clone(fd, false);
+	if (tree < 0)
+		child_fail(ch, errno, KIND_CREATE, "clone the pod's shared memory");
+	close(fd);
+	return tree;
+}
+
+static int root_open(const struct child *ch)
+{
+	char *path = xasprintf("%s/containers/%s/root", keeper.dir, ch->start->c->id);
+	int fd = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+
+	if (fd < 0 || mount_set_propagation(fd, MS_PRIVATE) < 0)
+		child_fail(ch, errno, KIND_CREATE, "open \"%s\"", path);
+	free(path);
+	return fd;
+}
+
+void rootfs_enter(struct child *ch)
+{
+	int shm = keeper.share & SHARE_IPC ? -1 : shm_clone(ch), root;
+
+	if (setns(keeper.host_mnt_fd, CLONE_NEWNS) < 0)
+		child_fail(ch, errno, KIND_CREATE, "enter the host's mount namespace");
+	rootfs_set_oom_adj(ch);
+	if (shm < 0)
+		shm = shm_clone(ch);
+	sources_clone(ch);
+	if (unshare(CLONE_NEWNS | (ch->spec.flags & SPEC_CGROUPNS ? CLONE_NEWCGROUP : 0)) < 0)
+		child_fail(ch, errno, KIND_CREATE, "make a mount namespace");
+	if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
+		child_fail(ch, errno, KIND_CREATE, "make mounts private");
+	overlay_mount(ch);
+	root = root_open(ch);
+	system_mount_all(ch, root);
+	dev_fill(ch, root);
+	shm_mount(ch, root, shm);
+	volumes_mount(ch, root);
+	if (fchdir(root) < 0 || mount_pivot() < 0)
+		child_fail(ch, errno, KIND_CREATE, "pivot into the root file system");
+	close(root);
+}
+
+void rootfs_bind_console(const struct child *ch, const char *slave)
+{
+	close_fd(open("/dev/console", O_WRONLY | O_CREAT | O_CLOEXEC | O_NOCTTY, 0620));
+	if (mount(slave, "/dev/console", NULL, MS_BIND, NULL) < 0)
+		child_fail(ch, errno, KIND_RUN, "bind %s on /dev/console", slave);
+}
+
+static void path_mask(const struct child *ch, const char *path)
+{
+	struct stat st;
+	int r;
+
+	if (stat(path, &st) < 0)
+		return;
+	r = S_ISDIR(st.st_mode) ? mount("tmpfs", path, "tmpfs", MS_RDONLY, "size=0k") :
+				  mount("/dev/null", path, NULL, MS_BIND, NULL);
+	if (r < 0)
+		child_fail(ch, errno, KIND_RUN, "mask \"%s\"", path);
+}
+
+static void path_set_read_only(const struct child *ch, const char *path)
+{
+	int fd;
+
+	if (mount(path, path, NULL, MS_BIND | MS_REC, NULL) < 0) {
+		if (errno == ENOENT)
+			return;
+		child_fail(ch, errno, KIND_RUN, "bind \"%s\"", path);
+	}
+	fd = open(path, O_PATH | O_CLOEXEC);
+	if (fd < 0 || mount_set_read_only(fd, false) < 0)
+		child_fail(ch, errno, KIND_RUN, "make \"%s\" read-only", path);
+	close(fd);
+}
+
+void rootfs_protect(const struct child *ch)
+{
+	if (!(ch->spec.flags & (SPEC_PRIVILEGED | SPEC_UNMASK_PROC))) {
+		for (size_t i = 0; i < ARRAY_SIZE(masked_paths); i++)
+			path_mask(ch, masked_paths[i]);
+		for (size_t i = 0; i < ARRAY_SIZE(read_only_paths); i++)
+			path_set_read_only(ch, read_only_paths[i]);
+	}
+	if (ch->spec.flags & SPEC_READ_ONLY) {
+		int fd = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
+
+		if (fd < 0 || mount_set_read_only(fd, false) < 0)
+			child_fail(ch, errno, KIND_RUN, "make the root file system read-only");
+		close(fd);
+	}
+}
