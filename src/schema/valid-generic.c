@@ -38,6 +38,7 @@ static const struct {
 	{ "core/v1.EphemeralContainer", F_env },
 	{ "core/v1.PodSpec", F_imagePullSecrets },
 	{ "core/v1.PodSpec", F_hostAliases },
+	{ "core/v1.PodSpec", F_volumes }, /* checked by hand */
 	{ "core/v1.ServiceAccount", F_secrets },
 	{ "core/v1.NodeSpec", F_podCIDRs },
 };
