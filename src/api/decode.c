@@ -81,11 +81,12 @@ static int decode_report(struct req *r, const struct issues *is, const char *pre
 	for (size_t i = 0; i < is->v.n; i++)
 		buf_addf(&b, "%s%s", i ? ", " : "", is->v.v[i]);
 	if (r->verb == VERB_PATCH) {
-		_cleanup_buf_ struct buf patch = BUF_INIT;
+		_cleanup_buf_ struct buf patch = BUF_INIT, quoted = BUF_INIT;
 
 		doc_print_json(&patch, doc_root(r->body), DOC_PRINT_COMPACT);
-		return err_invalid(e, NULL, "", "", "FieldValueInvalid", "patch", "\"%.2000s\": strict decoding error: %s",
-				   patch.s, b.s);
+		buf_add_json_string(&quoted, buf_str(&patch));
+		return err_invalid(e, NULL, "", "", "FieldValueInvalid", "patch", "%s: strict decoding error: %s", quoted.s,
+				   b.s);
 	}
 	return err_bad(e, "%sstrict decoding error: %s", prefix, b.s);
 }
@@ -163,7 +164,7 @@ static int decode_shape(struct req *r, const struct schema_res *res, const char 
 	if (rc < 0) {
 		_cleanup_free_ char *why = xstrdup(err_msg(e));
 
-		rc = err_bad(e, "%s%s", prefix, why);
+		rc = err_bad(e, "%s%s", starts_with(why, prefix) ? "" : prefix, why);
 	} else {
 		rc = decode_report(r, &is, prefix, e);
 	}

@@ -235,7 +235,7 @@ static void req_log(struct req *r)
 {
 	bool ours = err_is_set(&r->err) && err_http_code(&r->err) >= 500;
 
-	if (ours && r->err.reason == ERR_UNKNOWN)
+	if (ours && r->err.reason == ERR_UNKNOWN && !r->err.http_code)
 		log_warn("request failed", LS("verb", r->at.verb), LS("resource", r->at.resource),
 			 LS("path", r->at.path), LS("name", r->at.name), LE(&r->err));
 	else

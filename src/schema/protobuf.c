@@ -252,7 +252,7 @@ static int proto_opaque(struct proto *p, const struct schema_type *t, struct str
 	const char *name = schema_type_name(t);
 	bool or_bool = ends_with(name, "OrBool"), strings = ends_with(name, "OrStringArray");
 	struct proto_item i;
-	struct node *item;
+	struct node *item = NULL;
 
 	*ret = or_bool ? node_new_bool(p->d, false) : node_new(p->d, DOC_ARRAY);
 	while (in.n) {
