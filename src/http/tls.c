@@ -145,8 +145,8 @@ int tls_new(struct tls **ret, const struct tls_config *cfg, bool server, struct 
 	}
 	SSL_CTX_set_min_proto_version(t->ctx, TLS1_2_VERSION);
 	SSL_CTX_set_options(t->ctx, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION | SSL_OP_IGNORE_UNEXPECTED_EOF);
-	SSL_CTX_set_mode(t->ctx, SSL_MODE_RELEASE_BUFFERS | SSL_MODE_ENABLE_PARTIAL_WRITE |
-					 SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
+	/* No SSL_MODE_ENABLE_PARTIAL_WRITE: libevent goes on with the next piece of a buffer after a short write. */
+	SSL_CTX_set_mode(t->ctx, SSL_MODE_RELEASE_BUFFERS | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
 	SSL_CTX_set_session_cache_mode(t->ctx, SSL_SESS_CACHE_OFF);
 	r = server ? tls_set_up_server(t, cfg, e) : tls_set_up_client(t, cfg);
 	if (r == 0 && cfg->cert_pem && cfg->key_pem)
