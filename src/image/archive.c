@@ -14,6 +14,7 @@
 
 #define ARCHIVE_BLOCK (256 << 10)
 #define ARCHIVE_MEMBERS 100000
+#define ARCHIVE_NAME_MAX 4096
 
 static int archive_err(struct err *e, struct archive *a)
 {
@@ -33,6 +34,7 @@ static int archive_copy(struct archive *a, int fd, int64_t size, struct layer_li
 		return err_set(e, ERR_TOO_LARGE, "the archive is larger than the limit of %llu GiB",
 			       LIMIT_IMAGE_UNPACKED_BYTES >> 30);
 	lim->bytes_left -= size;
+	errno = 0;
 	while ((rc = archive_read_data_block(a, &p, &n, &at)) == ARCHIVE_OK)
 		if (pwrite(fd, p, n, at) != (ssize_t)n)
 			return err_errno(e, errno ? errno : ENOSPC, "unpack the archive");
@@ -48,6 +50,8 @@ static void archive_link(struct map *names, const char *name, const char *target
 
 	if (symbolic && starts_with(target, "../"))
 		target += 3;
+	if (starts_with(target, "./"))
+		target += 2;
 	number = map_getc(names, target);
 	if (number)
 		map_set(names, str_of(name), xstrdup(number));
@@ -60,8 +64,8 @@ static int archive_member(struct archive *a, struct archive_entry *entry, int di
 	_cleanup_close_ int fd = -1;
 	char file[16];
 
-	if (!name)
-		return 0;
+	if (!name || strlen(name) > ARCHIVE_NAME_MAX)
+		return 0; /* nothing that an image has */
 	if (starts_with(name, "./"))
 		name += 2;
 	if (archive_entry_hardlink(entry)) {

@@ -42,6 +42,7 @@ struct image {
 	char *id; /* "sha256:<config digest>" */
 	char **names; /* normalised references, NULL-terminated */
 	char *repo_digest; /* "docker.io/library/x@sha256:..." or "" */
+	char *manifest; /* "sha256:<manifest digest>" */
 	char **layers; /* absolute directories, uppermost first; NULL-terminated */
 	char **entrypoint, **cmd, **env; /* NULL-terminated; never NULL */
 	char *user, *working_dir, *stop_signal; /* "" when not given */

@@ -1,5 +1,11 @@
 /*
  * What image's own files share.
+ *
+ * Who holds which lock:
+ *	lock        exclusive, milliseconds: while index.json, layers/, blobs/ or holds/ change
+ *	layers/     shared, as long as something is imported: a layer that an import found in its
+ *	            place stays there; whoever wants to remove layers takes it exclusively, or does not
+ *	tmp/NAME/   exclusive, by the import that made it: what is not locked is a leftover
  */
 #ifndef IMAGE_INTERNAL_H
 #define IMAGE_INTERNAL_H
@@ -7,8 +13,16 @@
 #include "base/job.h"
 #include "base/limits.h"
 #include "base/map.h"
+#include "base/proc.h"
+#include "base/tree.h"
 #include "doc/doc.h"
 #include "image/image.h"
+
+#define INDEX_MAX_BYTES (16u << 20)
+#define IMAGE_LOCK_MS 3000
+
+struct unpack;
+struct pull;
 
 struct image_store {
 	struct loop *loop;
@@ -17,27 +31,64 @@ struct image_store {
 	uint64_t index_ino; /* of the index.json that was read: another one was put there by another process */
 	int64_t index_mtime_ns;
 	struct job_queue *jobs; /* removal of big trees */
+	LIST_HEAD(, unpack) unpacks;
+	LIST_HEAD(, pull) pulls;
 };
 
-/* --- index.c --- */
-int image_index_load(struct image_store *s, struct err *e) MUST_CHECK; /* when it changed */
-int image_index_save(struct image_store *s, struct err *e) MUST_CHECK;
-/* The store's lock: an fd to close, or < 0 with *e. Waits for other processes. */
+/* --- store.c --- */
+char *image_path(const struct image_store *s, const char *sub, const char *name); /* DIR/sub/name */
+/* The store's lock: an fd to close, or < 0 with *e. Waits for other processes, not for long. */
 int image_store_lock(struct image_store *s, struct err *e) MUST_CHECK;
-/* Puts what the unpacking child made (its report) into the index. names: NULL-terminated array, owned by the caller. */
-int image_index_add(struct image_store *s, const struct node *report, bool pinned, char ***ret_names,
-		    struct err *e) MUST_CHECK;
-void image_names_free(char **names);
+/* Removes layers and blobs that no image needs, unless something is imported. The lock is held. */
+void image_sweep(struct image_store *s);
+bool image_held(const struct image_store *s, const char *id, struct buf *by); /* by: may be NULL */
+/* Images without a name that nobody holds leave the list: true when there were some. The lock is held. */
+bool image_drop_nameless(struct image_store *s);
 
-/* --- unpack.c: the child; see its top for the protocol --- */
+/* A directory below tmp/ of one's own, and what has to be held while it is used. */
+struct image_tmp {
+	char *name;
+	int lock_fd, layers_fd;
+};
+#define IMAGE_TMP_INIT { NULL, -1, -1 }
+int image_tmp_make(struct image_store *s, struct image_tmp *t, struct err *e) MUST_CHECK;
+void image_tmp_remove(struct image_store *s, struct image_tmp *t); /* in the background; *t is empty afterwards */
+
+/* --- index.c --- */
+struct image *image_new(void);
+int image_index_load(struct image_store *s, struct err *e) MUST_CHECK; /* when it changed */
+int image_index_save(struct image_store *s, struct err *e) MUST_CHECK; /* the lock is held */
+/* Puts what the unpacking child made (its report, and tmp/NAME/) into the store. *ret_names: NULL-terminated, to be
+ * freed with image_names_free; *ret_id: the first image. */
+int image_index_add(struct image_store *s, const char *tmp_name, const struct node *report, bool pinned,
+		    char ***ret_names, char **ret_id, struct err *e) MUST_CHECK;
+void image_names_free(char **names);
+void image_drop_name(struct image *i, size_t at);
+
+/* --- import.c: the child as its parent sees it --- */
 #define UNPACK_IN_FD 3
 #define UNPACK_OUT_FD 4
-/* Runs the child on an archive (fd) or on a directory of blobs tmp/<name>/ (fd -1). done gets its report. */
-void image_unpack(struct image_store *s, int archive_fd, const char *tmp_name, const char *base_name,
-		  void (*done)(void *arg, const struct node *report, const struct err *err), void *arg);
+#define UNPACK_LOCK_FD 5
+#define UNPACK_REPORT_MAX (8u << 20)
+/* Runs the child on an archive (archive_fd, borrowed) or, with -1, on a layout whose files the caller has put into
+ * tmp/NAME/in/ (index.json, and blobs under their hexadecimal digests). done gets its report, once; it is called from
+ * the loop, never from within. */
+struct unpack *image_unpack(struct image_store *s, int archive_fd, const struct image_tmp *tmp, const char *base_name,
+			    void (*progress)(void *arg, const char *what),
+			    void (*done)(void *arg, const struct node *report, const struct err *err), void *arg);
+void image_unpack_cancel(struct unpack *u); /* done will not be called */
+void image_unpack_close(struct unpack *u); /* the store is closed: done gets an error */
+
+/* --- pull.c --- */
+void image_pull_close(struct pull *p); /* likewise */
+
+/* --- sandbox.c: the child locks itself in --- */
+int sandbox_enter(const char *dir, struct err *e) MUST_CHECK; /* dir becomes the root */
+
 /* --- layer.c: one layer, in the child --- */
 struct layer_limits {
-	int64_t bytes_left; /* of all layers */
+	int64_t bytes_left; /* of all layers, unpacked; holes count */
+	int64_t stream_left; /* of all that is decompressed */
 	int64_t entries_left;
 };
 /* Unpacks the blob (compressed or not) into a new directory dir_fd and checks its diff ID ("sha256:..."). */

@@ -43,6 +43,12 @@ static la_ssize_t layer_read(struct archive *a, void *arg, const void **buffer)
 		archive_set_error(a, EIO, "%s", archive_error_string(l->raw));
 		return ARCHIVE_FATAL;
 	}
+	l->lim->stream_left -= n;
+	if (l->lim->stream_left < 0) {
+		archive_set_error(a, EFBIG, "its content is larger than the limit of %llu GiB",
+				  LIMIT_IMAGE_UNPACKED_BYTES >> 30);
+		return ARCHIVE_FATAL;
+	}
 	digest_update(l->digest, l->block, (size_t)n);
 	*buffer = l->block;
 	return n;
@@ -69,6 +75,7 @@ static int layer_open(struct layer *l, int fd, struct err *e)
 		return layer_err(e, l->raw);
 	l->tar = archive_read_new();
 	archive_read_support_format_tar(l->tar);
+	archive_read_support_format_empty(l->tar);
 	if (archive_read_open(l->tar, l, NULL, layer_read, NULL) != ARCHIVE_OK)
 		return layer_err(e, l->tar);
 	return 0;
@@ -146,6 +153,7 @@ static int layer_write_data(struct layer *l, int fd, const char *name, int64_t s
 	l->lim->bytes_left -= size;
 	if (ftruncate(fd, size) < 0)
 		return err_errno(e, errno, "write '%s'", name);
+	errno = 0;
 	while ((rc = archive_read_data_block(l->tar, &p, &n, &at)) == ARCHIVE_OK) {
 		if (at < 0 || at > size || (int64_t)n > size - at)
 			return err_set(e, ERR_BAD_REQUEST, "the layer's file '%s' is longer than its header says", name);
@@ -217,6 +225,15 @@ static int layer_hardlink(struct layer *l, int parent, const char *base, const c
 	return 0;
 }
 
+static int layer_set_opaque(int parent, const char *dir, const char *name, struct err *e)
+{
+	_cleanup_close_ int fd = openat(parent, dir, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+
+	if (fd < 0 || fsetxattr(fd, "trusted.overlay.opaque", "y", 1, 0) < 0)
+		return err_errno(e, errno, "mark the directory of '%s' opaque", name);
+	return 0;
+}
+
 static int layer_dir(int parent, const char *base, const char *name, struct archive_entry *entry, struct err *e)
 {
 	_cleanup_close_ int fd = -1;
@@ -233,19 +250,28 @@ static int layer_dir(int parent, const char *base, const char *name, struct arch
 
 static int layer_whiteout(int parent, const char *base, const char *name, struct err *e)
 {
-	if (streq(base, ".wh..wh..opq")) {
-		if (fsetxattr(parent, "trusted.overlay.opaque", "y", 1, 0) < 0)
-			return err_errno(e, errno, "mark the directory of '%s' opaque", name);
-		return 0;
-	}
+	struct stat st;
+
+	if (streq(base, ".wh..wh..opq"))
+		return layer_set_opaque(parent, ".", name, e);
 	if (starts_with(base, ".wh..wh.")) /* AUFS's own files */
 		return 0;
 	base += 4;
 	if (!*base || streq(base, ".") || streq(base, ".."))
 		return err_set(e, ERR_BAD_REQUEST, "the layer's whiteout '%s' names nothing", name);
-	if (layer_clear_place(parent, base, false) < 0 || mknodat(parent, base, S_IFCHR, makedev(0, 0)) < 0)
+	/* What this layer has there already is above what the whiteout is about: only the lower layers' goes. */
+	if (fstatat(parent, base, &st, AT_SYMLINK_NOFOLLOW) == 0)
+		return S_ISDIR(st.st_mode) ? layer_set_opaque(parent, base, name, e) : 0;
+	if (mknodat(parent, base, S_IFCHR, makedev(0, 0)) < 0)
 		return err_errno(e, errno, "make the whiteout '%s'", name);
 	return 0;
+}
+
+static bool layer_is_whiteout(int parent, const char *base)
+{
+	struct stat st;
+
+	return fstatat(parent, base, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISCHR(st.st_mode) && st.st_rdev == 0;
 }
 
 static int layer_make(struct layer *l, int parent, const char *base, const char *name, struct archive_entry *entry,
@@ -253,6 +279,7 @@ static int layer_make(struct layer *l, int parent, const char *base, const char 
 {
 	mode_t type = archive_entry_filetype(entry);
 	const char *hardlink = archive_entry_hardlink(entry);
+	bool was_whiteout = layer_is_whiteout(parent, base);
 	int rc = layer_clear_place(parent, base, type == S_IFDIR && !hardlink);
 
 	if (rc < 0)
@@ -263,7 +290,9 @@ static int layer_make(struct layer *l, int parent, const char *base, const char 
 	case S_IFREG:
 		return layer_file(l, parent, base, name, entry, e);
 	case S_IFDIR:
-		return layer_dir(parent, base, name, entry, e);
+		if (layer_dir(parent, base, name, entry, e) < 0)
+			return -e->code;
+		return was_whiteout ? layer_set_opaque(parent, base, name, e) : 0;
 	case S_IFLNK:
 		if (symlinkat(archive_entry_symlink(entry), parent, base) < 0)
 			return err_errno(e, errno, "make the link '%s'", name);
@@ -323,10 +352,13 @@ static int layer_finish(struct layer *l, const char *diff_id, struct err *e)
 	_cleanup_buf_ struct buf got = BUF_INIT;
 	la_ssize_t n;
 
-	while ((n = archive_read_data(l->raw, l->block, LAYER_BLOCK)) > 0)
+	while ((n = archive_read_data(l->raw, l->block, LAYER_BLOCK)) > 0 && (l->lim->stream_left -= n) >= 0)
 		digest_update(l->digest, l->block, (size_t)n);
 	if (n < 0)
 		return layer_err(e, l->raw);
+	if (n > 0)
+		return err_set(e, ERR_TOO_LARGE, "the layer's content is larger than the limit of %llu GiB",
+			       LIMIT_IMAGE_UNPACKED_BYTES >> 30);
 	digest_final(l->digest, sum);
 	buf_adds(&got, "sha256:");
 	buf_add_hex(&got, sum, sizeof(sum));

@@ -14,21 +14,60 @@ static bool ref_is_host(struct str first)
 	return str_find(first, '.') >= 0 || str_find(first, ':') >= 0 || str_eqc(first, "localhost");
 }
 
-/* Path components: lower-case letters and digits, separated by one '.', one or two '_', or dashes. */
+/* "registry.example:5000", "[::1]:5000": what may stand in a URL between the slashes, and no more. */
+static bool ref_host_ok(struct str host)
+{
+	ssize_t colon = str_rfind(host, ':');
+	bool v6 = host.n > 2 && host.p[0] == '[';
+	struct str name = host, port = STR_NONE;
+	int64_t n;
+
+	if (colon >= 0 && (!v6 || host.p[colon - 1] == ']')) {
+		name = str_sub(host, 0, (size_t)colon);
+		port = str_sub(host, (size_t)colon + 1, host.n);
+		if (port.n > 5 || !str_to_i64(port, &n) || n < 1 || n > 65535)
+			return false;
+	}
+	if (v6 && (name.n < 4 || name.p[name.n - 1] != ']'))
+		return false;
+	if (v6)
+		name = str_sub(name, 1, name.n - 1);
+	for (size_t i = 0; i < name.n; i++)
+		if (v6 ? !isxdigit((unsigned char)name.p[i]) && name.p[i] != ':' :
+			 !isalnum((unsigned char)name.p[i]) && name.p[i] != '-' &&
+				 !(name.p[i] == '.' && i > 0 && name.p[i - 1] != '.'))
+			return false;
+	return name.n > 0;
+}
+
+/* Lower-case letters and digits, with one '.', one or two '_', or dashes between them. */
+static bool ref_part_ok(struct str part)
+{
+	size_t i = 0, run;
+
+	while (i < part.n) {
+		if (!islower((unsigned char)part.p[i]) && !isdigit((unsigned char)part.p[i]))
+			return false;
+		while (i < part.n && (islower((unsigned char)part.p[i]) || isdigit((unsigned char)part.p[i])))
+			i++;
+		if (i == part.n)
+			return true;
+		for (run = 0; i + run < part.n && part.p[i + run] == part.p[i] && strchr("._-", part.p[i]); run++)
+			;
+		if (run == 0 || (part.p[i] == '.' && run > 1) || (part.p[i] == '_' && run > 2))
+			return false;
+		i += run;
+	}
+	return false;
+}
+
 static bool ref_path_ok(struct str path)
 {
-	while (path.p) {
-		struct str part = str_cut(&path, '/');
-
-		if (!part.n || !isalnum((unsigned char)part.p[0]) || !isalnum((unsigned char)part.p[part.n - 1]))
+	if (!path.n)
+		return false;
+	while (path.p)
+		if (!ref_part_ok(str_cut(&path, '/')))
 			return false;
-		for (size_t i = 0; i < part.n; i++) {
-			char c = part.p[i];
-
-			if (!((c >= 'a' && c <= 'z') || isdigit((unsigned char)c) || c == '.' || c == '_' || c == '-'))
-				return false;
-		}
-	}
 	return true;
 }
 
@@ -84,7 +123,7 @@ int image_ref_parse(struct image_ref *r, const char *text, struct err *e)
 		host = str_sub(s, 0, (size_t)slash);
 		s = str_sub(s, (size_t)slash + 1, s.n);
 	}
-	if (!ref_path_ok(s))
+	if (!ref_path_ok(s) || (host.n && !ref_host_ok(host)))
 		return ref_bad(e, text);
 	if (!host.n || str_eqc(host, "index.docker.io"))
 		host = STR_LIT("docker.io");
