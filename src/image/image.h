@@ -65,7 +65,8 @@ void image_each(struct image_store *s, void (*f)(void *arg, struct image *i), vo
  * done: the names imported (NULL-terminated, borrowed) or err. progress may be NULL. */
 void image_import(struct image_store *s, const char *path, void (*progress)(void *arg, const char *what),
 		  void (*done)(void *arg, char *const *names, const struct err *err), void *arg);
-/* From a registry (OCI distribution API; anonymous and token authentication). */
+/* From a registry (OCI distribution API; anonymous and token authentication). done: the image is borrowed. Both calls
+ * end by done, later, from the loop; or from image_store_close. */
 void image_pull(struct image_store *s, const char *ref, void (*progress)(void *arg, const char *what),
 		void (*done)(void *arg, struct image *i, const struct err *err), void *arg);
 /* Forgets a name (or an id: all its names). An image without a name goes, with the layers that no other has,
