@@ -452,7 +452,7 @@ void container_resize(struct container *c, uint16_t rows, uint16_t cols)
 	peer_tell(c->s, &b);
 }
 
-/* <attempt>.log and its rotated parts. */
+/* <attempt>.log and its rotated parts. The directory stays: the next attempt may be using it. */
 static void container_collect_logs(const struct container *c, struct cleanup *cl)
 {
 	_cleanup_free_ char *prefix = xasprintf("%u.log", c->attempt);
@@ -465,7 +465,6 @@ static void container_collect_logs(const struct container *c, struct cleanup *cl
 			cleanup_add_tree(cl, path_join(c->log_dir, d->d_name));
 	if (dir)
 		closedir(dir);
-	cleanup_add_dir(cl, xstrdup(c->log_dir));
 }
 
 void container_remove(struct container *c, bool remove_log)

@@ -152,6 +152,8 @@ static struct sandbox *make_sandbox(struct run_sandbox_spec *spec)
 	return got.s;
 }
 
+static bool expect_failure;
+
 static struct container *start(struct sandbox *s, struct run_container_spec *spec)
 {
 	static const char *const env[] = { "PATH=/bin:/usr/bin", "FOO=bar", NULL };
@@ -175,6 +177,8 @@ static struct container *start(struct sandbox *s, struct run_container_spec *spe
 	container_start(s, spec, on_container, NULL);
 	WAIT(got.done);
 	buf_release(&id);
+	if (!got.c && !expect_failure)
+		printf("# start: %s\n", got.err);
 	return got.c;
 }
 
@@ -232,10 +236,8 @@ static const char *run_script(struct sandbox *s, struct run_container_spec *spec
 	struct container *c = start(s, spec);
 	const char *text;
 
-	if (!c) {
-		printf("# start: %s\n", got.err);
+	if (!c)
 		return "";
-	}
 	WAIT(got.n_exits > before);
 	if (got.exit_code != want_code)
 		printf("# exit code %d, wanted %d\n", got.exit_code, want_code);
@@ -294,16 +296,17 @@ static void test_environment(struct sandbox *s)
 	is_str(run_sh(s, "echo $$; hostname; echo $FOO"), "1\ntestpod\nbar\n", "PID, hostname, environment");
 	is_str(run_sh(s, "ls /dev | grep -v -E 'mqueue|core' | tr '\\n' ' '"),
 	       "fd full null ptmx pts random shm stderr stdin stdout tty urandom zero ", "/dev");
-	is_str(run_sh(s, "echo x > /proc/sys/kernel/hostname 2>/dev/null || echo no; cat /proc/kcore | wc -c; "
+	is_str(run_sh(s, "(echo x > /proc/sys/kernel/hostname) 2>/dev/null || echo no; cat /proc/kcore 2>/dev/null | wc -c; "
 			 "ls /sys/firmware | wc -l; touch /sys/x 2>/dev/null || echo no"),
 	       "no\n0\n0\nno\n", "masked and read-only paths");
 	is_str(run_sh(s, "cat /lower1 /lower2; echo new > /lower1; cat /lower1; mount | grep -c 'on / type overlay'"),
 	       "one\ntwo\nnew\n1\n", "layers, and a layer of its own to write to");
 	is_str(run_sh(s, "grep Seccomp: /proc/self/status; unshare -m true 2>&1 | grep -c -i 'not permitted'"),
 	       "Seccomp:\t2\n1\n", "the default filter");
-	is_str(run_sh(s, "ip link | grep -c LOOPBACK,UP; ulimit -n"), "1\n1048576\n", "loopback is up; limits");
+	is_str(run_sh(s, "ip link | grep -c LOOPBACK,UP; [ $(ulimit -n) = $(ulimit -Hn) ] && echo same"), "1\nsame\n",
+	       "loopback is up; limits");
 	is_str(run_sh(s, "mknod /blk b 254 0 && (cat /blk > /dev/null) 2>&1 | grep -c -i 'not permitted'; "
-			 "grep -c . /proc/self/cgroup"),
+			 "grep -c '^0::/$' /proc/self/cgroup"),
 	       "1\n1\n", "a device node can be made but not opened");
 	is_str(run_sh(s, "ls /proc/self/fd | wc -l; echo > /dev/stdout; cat < /dev/null"), "4\n\n",
 	       "no descriptor is left open");
@@ -311,7 +314,7 @@ static void test_environment(struct sandbox *s)
 	user.run_as_group = 1001;
 	user.groups = (const int64_t[]){ 2000 };
 	user.n_groups = 1;
-	is_str(run_script(s, &user, 0), "1000\n1001\n1001 3000 2000\n/home/app\n", "user, groups and home by number");
+	is_str(run_script(s, &user, 0), "1000\n1001\n1001 2000 3000\n/home/app\n", "user, groups and home by number");
 	name.user = "app";
 	name.cwd = "/made/for/me";
 	is_str(run_script(s, &name, 0), "app\n/made/for/me\n", "user by name; the working directory is made");
@@ -358,9 +361,11 @@ static void test_mounts(struct sandbox *s)
 	free(text);
 	missing.mounts = (struct run_mount[]){ { .type = RUN_MOUNT_BIND, .source = "/nonexistent", .target = "/x" } };
 	missing.n_mounts = 1;
+	expect_failure = true;
 	ok(!start(s, &missing), "a source that is missing is an error");
 	is_str(got.err, "failed to stat \"/nonexistent\": No such file or directory", "and says so");
 	is_str(got.kind, "CreateContainerError", "with the kubelet's reason");
+	expect_failure = false;
 	free(vol);
 	free(file);
 	free(sub);
@@ -371,6 +376,7 @@ static void test_errors(struct sandbox *s)
 	struct run_container_spec nocmd = SPEC("nonesuch"), nopath = SPEC("/no/such"), noexec = SPEC("/etc/passwd"),
 				  nouser = SH("true"), root = SH("true");
 
+	expect_failure = true;
 	ok(!start(s, &nocmd), "a command that does not exist");
 	is_str(got.err,
 	       "unable to start container process: exec: \"nonesuch\": executable file not found in $PATH", "is reported");
@@ -390,6 +396,7 @@ static void test_errors(struct sandbox *s)
 	ok(strstr(got.err, "container has runAsNonRoot and image will run as root (pod: \"test_default("),
 	   "runAsNonRoot with root");
 	is_str(got.kind, "CreateContainerConfigError", "is a CreateContainerConfigError");
+	expect_failure = false;
 	is_int((long long)sandbox_containers(s, (struct container *[4]){ 0 }, 4), 0, "none of them is remembered");
 }
 
@@ -427,14 +434,14 @@ static struct run_exec *exec_in(struct container *c, struct run_exec_spec *x)
 
 static void test_exec(struct sandbox *s)
 {
-	struct run_container_spec spec = SH("sleep 1000");
+	struct run_container_spec spec = SH("sleep 1000; true");
 	struct container *c = start(s, &spec);
 	struct run_exec_spec cat = { .argv = (const char *const[]){ "sh", "-c", "cat; echo $FOO; echo e >&2; exit 3", NULL },
 				     .in = true, .out = true, .err = true };
 	struct run_exec_spec tty = { .argv = (const char *const[]){ "sh", "-c", "stty size; tty; echo $$ > /tmp/sid", NULL },
 				     .tty = true, .in = true, .out = true, .rows = 33, .cols = 99 };
 	struct run_exec_spec none = { .argv = (const char *const[]){ "nonesuch", NULL }, .out = true };
-	struct run_exec_spec ps = { .argv = (const char *const[]){ "sh", "-c", "ps | grep -c sleep; grep -E 'Seccomp:|CapEff' /proc/self/status; "
+	struct run_exec_spec ps = { .argv = (const char *const[]){ "sh", "-c", "tr '\\0' ' ' < /proc/1/cmdline; echo; grep -E 'Seccomp:|CapEff' /proc/self/status; "
 										 "cat /proc/self/oom_score_adj", NULL }, .out = true };
 	struct run_exec_spec sleeper = { .argv = (const char *const[]){ "sleep", "2000", NULL }, .out = true };
 	struct run_exec *session;
@@ -469,7 +476,7 @@ static void test_exec(struct sandbox *s)
 
 	exec_in(c, &ps);
 	text = read_until_end(got.io.out);
-	is_str(text, "2\nCapEff:\t00000000a80425fb\nSeccomp:\t2\n0\n", "a session shares namespaces and restrictions");
+	is_str(text, "sh -c sleep 1000; true \nCapEff:\t00000000a80425fb\nSeccomp:\t2\n0\n", "a session shares namespaces and restrictions");
 	free(text);
 	close(got.io.out);
 	WAIT(got.exec_ended);
@@ -527,7 +534,8 @@ static void test_attach(struct sandbox *s)
 	(void)!write(got.io.in, "hello\n", 6);
 	ok(WAIT(got.n_exits > before), "a container with a terminal reads from it");
 	text = read_until_end(got.io.out);
-	ok(strstr(text, "hello\r\n[hello]\r\n"), "and its echo and output come out");
+	if (!ok(strstr(text, "hello\r\n") && strstr(text, "40 100\r\n") && ends_with(text, "[hello]\r\n"), "and its echo and output come out"))
+		printf("# got: <%s>\n", text);
 	free(text);
 	close(got.io.in), close(got.io.out);
 	ok(strstr(read_log(c, (struct run_log_opts){ .tail = -1 }), "[hello]\n"), "and are in the log");
@@ -665,7 +673,8 @@ static void test_shared_pid(void)
 {
 	struct run_sandbox_spec spec = { .hostname = "shared", .share_pid = true };
 	struct sandbox *s = make_sandbox(&spec);
-	struct run_container_spec one = SH("sleep 1000 & sleep 1000"), two = SH("echo shm > /dev/shm/x; ps | grep -c 'slee[p]'; ps | head -2 | tail -1 | awk '{print $1,$4}'"),
+	struct run_container_spec one = SH("sleep 1000 & exec sleep 1000"),
+				  two = SH("echo shm > /dev/shm/x; ps | grep -c 'sleep 100[0]'; tr '\\0' '\\n' < /proc/1/cmdline | head -1"),
 				  three = SH("cat /dev/shm/x");
 	struct container *c;
 	int before;
@@ -674,14 +683,14 @@ static void test_shared_pid(void)
 	c = start(s, &one);
 	usleep(50000);
 	two.name = "two";
-	is_str(run_script(s, &two, 0), "3\n1 {pause}\n", "containers of a pod may share a PID namespace");
+	is_str(run_script(s, &two, 0), "2\n/pause\n", "containers of a pod may share a PID namespace");
 	three.name = "three";
 	is_str(run_script(s, &three, 0), "shm\n", "and always share memory");
 	before = got.n_exits;
 	container_stop(c, 0);
 	WAIT(got.n_exits > before);
 	two.name = "four";
-	is_str(run_script(s, &two, 0), "0\n1 {pause}\n", "the end of a container is the end of all its processes");
+	is_str(run_script(s, &two, 0), "0\n/pause\n", "the end of a container is the end of all its processes");
 	remove_last(c);
 	destroy(s);
 }
@@ -690,7 +699,7 @@ static void test_host_spaces(void)
 {
 	struct run_sandbox_spec spec = { .hostname = "ignored", .host_network = true, .host_pid = true, .host_ipc = true };
 	struct sandbox *s = make_sandbox(&spec);
-	struct run_container_spec c1 = SH("readlink /proc/self/ns/net /proc/self/ns/pid /proc/self/ns/ipc /proc/self/ns/uts");
+	struct run_container_spec c1 = SH("for i in net pid ipc uts; do readlink /proc/self/ns/$i; done");
 	char want[512] = "";
 	static const char *const kinds[] = { "net", "pid", "ipc", "uts" };
 
@@ -791,6 +800,20 @@ static void test_restart(void)
 	is_str(log_text.s, "before\nafter\n", "its log goes on");
 }
 
+/* Not even a zombie that nobody collected yet counts. */
+static bool is_alive(pid_t pid)
+{
+	char path[64], *text, *p;
+	bool alive;
+
+	snprintf(path, sizeof(path), "/proc/%d/stat", pid);
+	text = read_file(path);
+	p = strrchr(text, ')');
+	alive = p && p[2] != 'Z' && p[2] != 'X';
+	free(text);
+	return alive;
+}
+
 static void test_keeper_killed(void)
 {
 	struct container_status st;
@@ -800,9 +823,9 @@ static void test_keeper_killed(void)
 	container_status(c, &st);
 	kill(sandbox_pid(found_one), SIGKILL);
 	ok(WAIT(got.n_lost > before), "the death of a keeper is noticed");
-	for (int i = 0; i < 100 && kill(st.pid, 0) == 0; i++)
+	for (int i = 0; i < 100 && is_alive(st.pid); i++)
 		usleep(10000);
-	ok(kill(st.pid, 0) < 0, "and its containers die with it");
+	ok(!is_alive(st.pid), "and its containers die with it");
 	container_status(c, &st);
 	ok(st.state == CONTAINER_EXITED && st.exit_code == 137, "which their status says");
 	destroy(found_one);
@@ -853,7 +876,7 @@ static void test_kill_all(void)
 	rt = run_free(rt);
 	is_int(run_kill_all(state, "kinglet-test", &report, &e), 0, "killall");
 	ok(strstr(report.s, "stopped 1 pods, removed 1 mounts"), "says what it did");
-	ok(kill(st.pid, 0) < 0, "no process is left");
+	ok(!is_alive(st.pid), "no process is left");
 	(void)rmdir(tmpfs);
 	ok(!anything_left(), "no mount, cgroup or file either");
 	free(tmpfs);

@@ -132,6 +132,7 @@ extern struct keeper keeper;
 void watch_add(struct watch *w, int fd, uint32_t events, void (*cb)(struct watch *w, uint32_t events));
 void watch_set(struct watch *w, uint32_t events);
 void watch_close(struct watch *w); /* off the set, and the fd is closed */
+void keeper_set_title(const char *comm, const char *title); /* what ps shows */
 int64_t keeper_now_ms(void);
 int64_t keeper_wall_ns(void);
 /* A child that is a copy of this process. flags: CLONE_NEW...; cgroup_fd -1: none. */

@@ -107,17 +107,18 @@ static void keeper_reap(struct watch *w, uint32_t events)
 }
 
 /* ps shows "kinglet-keeper ns/pod": the title, given as second argument, moves over the first. */
-static void keeper_set_title(int argc, char **argv)
-{
-	char *end = argc > 1 ? argv[argc - 1] + strlen(argv[argc - 1]) + 1 : NULL;
-	size_t n;
+static char *title_start, *title_end;
 
-	prctl(PR_SET_NAME, "kinglet-keeper");
-	if (!end || argv[1] < argv[0])
+void keeper_set_title(const char *comm, const char *title)
+{
+	size_t room = title_end - title_start, n = strlen(title);
+
+	prctl(PR_SET_NAME, comm);
+	if (!room)
 		return;
-	n = strlen(argv[1]) + 1;
-	memmove(argv[0], argv[1], n);
-	memset(argv[0] + n, 0, end - argv[0] - n);
+	n = n < room ? n : room - 1;
+	memmove(title_start, title, n);
+	memset(title_start + n, 0, room - n);
 }
 
 static void keeper_init(void)
@@ -145,7 +146,11 @@ static void keeper_init(void)
 
 int main(int argc, char **argv)
 {
-	keeper_set_title(argc, argv);
+	if (argc > 1 && argv[1] > argv[0]) {
+		title_start = argv[0];
+		title_end = argv[argc - 1] + strlen(argv[argc - 1]) + 1;
+		keeper_set_title("kinglet-keeper", argv[1]);
+	}
 	close(3);
 	if (fcntl(4, F_SETFD, FD_CLOEXEC) < 0)
 		return 2; /* not started by a daemon */

@@ -165,7 +165,7 @@ static NORETURN void pod_init_main(void)
 	sigset_t set;
 
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
-	prctl(PR_SET_NAME, "pause");
+	keeper_set_title("pause", "/pause");
 	syscall(SYS_close_range, 0, ~0U, 0);
 	sigemptyset(&set);
 	sigaddset(&set, SIGCHLD);
