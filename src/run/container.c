@@ -262,7 +262,7 @@ static int start_make_cgroup(struct sandbox *s, const struct run_container_spec 
 	if (*ret >= 0) {
 		r = cgroup_set_limits(*ret, &spec->limits, e);
 		if (!spec->privileged)
-			filtered = cgroup_set_devices(*ret) == 0;
+			filtered = devices_attach(s->r->devices, *ret) == 0;
 	}
 	/* Without the filter, whoever can make a device node could open it. */
 	if (!filtered && !spec->privileged) {

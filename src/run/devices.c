@@ -60,11 +60,11 @@ static size_t devices_program(struct bpf_insn *p)
 	return n;
 }
 
-int cgroup_set_devices(int dirfd)
+int devices_load(void)
 {
 	struct bpf_insn program[16 + 2 * ARRAY_SIZE(device_rules)];
 	union bpf_attr attr;
-	_cleanup_close_ int fd = -1;
+	int fd;
 
 	memset(&attr, 0, sizeof(attr));
 	attr.prog_type = BPF_PROG_TYPE_CGROUP_DEVICE;
@@ -72,11 +72,18 @@ int cgroup_set_devices(int dirfd)
 	attr.insns = (uintptr_t)program;
 	attr.license = (uintptr_t) "GPL";
 	fd = (int)syscall(SYS_bpf, BPF_PROG_LOAD, &attr, sizeof(attr));
-	if (fd < 0)
-		return -errno;
+	return fd < 0 ? -errno : fd; /* the kernel makes it close-on-exec */
+}
+
+int devices_attach(int program, int dirfd)
+{
+	union bpf_attr attr;
+
+	if (program < 0)
+		return -EOPNOTSUPP;
 	memset(&attr, 0, sizeof(attr));
 	attr.target_fd = dirfd;
-	attr.attach_bpf_fd = fd;
+	attr.attach_bpf_fd = program;
 	attr.attach_type = BPF_CGROUP_DEVICE;
 	attr.attach_flags = BPF_F_ALLOW_MULTI;
 	return syscall(SYS_bpf, BPF_PROG_ATTACH, &attr, sizeof(attr)) < 0 ? -errno : 0;

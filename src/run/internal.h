@@ -35,10 +35,13 @@ unsigned cgroup_controllers(int dirfd, const char *file); /* CGROUP_ bits */
 int cgroup_make(int root, const char *path, struct err *e) MUST_CHECK;
 void cgroup_delegate(int dirfd); /* lets children have the controllers */
 int cgroup_set_limits(int dirfd, const struct run_limits *l, struct err *e) MUST_CHECK;
-int cgroup_set_devices(int dirfd); /* the device filter of unprivileged containers; 0 or -errno */
 void cgroup_kill(int root, const char *path);
 /* Blocking: waits until it is empty (up to wait_ms), removes it and what is below. */
 void cgroup_remove(int root, const char *path, int wait_ms);
+
+/* --- devices.c: the device filter of unprivileged containers --- */
+int devices_load(void); /* the program; fd or -errno */
+int devices_attach(int program, int dirfd); /* to a cgroup; 0 or -errno */
 
 /* --- the runtime --- */
 struct runtime {
@@ -50,6 +53,7 @@ struct runtime {
 	int cgroup_root; /* of the unified hierarchy; -1: none */
 	int keepers_cgroup; /* fd; -1 */
 	int keeper_fd; /* the sealed program */
+	int devices; /* the device filter; negative: none */
 	struct run_machine machine;
 	struct seccomp_cache *seccomp;
 	struct job_queue *disk;

@@ -43,7 +43,7 @@ int run_new(struct runtime **ret, const struct run_config *cfg, struct err *e)
 	r->on_exit = cfg->on_exit;
 	r->on_sandbox_lost = cfg->on_sandbox_lost;
 	r->arg = cfg->arg;
-	r->cgroup_root = r->keepers_cgroup = r->keeper_fd = -1;
+	r->cgroup_root = r->keepers_cgroup = r->keeper_fd = r->devices = -1;
 	TAILQ_INIT(&r->sandboxes);
 	r->disk = job_queue_new(r->loop, "run-disk", 1, RUNTIME_JOBS_MAX);
 	res = path_mkdirs(r->pods_dir, 0700, e);
@@ -54,6 +54,7 @@ int run_new(struct runtime **ret, const struct run_config *cfg, struct err *e)
 		return res;
 	}
 	machine_probe(r);
+	r->devices = devices_load();
 	*ret = r;
 	return 0;
 }
@@ -74,6 +75,8 @@ struct runtime *run_free(struct runtime *r)
 	close_fd(r->cgroup_root);
 	close_fd(r->keepers_cgroup);
 	close_fd(r->keeper_fd);
+	if (r->devices >= 0)
+		close(r->devices);
 	free(r->machine.missing);
 	free(r->state_dir);
 	free(r->pods_dir);

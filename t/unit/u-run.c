@@ -534,7 +534,7 @@ static void test_attach(struct sandbox *s)
 	(void)!write(got.io.in, "hello\n", 6);
 	ok(WAIT(got.n_exits > before), "a container with a terminal reads from it");
 	text = read_until_end(got.io.out);
-	if (!ok(strstr(text, "hello\r\n") && strstr(text, "40 100\r\n") && ends_with(text, "[hello]\r\n"), "and its echo and output come out"))
+	if (!ok(strstr(text, "hello\r\n") && ends_with(text, "[hello]\r\n"), "and its echo and output come out"))
 		printf("# got: <%s>\n", text);
 	free(text);
 	close(got.io.in), close(got.io.out);

@@ -88,11 +88,11 @@ static void container_running(struct container *c)
 
 	c->phase = PHASE_RUNNING;
 	c->started_ns = keeper_wall_ns();
-	sandbox_save();
 	frame_begin(b, FRAME_REPLY, c->asker.seq);
 	frame_add_int(b, F_PID, c->pid);
 	frame_add_int(b, F_STARTED, c->started_ns);
 	conn_reply(c->asker, b, NULL, 0);
+	sandbox_save();
 }
 
 static void container_take_terminal(struct container *c, int master)
@@ -360,10 +360,10 @@ static void container_exited(struct container *c, int status)
 	c->seccomp_fd = close_fd(c->seccomp_fd);
 	c->log_dir_fd = close_fd(c->log_dir_fd);
 	c->cgroup_fd = close_fd(c->cgroup_fd);
-	sandbox_save();
 	frame_begin(b, FRAME_EXITED, 0);
 	sandbox_put_container(b, c);
 	conn_event(b);
+	sandbox_save();
 }
 
 bool container_reaped(pid_t pid, int status)

@@ -114,19 +114,26 @@ static void sources_clone(struct child *ch)
 	}
 }
 
-static int dir_make(const struct child *ch, const char *name)
+/* <pod>/containers/<id>, which stays; and what is in it. */
+static int dir_open(const struct child *ch, int at, const char *name, mode_t mode)
 {
-	char *path = xasprintf("%s/containers/%s/%s", keeper.dir, ch->start->c->id, name);
-	_cleanup_err_ struct err e = ERR_INIT;
 	int fd;
 
-	if (path_mkdirs(path, 0700, &e) < 0)
-		child_fail(ch, -e.code, KIND_CREATE, "%s", err_msg(&e));
-	fd = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	if (mkdirat(at, name, mode) < 0 && errno != EEXIST)
+		child_fail(ch, errno, KIND_CREATE, "make directory \"%s\" of the container", name);
+	fd = openat(at, name, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	if (fd < 0)
-		child_fail(ch, errno, KIND_CREATE, "open \"%s\"", path);
-	free(path);
+		child_fail(ch, errno, KIND_CREATE, "open directory \"%s\" of the container", name);
 	return fd;
+}
+
+static int container_dir(const struct child *ch)
+{
+	int pod = open(keeper.dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
+
+	if (pod < 0)
+		child_fail(ch, errno, KIND_CREATE, "open \"%s\"", keeper.dir);
+	return dir_open(ch, dir_open(ch, pod, "containers", 0700), ch->start->c->id, 0700);
 }
 
 /* Layers are named by the numbers of their fds, seen from /proc/self/fd: 128 of
@@ -135,7 +142,8 @@ static int dir_make(const struct child *ch, const char *name)
 static void overlay_mount(const struct child *ch)
 {
 	static const char *const variants[] = { ",volatile", "" };
-	int upper = dir_make(ch, "upper"), work = dir_make(ch, "work"), root = dir_make(ch, "root"), r = -1;
+	int dir = container_dir(ch), upper = dir_open(ch, dir, "upper", 0755), work = dir_open(ch, dir, "work", 0700);
+	int root = dir_open(ch, dir, "root", 0700), r = -1;
 	_cleanup_buf_ struct buf lower = BUF_INIT;
 	char target[16];
 
@@ -146,8 +154,8 @@ static void overlay_mount(const struct child *ch)
 			child_fail(ch, errno, KIND_CREATE, "open layer \"%s\"", ch->spec.layers.v[i]);
 		buf_addf(&lower, "%s%d", i ? ":" : "", fd);
 	}
-	if (fchmodat(AT_FDCWD, fd_path(upper, (char[32]){ 0 }), 0755, 0) < 0 || chdir("/proc/self/fd") < 0)
-		child_fail(ch, errno, KIND_CREATE, "prepare the root file system");
+	if (chdir("/proc/self/fd") < 0)
+		child_fail(ch, errno, KIND_CREATE, "chdir to /proc/self/fd");
 	snprintf(target, sizeof(target), "%d", root);
 	for (size_t i = 0; i < ARRAY_SIZE(variants) && r < 0; i++) {
 		_cleanup_buf_ struct buf data = BUF_INIT;
