@@ -312,10 +312,12 @@ static void decode_time(struct decode *x, struct node *n, bool micro)
 		decode_fail(x, text);
 		return;
 	}
+	if (ns == INT64_MIN || ns == INT64_MAX)
+		return; /* a year that nanoseconds do not reach stays as it is written */
 	if (micro)
-		time_fmt_micro(out, ns >= 0 ? ns / 1000 : -((999 - ns) / 1000));
+		time_fmt_micro(out, ns / 1000 - (ns % 1000 < 0));
 	else
-		time_fmt_rfc3339(out, ns >= 0 ? ns / SEC_NS : -((SEC_NS - 1 - ns) / SEC_NS));
+		time_fmt_rfc3339(out, ns / SEC_NS - (ns % SEC_NS < 0));
 	if (!str_eqc(s, out))
 		node_assign(x->d, n, node_new_cstr(x->d, out));
 }
@@ -447,6 +449,13 @@ static void decode_value(struct decode *x, struct node *n, const struct schema_f
 	decode_items(x, n, f, at);
 }
 
+/* Go's zero time, which its encoder writes as null. */
+static bool decode_is_zero_time(const struct node *n, const struct schema_field *f)
+{
+	return f->shape == SH_ONE && (f->kind == SK_TIME || f->kind == SK_MICROTIME) &&
+	       (node_streq(n, "0001-01-01T00:00:00Z") || node_streq(n, "0001-01-01T00:00:00.000000Z"));
+}
+
 /* Whether Go's encoder would leave the value out. */
 static bool decode_omits(const struct node *n, const struct schema_field *f)
 {
@@ -493,6 +502,10 @@ static void decode_struct(struct decode *x, struct node *n, const struct schema_
 		next = c->next;
 		if (!f) {
 			decode_unknown(x, &here);
+			node_remove_child(n, c);
+			continue;
+		}
+		if (decode_is_zero_time(c, f)) {
 			node_remove_child(n, c);
 			continue;
 		}

@@ -67,7 +67,8 @@ struct schema_issue *schema_issues_free(struct schema_issue *i);
 
 /* Checks the shape against the type: JSON types, int ranges, base64, times, quantities; drops unknown
  * fields (collecting them in *issues when not NULL), drops null members as Go's decoder does. A wrong type
- * is ERR_BAD_REQUEST in Kubernetes' words (`json: cannot unmarshal string into Go struct field ...`). */
+ * is ERR_BAD_REQUEST in Kubernetes' words, whole: `Pod in version "v1" cannot be handled as a Pod: json:
+ * cannot unmarshal string into Go struct field ...` (schema_decode_type: from "json:" on). */
 int schema_decode(const struct schema_res *r, struct doc *d, struct schema_issue **issues,
 		  struct err *e) MUST_CHECK;
 /* The same for a type by name ("meta/v1.DeleteOptions", "core/v1.PodExecOptions", "autoscaling/v1.Scale"). */
@@ -77,10 +78,12 @@ int schema_decode_type(const char *type, struct doc *d, struct schema_issue **is
  * decode and default follow as for any other. */
 int schema_from_protobuf(struct doc **ret, struct str bytes, struct err *e) MUST_CHECK;
 bool schema_is_protobuf(struct str bytes);
-/* Constants and copies of defaults.tsv, and the computed ones that it names. Idempotent. */
+/* Constants and copies of defaults.tsv, and the computed ones that it names, and whatever else Go's encoder
+ * writes unasked ("resources": {}, "eventTime": null); Secret.stringData becomes data. Idempotent. */
 void schema_default(const struct schema_res *r, struct doc *d);
 /* What an object becomes before its first store: status dropped where a status subresource exists, and the
- * fields that a create or update must not set, per kind (schema/strategy.c). old NULL: create. */
+ * fields that a create or update must not set, generation, per kind (schema/strategy.c). old NULL: create;
+ * uid and name are set by then. For an update through a subresource: d is the whole object as sent. */
 void schema_prepare(const struct schema_res *r, struct doc *d, const struct node *old, const char *subresource);
 
 /* Every error of the object at once as ERR_INVALID with causes in field order:
