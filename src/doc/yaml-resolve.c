@@ -205,7 +205,11 @@ void yaml_resolve(struct str s, struct yaml_value *v)
 		return;
 	}
 	for (size_t i = 0; i < s.n; i++) {
-		if (s.p[i] != '_' || *s.p == '.')
+		/* Behind a leading point only between digits. */
+		bool between = i > 0 && isdigit((unsigned char)s.p[i - 1]) && i + 1 < s.n &&
+			       isdigit((unsigned char)s.p[i + 1]);
+
+		if (s.p[i] != '_' || (*s.p == '.' && !between))
 			buf_addch(&plain, s.p[i]);
 	}
 	if (*s.p != '.' && yaml_is_int(buf_str(&plain), v))
