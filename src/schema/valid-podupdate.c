@@ -325,6 +325,26 @@ static void v_pod_create(struct valid *v, const struct vpath *p, const struct no
 		v_forbidden(v, VP(p, "nodeName"), "cannot be set until all schedulingGates have been cleared");
 }
 
+/* A token needs somebody whose it is. */
+static void v_pod_tokens(struct valid *v, const struct vpath *p, const struct node *spec)
+{
+	size_t i = 0;
+
+	if (v_str(spec, F_serviceAccountName).n > 0)
+		return;
+	NODE_FOREACH(c, node_get(spec, F_volumes)) {
+		const struct vpath *at = VP(VP(VPI(p, i++), "projected"), "sources");
+		size_t k = 0;
+
+		NODE_FOREACH(source, node_path(c, F_projected, F_sources)) {
+			if (node_get(source, F_serviceAccountToken))
+				v_forbidden(v, VP(VPI(at, k), "serviceAccountToken"),
+					    "must not be specified when serviceAccountName is not set");
+			k++;
+		}
+	}
+}
+
 void v_pod(struct valid *v)
 {
 	const struct node *spec = node_get(v->root, F_spec), *old = node_get(v->old, F_spec);
@@ -336,6 +356,7 @@ void v_pod(struct valid *v)
 		return;
 	}
 	v_pod_spec(v, p, spec, true);
+	v_pod_tokens(v, VP(p, "volumes"), spec);
 	if (!v->old)
 		v_pod_create(v, p, spec);
 	else if (streq(v->sub, "ephemeralcontainers"))

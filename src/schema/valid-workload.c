@@ -58,8 +58,8 @@ static void w_template(struct valid *v, const struct vpath *p, const struct node
 			     "activeDeadlineSeconds in %s is not Supported", kind);
 }
 
-/* A count or a percentage: "25%". */
-static void w_int_or_percent(struct valid *v, const struct vpath *p, const struct node *n)
+/* A count or a percentage ("25%"), of at most max percent. */
+static void w_int_or_percent(struct valid *v, const struct vpath *p, const struct node *n, int64_t max)
 {
 	struct str s = node_str(n);
 	int64_t value;
@@ -71,7 +71,7 @@ static void w_int_or_percent(struct valid *v, const struct vpath *p, const struc
 			v_invalid(v, p, s,
 				  "a valid percent string must be a numeric string followed by an ending '%' (e.g. "
 				  "'1%',  or '93%', regex used for validation is '[0-9]+%')");
-		else if (value > 100)
+		else if (value > max)
 			v_invalid(v, p, s, "must not be greater than 100%");
 	}
 }
@@ -87,9 +87,8 @@ static void w_rolling_update(struct valid *v, const struct vpath *p, const struc
 {
 	const struct node *gone = node_get(n, F_maxUnavailable), *more = node_get(n, F_maxSurge);
 
-	w_int_or_percent(v, VP(p, "maxUnavailable"), gone);
-	if (node_is(more, DOC_INT))
-		v_nonnegative(v, VP(p, "maxSurge"), more);
+	w_int_or_percent(v, VP(p, "maxUnavailable"), gone, 100);
+	w_int_or_percent(v, VP(p, "maxSurge"), more, INT32_MAX);
 	if (w_is_zero(gone) && w_is_zero(more))
 		v_invalid_node(v, VP(p, "maxUnavailable"), gone, "may not be 0 when `maxSurge` is 0");
 }
@@ -194,8 +193,8 @@ void v_daemon_set(struct valid *v)
 	if (node_streq(node_get(strategy, F_type), "RollingUpdate")) {
 		const struct node *gone = node_get(rolling, F_maxUnavailable), *more = node_get(rolling, F_maxSurge);
 
-		w_int_or_percent(v, VP(at, "maxUnavailable"), gone);
-		w_int_or_percent(v, VP(at, "maxSurge"), more);
+		w_int_or_percent(v, VP(at, "maxUnavailable"), gone, 100);
+		w_int_or_percent(v, VP(at, "maxSurge"), more, 100);
 		if (w_is_zero(gone) && w_is_zero(more))
 			v_required(v, VP(at, "maxUnavailable"), "cannot be 0 when maxSurge is 0");
 		else if (!w_is_zero(gone) && !w_is_zero(more))

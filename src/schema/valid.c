@@ -77,8 +77,6 @@ static void v_add(struct valid *v, const char *reason, const struct vpath *p, st
 	if (v->n >= MAX_ERRORS)
 		return;
 	vpath_print(p, &field);
-	if (!field.len)
-		buf_adds(&field, "<nil>");
 	if (v->n == v->cap) {
 		v->cap = v->cap ? v->cap * 2 : 8;
 		v->errors = xreallocarray(v->errors, v->cap, sizeof(*v->errors));

@@ -244,6 +244,10 @@ static void test_pod_more(void)
 		 "spec.affinity.podAffinity.preferredDuringSchedulingIgnoredDuringExecution[0].weight: Invalid value: 0: "
 		 "must be in the range 1-100]",
 		 "affinity");
+	is_valid("Pod", POD("'volumes':[{'name':'t','projected':{'sources':[{'serviceAccountToken':{'path':'t'}}]}}]"),
+		 "spec.volumes[0].projected.sources[0].serviceAccountToken: Forbidden: must not be specified when "
+		 "serviceAccountName is not set",
+		 "a token of nobody");
 	is_valid("Pod", POD("'dnsPolicy':'None'"), "spec.dnsConfig: Required value: must provide `dnsConfig` when `dnsPolicy` "
 						   "is None",
 		 "dnsConfig");
@@ -334,6 +338,8 @@ static void test_core(void)
 		 "[metadata.taints[1]: Duplicate value: {'key':'a','effect':'NoSchedule'}, spec.podCIDRs[0]: Invalid value: "
 		 "'10.0.0.0': must be a valid CIDR value, (e.g. 10.9.8.0/24 or 2001:db8::/64)]",
 		 "a Node");
+	is_update("Node", "{'spec':{}}", "{'spec':{'configSource':{},'providerID':'a','podCIDR':'10.0.0.0/24'}}", "fine",
+		  "what may come to a Node");
 	is_update("Node", "{'spec':{'providerID':'a'}}", "{'spec':{'providerID':'b','unschedulable':true}}",
 		  "spec.providerID: Forbidden: node updates may not change providerID except from '' to valid",
 		  "a Node's provider");
