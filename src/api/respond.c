@@ -23,8 +23,9 @@
 
 #define RESPOND_REF_BYTES 8192 /* objects from here on are referenced, smaller ones copied */
 #define RESPOND_BLOCK_BYTES (120u << 10)
+#define RESPOND_BLOCK_CAP (RESPOND_BLOCK_BYTES + RESPOND_REF_BYTES)
 #define RESPOND_STREAM_BYTES (256u << 10) /* lists from here on are streamed */
-#define RESPOND_QUEUE_BYTES (1u << 20) /* of a streamed list, waiting for the client */
+#define RESPOND_QUEUE_BYTES (512u << 10) /* of a streamed list, waiting for the client */
 
 /* --- negotiation --- */
 
@@ -256,9 +257,59 @@ struct out { /* what is small gathers in b, what is large is referenced */
 	struct buf b;
 };
 
-static void out_free_block(const void *p, size_t n, void *arg)
+/* Blocks of streamed lists go round while any is being streamed: fresh memory for each would cost more than
+ * filling it. */
+struct block {
+	struct block *next;
+};
+static struct block *blocks;
+static size_t list_streams;
+
+static void block_put(void *p)
+{
+	struct block *b = p;
+
+	if (!list_streams) {
+		free(p);
+		return;
+	}
+	b->next = blocks;
+	blocks = b;
+}
+
+static void blocks_drop(void)
+{
+	while (blocks) {
+		struct block *b = blocks;
+
+		blocks = b->next;
+		free(b);
+	}
+}
+
+static void out_block(struct out *o)
+{
+	if (o->b.cap)
+		return;
+	if (blocks) {
+		struct block *b = blocks;
+
+		blocks = b->next;
+		o->b = (struct buf){ (char *)b, 0, RESPOND_BLOCK_CAP };
+		o->b.s[0] = '\0';
+	} else {
+		o->b = (struct buf){ xmalloc(RESPOND_BLOCK_CAP), 0, RESPOND_BLOCK_CAP };
+	}
+}
+
+static void out_free_text(const void *p, size_t n, void *arg)
 {
 	free(arg);
+}
+
+static void out_free_block(const void *p, size_t n, void *arg)
+{
+	block_put(arg);
 }
 
 static void out_unref_obj(const void *p, size_t n, void *arg)
@@ -268,13 +319,14 @@ static void out_unref_obj(const void *p, size_t n, void *arg)
 
 static void out_flush(struct out *o)
 {
+	bool block = o->b.cap == RESPOND_BLOCK_CAP;
 	size_t n;
 	char *s;
 
 	if (!o->b.len)
 		return;
 	s = buf_detach(&o->b, &n);
-	evbuffer_add_reference(o->eb, s, n, out_free_block, s);
+	evbuffer_add_reference(o->eb, s, n, block ? out_free_block : out_free_text, s);
 }
 
 static void out_obj(struct out *o, struct obj *obj)
@@ -346,9 +398,11 @@ static bool list_items(struct req *r, struct out *o, size_t limit)
 	return true;
 }
 
-static void list_gone(struct req *r)
+static void list_stream_over(struct req *r)
 {
 	r->on_gone = NULL;
+	if (--list_streams == 0)
+		blocks_drop();
 	req_finish(r);
 }
 
@@ -359,22 +413,27 @@ static void list_stream(void *arg)
 	struct out o = { evbuffer_new(), BUF_INIT };
 	bool all = false;
 
-	if (!r->list_at)
+	if (!r->list_at) {
+		out_block(&o);
 		list_open(r, &o);
+	}
 	while (!all && http_req_queued(r->http) < RESPOND_QUEUE_BYTES) {
-		buf_reserve(&o.b, RESPOND_BLOCK_BYTES + RESPOND_REF_BYTES);
+		out_block(&o);
 		all = list_items(r, &o, RESPOND_BLOCK_BYTES);
 		out_flush(&o);
 		http_chunk_evbuffer(r->http, o.eb);
 	}
 	evbuffer_free(o.eb);
+	if (o.b.cap == RESPOND_BLOCK_CAP)
+		block_put(o.b.s);
+	else
+		buf_release(&o.b);
 	if (!all)
 		return;
 	http_req_on_drain(r->http, NULL, NULL);
 	http_req_on_gone(r->http, NULL, NULL);
-	r->on_gone = NULL;
 	http_end(take_ptr(&r->http));
-	req_finish(r);
+	list_stream_over(r);
 }
 
 int respond_list_start(struct req *r)
@@ -385,7 +444,8 @@ int respond_list_start(struct req *r)
 		bytes += r->list.objs[i]->json_len;
 	if (!r->http || bytes < RESPOND_STREAM_BYTES || r->opts.pretty || r->format == FORMAT_YAML)
 		return STEP_DONE;
-	r->on_gone = list_gone;
+	list_streams++;
+	r->on_gone = list_stream_over;
 	respond_begin(r, "application/json");
 	http_req_on_drain(r->http, list_stream, r);
 	list_stream(r);
