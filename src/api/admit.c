@@ -25,10 +25,15 @@ static bool admit_is(const struct admission *a, const char *plural)
 	return !*a->r->st->r.group && streq(a->r->st->r.plural, plural);
 }
 
-/* A pod that is being created; most steps look at nothing else. */
+/* A pod itself, not one of its subresources. */
+static bool admit_pod(const struct admission *a)
+{
+	return !*a->r->at.subresource && admit_is(a, "pods");
+}
+
 static bool admit_new_pod(const struct admission *a)
 {
-	return !a->old && !*a->r->at.subresource && admit_is(a, "pods");
+	return !a->old && admit_pod(a);
 }
 
 /* --- NamespaceLifecycle --- */
@@ -148,6 +153,17 @@ static int priority_set(struct admission *a, struct node *spec, int64_t value, c
 	return 0;
 }
 
+/* An update that leaves them out keeps what was computed once. */
+static void priority_keep(struct admission *a, struct node *spec)
+{
+	static const enum field kept[] = { F_priority, F_preemptionPolicy };
+	const struct node *old = node_get(obj_node(a->old), F_spec);
+
+	for (size_t i = 0; i < ARRAY_SIZE(kept); i++)
+		if (!node_get(spec, kept[i]) && node_get(old, kept[i]))
+			node_set(a->d, spec, kept[i], node_copy(a->d, node_get(old, kept[i])));
+}
+
 static int admit_priority(struct admission *a, struct err *e)
 {
 	struct req *r = a->r;
@@ -155,9 +171,13 @@ static int admit_priority(struct admission *a, struct err *e)
 	struct node *spec;
 	const char *name;
 
-	if (!admit_new_pod(a))
+	if (!admit_pod(a))
 		return 0;
 	spec = node_need_object(a->d, a->root, F_spec);
+	if (a->old) {
+		priority_keep(a, spec);
+		return 0;
+	}
 	name = node_gets(spec, F_priorityClassName);
 	for (size_t i = 0; i < ARRAY_SIZE(system_priorities); i++)
 		if (streq(name, system_priorities[i].name))
@@ -196,7 +216,7 @@ static int admit_tolerations(struct admission *a, struct err *e)
 	static const char *const keys[] = { "node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable" };
 	struct node *spec;
 
-	if (!admit_new_pod(a))
+	if (!admit_pod(a))
 		return 0;
 	spec = node_need_object(a->d, a->root, F_spec);
 	for (size_t i = 0; i < ARRAY_SIZE(keys); i++) {

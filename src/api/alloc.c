@@ -144,11 +144,13 @@ static void service_mark(struct alloc *al, struct obj *o, bool on)
 
 static void alloc_on_event(void *arg, const struct store_event *ev)
 {
-	struct alloc *al = arg;
+	struct api *a = arg;
 
 	if (ev->old)
-		service_mark(al, ev->old, false);
-	service_mark(al, ev->obj, ev->type != WATCH_DELETED);
+		service_mark(a->alloc, ev->old, false);
+	service_mark(a->alloc, ev->obj, ev->type != WATCH_DELETED);
+	if (ev->type == WATCH_DELETED && streq(ev->obj->ns, "default") && streq(ev->obj->name, "kubernetes"))
+		start_again(a);
 }
 
 static int alloc_load(struct api *a, struct alloc *al, struct err *e)
@@ -160,7 +162,7 @@ static int alloc_load(struct api *a, struct alloc *al, struct err *e)
 	for (size_t i = 0; i < l.n; i++)
 		service_mark(al, l.objs[i], true);
 	store_list_release(&l);
-	return store_watch(&al->watch, a->store, &a->services->r, NULL, l.rv, alloc_on_event, al, e);
+	return store_watch(&al->watch, a->store, &a->services->r, NULL, l.rv, alloc_on_event, a, e);
 }
 
 int alloc_new(struct api *a, struct err *e)

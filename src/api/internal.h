@@ -328,6 +328,7 @@ struct metrics *metrics_free(struct metrics *m);
 void metrics_count(struct req *r);
 
 /* --- start.c --- */
+void start_again(struct api *a); /* somebody deleted what is always there */
 void start_free(struct api *a);
 
 #endif

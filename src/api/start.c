@@ -39,6 +39,8 @@ static void start_ready(struct start *s)
 {
 	struct api *a = s->api;
 
+	if (a->ready)
+		return;
 	a->ready = true;
 	if (a->on_ready)
 		a->on_ready(a->ready_arg);
@@ -171,6 +173,16 @@ void api_start(struct api *a, void (*ready)(void *arg), void *arg)
 	s->retry = loop_timer_new(a->loop, start_retry, s);
 	a->start = s;
 	loop_timer_set(s->retry, 0); /* never inside the caller */
+}
+
+void start_again(struct api *a)
+{
+	struct start *s = a->start;
+
+	if (!s || !a->ready || a->closing || s->running)
+		return;
+	s->step = 0;
+	loop_timer_set(s->retry, START_RETRY_MS);
 }
 
 void start_free(struct api *a)
