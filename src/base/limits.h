@@ -8,9 +8,10 @@
 #define LIMIT_BODY_BYTES (3u << 20) /* a request's body, as kube-apiserver */
 #define LIMIT_OBJECT_BYTES (1536u << 10) /* a stored object, as etcd's request limit */
 #define LIMIT_JSON_DEPTH 100 /* nested arrays and objects */
-#define LIMIT_DOC_NODES 400000 /* values in one document */
+#define LIMIT_DOC_NODES 800000 /* values in one document: as many as LIMIT_OBJECT_BYTES can hold */
 #define LIMIT_YAML_EXPANDED (8u << 20) /* bytes after aliases are expanded */
 #define LIMIT_YAML_DOCS 10000 /* documents in one stream */
+#define LIMIT_YAML_DIRECTIVES 100 /* lines that begin with % */
 #define LIMIT_HEADER_BYTES (64u << 10) /* request line and headers */
 #define LIMIT_HEADER_COUNT 128
 #define LIMIT_URL_BYTES (32u << 10)

@@ -17,7 +17,7 @@
 #include "base/limits.h"
 #include "base/log.h"
 
-#define PATCH_STEPS_MAX 50000000u
+#define PATCH_STEPS_MAX 10000000u
 
 struct patch_run {
 	struct doc *d;

@@ -8,7 +8,7 @@
  * A text that begins with { or [ is tried as JSON first (one value or several),
  * as Kubernetes' decoders do: JSON's \u pairs are no YAML.
  *
- * libyaml leaves to its caller: the depth, anchors and their expansion, and
+ * libyaml leaves to its caller: the depth, the number of directives, anchors and their expansion, and
  * duplicate keys. An alias becomes a copy of the node; the copy's nodes and bytes
  * are counted before it is made, so that ten lines can't become a gigabyte.
  */
@@ -511,11 +511,32 @@ static int yaml_stream(struct yaml_reader *r, yaml_docs *docs)
 	}
 }
 
+/* libyaml compares each %TAG directive with all before it: no more of them than anybody needs. */
+static int yaml_check_directives(struct str text, struct err *e)
+{
+	const char *p = text.p, *end = text.p + text.n;
+	size_t n = 0;
+
+	while (p < end && n <= LIMIT_YAML_DIRECTIVES) {
+		n += *p == '%';
+		p = memchr(p, '\n', (size_t)(end - p));
+		if (!p)
+			break;
+		p++;
+	}
+	if (n > LIMIT_YAML_DIRECTIVES)
+		return err_set(e, ERR_BAD_REQUEST, "error converting YAML to JSON: yaml: more than %d directives",
+			       LIMIT_YAML_DIRECTIVES);
+	return 0;
+}
+
 static int yaml_read(yaml_docs *docs, struct str text, struct dups *dups, struct err *e)
 {
 	struct yaml_reader r = { .text = text, .dups = dups, .e = e };
 	int ret;
 
+	if (yaml_check_directives(text, e) < 0)
+		return -e->code;
 	if (!yaml_parser_initialize(&r.parser))
 		return err_errno(e, ENOMEM, "start the YAML parser");
 	yaml_parser_set_encoding(&r.parser, YAML_UTF8_ENCODING);

@@ -41,7 +41,7 @@ static const struct yaml_word {
 static bool yaml_is_word(struct str s, struct yaml_value *v)
 {
 	for (size_t i = 0; s.n <= 5 && i < ARRAY_SIZE(yaml_words); i++) {
-		if (!str_eqc(s, yaml_words[i].text))
+		if (yaml_words[i].text[0] != (s.n ? *s.p : '\0') || !str_eqc(s, yaml_words[i].text))
 			continue;
 		v->kind = yaml_words[i].kind;
 		v->b = yaml_words[i].b;

@@ -405,6 +405,11 @@ static void test_yaml_errors(void)
 	got = yaml_round(b.s, false);
 	ok(strstr(got, "excessive aliasing"), "a billion laughs are refused");
 	buf_clear(&b);
+	for (int i = 0; i < 101; i++)
+		buf_addf(&b, "%%TAG !%x! y\n", i);
+	buf_adds(&b, "---\na\n");
+	is_yaml(b.s, "error: yaml: more than 100 directives");
+	buf_clear(&b);
 	for (int i = 0; i < 5000; i++)
 		buf_addch(&b, '[');
 	deep = yaml_round(b.s, false);
