@@ -157,7 +157,7 @@ int doc_parse_yaml(struct doc ***ret_docs, size_t *ret_n, struct str text,
 		   const struct doc_json_opts *opts, struct err *e) MUST_CHECK;
 void doc_print_yaml(struct buf *out, const struct node *n);
 
-/* --- patches; `d` is changed in place and must not be frozen --- */
+/* --- patches; `d` is changed in place and must not be frozen; on failure it is half changed: drop it --- */
 int doc_patch_json(struct doc *d, const struct node *patch, struct err *e) MUST_CHECK; /* RFC 6902 */
 void doc_patch_merge(struct doc *d, const struct node *patch); /* RFC 7386 */
 /* (strategic merge patch needs the schema: schema/schema.h) */
