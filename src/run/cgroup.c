@@ -179,6 +179,18 @@ int cgroup_set_limits(int dirfd, const struct run_limits *l, struct err *e)
 	return r;
 }
 
+int cgroup_set_container(int dirfd, const struct run_limits *l, struct err *e)
+{
+	int r = cgroup_set_limits(dirfd, l, e);
+
+	/* As the kubelet: out of memory, a container dies whole; and it does not swap. */
+	if (r == 0)
+		r = cgroup_set(dirfd, "memory.oom.group", e, "1");
+	if (r == 0 && l->memory_swap_max <= 0)
+		r = cgroup_set(dirfd, "memory.swap.max", e, "0");
+	return r;
+}
+
 static int cgroup_open(int root, const char *path)
 {
 	return root < 0 || str_empty(path) ? -1 : openat(root, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);

@@ -260,7 +260,7 @@ static int start_make_cgroup(struct sandbox *s, const struct run_container_spec 
 	if (path && *ret < 0)
 		return *ret;
 	if (*ret >= 0) {
-		r = cgroup_set_limits(*ret, &spec->limits, e);
+		r = cgroup_set_container(*ret, &spec->limits, e);
 		if (!spec->privileged)
 			filtered = devices_attach(s->r->devices, *ret) == 0;
 	}

@@ -35,6 +35,7 @@ unsigned cgroup_controllers(int dirfd, const char *file); /* CGROUP_ bits */
 int cgroup_make(int root, const char *path, struct err *e) MUST_CHECK;
 void cgroup_delegate(int dirfd); /* lets children have the controllers */
 int cgroup_set_limits(int dirfd, const struct run_limits *l, struct err *e) MUST_CHECK;
+int cgroup_set_container(int dirfd, const struct run_limits *l, struct err *e) MUST_CHECK; /* the same, for one container */
 void cgroup_kill(int root, const char *path);
 /* Blocking: waits until it is empty (up to wait_ms), removes it and what is below. */
 void cgroup_remove(int root, const char *path, int wait_ms);
@@ -105,7 +106,7 @@ struct sandbox {
 	TAILQ_HEAD(container_list, container) containers; /* newest first */
 	TAILQ_HEAD(, run_exec) execs;
 	struct map *notes; /* of char * */
-	bool up, lost, destroying, finishing, recovering;
+	bool made, up, lost, destroying, finishing, recovering;
 	int refs; /* 1 of its own, and one for each callback under way */
 	void (*created)(void *arg, struct sandbox *s, const struct err *err);
 	void *created_arg;

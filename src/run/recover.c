@@ -78,7 +78,7 @@ static void recover_one(struct runtime *r, const char *id)
 
 static bool recover_is_ours(const struct runtime *r, const char *id)
 {
-	static const char *const files[] = { "keeper.sock", "state" };
+	static const char *const files[] = { "keeper.sock", "state", "keeper.log" };
 	bool found = false;
 
 	if (id[0] == '.')

@@ -370,7 +370,8 @@ static void sandbox_set_up(void *arg, struct frame *f, const struct err *e)
 	if (s->pidfd >= 0)
 		(void)pidfd_signal(s->pidfd, SIGKILL);
 	s->created(s->created_arg, NULL, e);
-	sandbox_discard(s, NULL, NULL);
+	if (s->made)
+		sandbox_discard(s, NULL, NULL);
 	sandbox_free(s);
 }
 
@@ -389,6 +390,28 @@ static bool sandbox_id_ok(const char *id)
 	return !str_empty(id) && id[0] != '.' && strlen(id) <= 128 && !strchr(id, '/');
 }
 
+/* Not even while a former one is being removed: its files are in the same place. */
+static bool sandbox_id_taken(const struct sandbox *s)
+{
+	struct sandbox *other;
+
+	TAILQ_FOREACH(other, &s->r->sandboxes, link)
+		if (other != s && streq(other->id, s->id))
+			return true;
+	return false;
+}
+
+static int sandbox_make(struct sandbox *s, const struct run_sandbox_spec *spec, struct err *e)
+{
+	int r;
+
+	s->made = true;
+	r = path_mkdirs(s->dir, 0700, e);
+	if (r == 0)
+		r = sandbox_make_cgroup(s, spec, e);
+	return r < 0 ? r : sandbox_spawn(s, e);
+}
+
 void sandbox_create(struct runtime *r, const struct run_sandbox_spec *spec,
 		    void (*done)(void *arg, struct sandbox *s, const struct err *err), void *arg)
 {
@@ -404,9 +427,10 @@ void sandbox_create(struct runtime *r, const struct run_sandbox_spec *spec,
 	s->timer = loop_timer_new(r->loop, sandbox_timed_out, s);
 	if (!sandbox_id_ok(spec->id))
 		ret = err_set(&e, ERR_INVALID, "sandbox id \"%s\" is not usable as a file name", spec->id);
+	else if (sandbox_id_taken(s))
+		ret = err_set(&e, ERR_ALREADY_EXISTS, "sandbox \"%s\" exists", spec->id);
 	else
-		(void)((ret = path_mkdirs(s->dir, 0700, &e)) < 0 || (ret = sandbox_make_cgroup(s, spec, &e)) < 0 ||
-		       (ret = sandbox_spawn(s, &e)) < 0);
+		ret = sandbox_make(s, spec, &e);
 	if (ret < 0) {
 		err_about(&e, NULL, "CreatePodSandboxError", NULL);
 		peer_fail(s, sandbox_set_up, s, &e);

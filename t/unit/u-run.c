@@ -31,7 +31,7 @@ static struct runtime *rt;
 /* What the last callbacks brought. */
 static struct {
 	int n_exits, n_lost;
-	int exit_code, signal, oom;
+	int exit_code, signal, oom_killed;
 	char exit_name[64];
 	struct sandbox *s;
 	struct container *c;
@@ -48,7 +48,7 @@ static void on_exit_cb(void *arg, struct sandbox *s, const struct container_stat
 	got.n_exits++;
 	got.exit_code = st->exit_code;
 	got.signal = st->signal;
-	got.oom = st->oom_killed;
+	got.oom_killed = st->oom_killed;
 	snprintf(got.exit_name, sizeof(got.exit_name), "%s", st->name);
 }
 
@@ -345,10 +345,10 @@ static void test_mounts(struct sandbox *s)
 	struct run_container_spec spec = SH("cat /etc/some/file /data/file; touch /ro/x 2>/dev/null || echo ro; "
 					    "echo hi > /sub/f; ls /evil | wc -l; df -k /mem | tail -1 | awk '{print $2}'");
 	struct run_container_spec missing = SH("true");
-	char *sub = path_join(vol, "sub/dir/f"), *text;
+	char *sub = path_join(vol, "sub/dir/f"), *evil = path_join(vol, "evil"), *text;
 
 	mkdir(vol, 0755);
-	(void)!symlink("/", path_join(vol, "evil"));
+	(void)!symlink("/", evil);
 	ok(path_write(file, STR_LIT("content\n"), 0644, &e) == 0, "a volume");
 	spec.mounts = m;
 	spec.n_mounts = 6;
@@ -369,6 +369,90 @@ static void test_mounts(struct sandbox *s)
 	free(vol);
 	free(file);
 	free(sub);
+	free(evil);
+}
+
+static void test_many_layers(struct sandbox *s)
+{
+	enum { N = 128 };
+	const char *layers[N + 1] = { 0 };
+	struct run_container_spec spec = SH("ls /marks | wc -l; cat /top");
+	struct err e = ERR_INIT;
+	int failed = 0;
+
+	for (int i = 0; i < N - 1; i++) {
+		char *d = xasprintf("%s/many/%0100d", dir, i), *marks = path_join(d, "marks"), *mark, *top = path_join(d, "top");
+
+		mark = xasprintf("%s/%d", marks, i);
+		failed |= path_mkdirs(marks, 0755, &e) < 0 || path_write(mark, STR_LIT(""), 0644, &e) < 0;
+		failed |= path_write(top, i ? STR_LIT("below\n") : STR_LIT("top\n"), 0644, &e) < 0;
+		layers[i] = d;
+		free(marks), free(mark), free(top);
+	}
+	layers[N - 1] = layer;
+	spec.layers = layers;
+	ok(!failed, "128 layers with long names");
+	is_str(run_script(s, &spec, 0), "127\ntop\n", "make one root, the uppermost first");
+	for (int i = 0; i < N - 1; i++)
+		free((char *)layers[i]);
+}
+
+static void test_propagation(struct sandbox *s)
+{
+	char *vol = path_join(dir, "shared"), *inner = path_join(vol, "host"), *outer = path_join(vol, "guest"), *mark = path_join(outer, "mark");
+	struct run_mount m[] = { { .type = RUN_MOUNT_BIND, .source = vol, .target = "/h", .propagation = 'h' },
+				 { .type = RUN_MOUNT_BIND, .source = vol, .target = "/b", .propagation = 'b' },
+				 { .type = RUN_MOUNT_BIND, .source = vol, .target = "/n" } };
+	struct run_container_spec spec = SH("mount -t tmpfs x /b/guest; touch /b/guest/mark; while ! test -e /h/host/seen; do sleep 0.02; done; "
+					    "ls /b/host /n/host; sleep 0.2");
+	struct container *c;
+	int before = got.n_exits;
+	struct err e = ERR_INIT;
+	char *seen = path_join(inner, "seen");
+
+	ok(path_mkdirs(inner, 0755, &e) == 0 && path_mkdirs(outer, 0755, &e) == 0 && mount(vol, vol, NULL, MS_BIND, NULL) == 0 &&
+		   mount(NULL, vol, NULL, MS_SHARED, NULL) == 0,
+	   "a shared mount");
+	spec.mounts = m;
+	spec.n_mounts = 3;
+	spec.privileged = true;
+	c = start(s, &spec);
+	for (int i = 0; i < 200 && !path_exists(mark); i++)
+		usleep(10000);
+	ok(path_exists(mark), "Bidirectional: what the container mounts is mounted outside");
+	ok(mount("tmpfs", inner, "tmpfs", 0, NULL) == 0 && path_write(seen, STR_LIT(""), 0644, &e) == 0 && WAIT(got.n_exits > before),
+	   "HostToContainer: what the host mounts is seen inside");
+	is_str(read_log(c, (struct run_log_opts){ .tail = -1 }), "/b/host:\nseen\n\n/n/host:\n", "None: it is not");
+	remove_last(c);
+	umount2(outer, MNT_DETACH), umount2(inner, MNT_DETACH), umount2(vol, MNT_DETACH);
+	free(vol), free(inner), free(outer), free(mark), free(seen);
+}
+
+static void test_limits(struct sandbox *s)
+{
+	struct run_container_spec show = SH("cd /sys/fs/cgroup; cat cpu.weight cpu.max memory.max pids.max; ls memory.events"),
+				  eat = SH("tail /dev/zero"), child = SH("sh -c 'tail /dev/zero'; sleep 5");
+	const struct run_machine *m = run_machine(rt);
+	struct container *c;
+	int before;
+
+	if (!m->cgroup2_cpu || !m->cgroup2_memory || !m->cgroup2_pids) {
+		ok(strstr(m->missing, "limits are off"), "limits # SKIP this machine has no cgroup v2 controllers, and says so");
+		return;
+	}
+	show.limits = (struct run_limits){ .cpu_weight = 50, .cpu_quota_us = 20000, .cpu_period_us = 100000,
+					   .memory_max = 64 << 20, .pids_max = 33 };
+	is_str(run_script(s, &show, 0), "50\n20000 100000\n67108864\n33\nmemory.events\n", "limits are set");
+	eat.limits.memory_max = child.limits.memory_max = 16 << 20;
+	before = got.n_exits;
+	c = start(s, &eat);
+	ok(WAIT(got.n_exits > before), "a container that takes too much memory ends");
+	ok(got.oom_killed && got.exit_code == 137, "OOMKilled, 137");
+	remove_last(c);
+	before = got.n_exits;
+	c = start(s, &child);
+	ok(WAIT(got.n_exits > before) && got.oom_killed && got.exit_code == 137, "all of its processes go together");
+	remove_last(c);
 }
 
 static void test_errors(struct sandbox *s)
@@ -660,6 +744,20 @@ static void test_dial(struct sandbox *s)
 	container_stop(c, 0);
 	WAIT(!log_running(c));
 	remove_last(c);
+}
+
+static void test_same_id(struct sandbox *s)
+{
+	struct run_sandbox_spec spec = { .id = sandbox_id(s), .name = "default/again" };
+
+	got.done = false;
+	sandbox_create(rt, &spec, on_sandbox, NULL);
+	ok(WAIT(got.done) && !got.s && strstr(got.err, "exists"), "an id can be used once");
+	is_str(run_sh(s, "echo still here"), "still here\n", "and its first owner is not disturbed");
+	spec.id = "../x";
+	got.done = false;
+	sandbox_create(rt, &spec, on_sandbox, NULL);
+	ok(WAIT(got.done) && !got.s, "an id that is no file name is refused");
 }
 
 static void destroy(struct sandbox *s)
@@ -993,12 +1091,16 @@ int main(void)
 	test_output(s);
 	test_environment(s);
 	test_mounts(s);
+	test_many_layers(s);
+	test_propagation(s);
+	test_limits(s);
 	test_errors(s);
 	test_exec(s);
 	test_attach(s);
 	test_logs(s);
 	test_stop(s);
 	test_dial(s);
+	test_same_id(s);
 	is_str(run_sh(s, "cat /proc/sys/net/ipv4/ip_forward"), "1\n", "sysctls of the pod");
 	ok(!make_sandbox(&bad) && strstr(got.err, "set sysctl vm.swappiness=1"), "sysctls of the host are refused");
 	destroy(s);
