@@ -76,6 +76,8 @@ int image_remove(struct image_store *s, const char *ref, struct buf *report, str
 /* A container uses the image: it stays until image_unhold. Both survive restarts; holder is a file name. */
 int image_hold(struct image_store *s, const struct image *i, const char *holder, struct err *e) MUST_CHECK;
 void image_unhold(struct image_store *s, const char *holder);
+/* All holders for which drop says so. */
+void image_unhold_if(struct image_store *s, bool (*drop)(void *arg, const char *holder), void *arg);
 
 /* Entry of the unpacking child: `kinglet internal unpack`. */
 int image_unpack_main(int argc, char **argv);

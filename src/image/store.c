@@ -294,6 +294,19 @@ void image_unhold(struct image_store *s, const char *holder)
 		image_sweep(s);
 }
 
+void image_unhold_if(struct image_store *s, bool (*drop)(void *arg, const char *holder), void *arg)
+{
+	_cleanup_free_ char *path = path_join(s->dir, "holds");
+	DIR *d = opendir(path);
+	struct dirent *de;
+
+	while (d && (de = readdir(d)))
+		if (de->d_name[0] != '.' && drop(arg, de->d_name))
+			image_unhold(s, de->d_name);
+	if (d)
+		closedir(d);
+}
+
 bool image_drop_nameless(struct image_store *s)
 {
 	bool dropped = false;
@@ -382,8 +395,12 @@ static void store_refresh(struct image_store *s)
 {
 	_cleanup_err_ struct err e = ERR_INIT;
 
-	if (image_index_load(s, &e) < 0)
+	if (image_index_load(s, &e) == 0)
+		s->index_bad = false;
+	else if (!s->index_bad) { /* said once */
+		s->index_bad = true;
 		log_warn("the list of images can't be read, the former one is used", LE(&e));
+	}
 }
 
 static struct image *store_by_name(struct image_store *s, const struct image_ref *r)

@@ -189,6 +189,26 @@ struct orphan {
 	struct loop_timer *timer; /* trying again */
 };
 
+static bool holder_is_of(void *uid, const char *holder)
+{
+	const char *sep = strrchr(holder, '_');
+
+	return sep && streq(sep + 1, uid);
+}
+
+void agent_unhold_images(struct node_agent *n, const char *uid)
+{
+	image_unhold_if(n->images, holder_is_of, (void *)uid);
+}
+
+static bool holder_is_lost(void *agent, const char *holder)
+{
+	struct node_agent *n = agent;
+	const char *sep = strrchr(holder, '_');
+
+	return sep && !map_getc(n->by_uid, sep + 1) && !map_getc(n->found, sep + 1);
+}
+
 static void remove_leftovers(struct node_agent *n, const char *uid)
 {
 	_cleanup_free_ char *dir = xasprintf("%s/files/%s", n->state_dir, uid);
@@ -197,6 +217,7 @@ static void remove_leftovers(struct node_agent *n, const char *uid)
 	if (n->net && net_detach(n->net, uid, &e) < 0)
 		log_warn("cannot free a pod's address, ignoring", LS("uid", uid), LE(&e));
 	err_release(&e);
+	agent_unhold_images(n, uid);
 	if (volumes_down(n, uid, &e) < 0 || path_remove_tree(dir, &e) < 0)
 		log_warn("cannot remove what a pod left, ignoring", LS("uid", uid), LE(&e));
 }
@@ -312,6 +333,7 @@ static void agent_begin(struct node_agent *n)
 	sweep(n, "files", 0, drop_files);
 	sweep(n, "volatile", 0, drop_files);
 	sweep(n, "logs/pods", '_', drop_tree);
+	image_unhold_if(n->images, holder_is_lost, n);
 	destroy_orphans(n);
 	map_clear(n->found);
 	map_clear(n->lost);

@@ -496,6 +496,14 @@ static void next_attempt(struct ctr *c, struct image *img)
 		c->attempt++;
 }
 
+/* "name_<pod uid>": a container's attempts share one hold, which ends with the pod (pod_unhold_images). */
+static int ctr_hold_image(struct ctr *c, const struct image *img, struct err *e)
+{
+	_cleanup_free_ char *holder = xasprintf("%s_%s", c->name, c->pod->uid);
+
+	return image_hold(c->pod->agent->images, img, holder, e);
+}
+
 static void ctr_start(struct ctr *c)
 {
 	struct run_container_spec spec = { 0 };
@@ -513,6 +521,8 @@ static void ctr_start(struct ctr *c)
 	spec.id = id;
 	spec.attempt = c->id[0] || c->end.set || c->last.set ? c->attempt + 1 : 0;
 	r = spec_container(c, img, a, &spec, &e);
+	if (r == 0)
+		r = ctr_hold_image(c, img, &e);
 	if (r < 0) {
 		if (err_is_set(&e))
 			spec_failed(c, &e);

@@ -201,6 +201,8 @@ int agent_ref(struct node_agent *n, enum agent_ref kind, const char *ns, const c
 struct informer *agent_services(struct node_agent *n);
 struct pod *agent_pod(struct node_agent *n, const char *ns, const char *name);
 void agent_forget(struct node_agent *n, struct pod *p);
+/* The images of a pod's containers may be removed. */
+void agent_unhold_images(struct node_agent *n, const char *uid);
 
 /* pod.c */
 struct pod *pod_new(struct node_agent *n, struct obj *o);

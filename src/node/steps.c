@@ -104,6 +104,7 @@ static int undo_dirs(struct pod *p, struct err *e)
 {
 	_cleanup_free_ char *dir = pod_dir(p);
 
+	agent_unhold_images(p->agent, p->uid);
 	if (path_remove_tree(dir, e) < 0)
 		return -e->code;
 	return STEP_DONE;

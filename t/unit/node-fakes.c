@@ -595,6 +595,15 @@ struct image *image_unref(struct image *i UNUSED)
 {
 	return NULL;
 }
+int image_hold(struct image_store *s UNUSED, const struct image *i UNUSED, const char *holder UNUSED, struct err *e UNUSED)
+{
+	return 0;
+}
+
+void image_unhold_if(struct image_store *s UNUSED, bool (*drop)(void *arg, const char *holder) UNUSED, void *arg UNUSED)
+{
+}
+
 void image_each(struct image_store *s UNUSED, void (*f)(void *arg, struct image *i), void *arg)
 {
 	f(arg, &the_image);
