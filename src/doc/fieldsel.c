@@ -56,10 +56,12 @@ static int fieldsel_unescape(struct str s, struct buf *out, struct err *e)
 			continue;
 		}
 		if (++i == s.n)
-			return err_set(e, ERR_BAD_REQUEST, "invalid field selector: invalid escape sequence: \\");
+			return err_set(e, ERR_BAD_REQUEST,
+				       "invalid field selector: invalid escape sequence: \\");
 		c = s.p[i];
 		if (c != '\\' && c != ',' && c != '=')
-			return err_set(e, ERR_BAD_REQUEST, "invalid field selector: invalid escape sequence: \\%c", c);
+			return err_set(e, ERR_BAD_REQUEST,
+				       "invalid field selector: invalid escape sequence: \\%c", c);
 		buf_addch(out, c);
 	}
 	return 0;
@@ -71,10 +73,12 @@ static int fieldsel_add(struct fieldsel *s, struct str text, struct str term, st
 	size_t i = 0, len = 1;
 	bool negate;
 
-	while (i < term.n && term.p[i] != '=' && !(term.p[i] == '!' && i + 1 < term.n && term.p[i + 1] == '='))
+	while (i < term.n && term.p[i] != '=' &&
+	       !(term.p[i] == '!' && i + 1 < term.n && term.p[i + 1] == '='))
 		i++;
 	if (i == term.n)
-		return err_set(e, ERR_BAD_REQUEST, "invalid selector: '%" STR_FMT "'; can't understand '%" STR_FMT "'",
+		return err_set(e, ERR_BAD_REQUEST,
+			       "invalid selector: '%" STR_FMT "'; can't understand '%" STR_FMT "'",
 			       STR_ARG(text), STR_ARG(term));
 	negate = term.p[i] == '!';
 	if (negate || (i + 1 < term.n && term.p[i + 1] == '='))
@@ -96,7 +100,8 @@ int fieldsel_parse(struct fieldsel **ret, struct str text, struct err *e)
 	struct str rest = text;
 
 	if (text.n > LIMIT_SELECTOR_BYTES)
-		return err_set(e, ERR_BAD_REQUEST, "the field selector is longer than %u bytes", LIMIT_SELECTOR_BYTES);
+		return err_set(e, ERR_BAD_REQUEST, "the field selector is longer than %u bytes",
+			       LIMIT_SELECTOR_BYTES);
 	while (rest.p) {
 		struct str term = fieldsel_cut(&rest);
 

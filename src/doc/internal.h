@@ -72,12 +72,21 @@ int doc_check_size(struct str text, const struct doc_json_opts *opts, struct err
 void doc_print_double(struct buf *out, double v);
 
 /* YAML 1.1's reading of a plain scalar (yaml-resolve.c), as go-yaml v2 does it. */
-enum yaml_kind { YAML_K_STR, YAML_K_NULL, YAML_K_BOOL, YAML_K_INT, YAML_K_BIG, YAML_K_FLOAT, YAML_K_TIME, YAML_K_MERGE };
+enum yaml_kind {
+	YAML_K_STR,
+	YAML_K_NULL,
+	YAML_K_BOOL,
+	YAML_K_INT,
+	YAML_K_BIG,
+	YAML_K_FLOAT,
+	YAML_K_TIME,
+	YAML_K_MERGE
+};
 struct yaml_value {
 	enum yaml_kind kind;
 	bool b;
-	int64_t i; /* YAML_K_INT */
-	double f; /* YAML_K_FLOAT; may be an infinity or no number */
+	int64_t i;    /* YAML_K_INT */
+	double f;     /* YAML_K_FLOAT; may be an infinity or no number */
 	uint64_t big; /* YAML_K_BIG: beyond int64 */
 };
 void yaml_resolve(struct str s, struct yaml_value *v);

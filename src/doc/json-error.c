@@ -108,12 +108,12 @@ static bool scan_literal(struct json_scan *s, const char *word)
 {
 	/* [word][character expected] */
 	static const char *const wrong[3][5] = {
-		{ "", "in literal true (expecting 'r')", "in literal true (expecting 'u')",
-		  "in literal true (expecting 'e')" },
-		{ "", "in literal false (expecting 'a')", "in literal false (expecting 'l')",
-		  "in literal false (expecting 's')", "in literal false (expecting 'e')" },
-		{ "", "in literal null (expecting 'u')", "in literal null (expecting 'l')",
-		  "in literal null (expecting 'l')" },
+		{"", "in literal true (expecting 'r')", "in literal true (expecting 'u')",
+		 "in literal true (expecting 'e')"},
+		{"", "in literal false (expecting 'a')", "in literal false (expecting 'l')",
+		 "in literal false (expecting 's')", "in literal false (expecting 'e')"},
+		{"", "in literal null (expecting 'u')", "in literal null (expecting 'l')",
+		 "in literal null (expecting 'l')"},
 	};
 	int row = *word == 't' ? 0 : *word == 'f' ? 1 : 2;
 
@@ -256,7 +256,7 @@ static size_t scan_bad_utf8(struct str text)
 
 int json_explain(struct str text, bool prefix, const char *refused, struct err *e)
 {
-	struct json_scan s = { .text = text };
+	struct json_scan s = {.text = text};
 	size_t line, column;
 	char quoted[16];
 
@@ -270,15 +270,17 @@ int json_explain(struct str text, bool prefix, const char *refused, struct err *
 	if (refused) {
 		doc_line_column(text, s.at, &line, &column);
 		if (s.failed || s.at < text.n)
-			return err_set(e, ERR_BAD_REQUEST, "json: %s (line %zu, column %zu)", refused, line, column);
+			return err_set(e, ERR_BAD_REQUEST, "json: %s (line %zu, column %zu)", refused, line,
+				       column);
 		return err_set(e, ERR_TOO_LARGE, "json: %s", refused);
 	}
 	doc_line_column(text, s.at, &line, &column);
 	if (!s.failed)
 		return err_set(e, ERR_BAD_REQUEST, "invalid JSON");
 	if (!s.wrong)
-		return err_set(e, ERR_BAD_REQUEST, "unexpected end of JSON input (line %zu, column %zu)", line, column);
+		return err_set(e, ERR_BAD_REQUEST, "unexpected end of JSON input (line %zu, column %zu)",
+			       line, column);
 	scan_quote((unsigned char)text.p[s.at], quoted);
-	return err_set(e, ERR_BAD_REQUEST, "invalid character %s %s (line %zu, column %zu)", quoted, s.wrong, line,
-		       column);
+	return err_set(e, ERR_BAD_REQUEST, "invalid character %s %s (line %zu, column %zu)", quoted, s.wrong,
+		       line, column);
 }

@@ -26,8 +26,8 @@
 struct json_reader {
 	struct doc *d;
 	struct node *stack[LIMIT_JSON_DEPTH]; /* open containers */
-	uint64_t filter[LIMIT_JSON_DEPTH]; /* hashes of the keys seen, one bit each */
-	bool suspect[LIMIT_JSON_DEPTH]; /* a bit was set twice */
+	uint64_t filter[LIMIT_JSON_DEPTH];    /* hashes of the keys seen, one bit each */
+	bool suspect[LIMIT_JSON_DEPTH];	      /* a bit was set twice */
 	size_t depth;
 	size_t nodes;
 	struct node *root;
@@ -136,7 +136,7 @@ static int json_string(void *ctx, const unsigned char *s, size_t len)
 static int json_key(void *ctx, const unsigned char *s, size_t len)
 {
 	struct json_reader *r = ctx;
-	struct node name = { 0 };
+	struct node name = {0};
 	uint64_t bit;
 
 	node_name(r->d, &name, str_n((const char *)s, len), true);
@@ -246,7 +246,8 @@ static int json_unit(const char *p, const char *end)
 	return v;
 }
 
-/* Does the text hold an escape \ud...? memchr finds the few backslashes at once, memmem would take its time. */
+/* Does the text hold an escape \ud...? memchr finds the few backslashes at once, memmem would take its time.
+ */
 static bool json_has_surrogate(struct str text)
 {
 	const char *end = text.p + text.n;
@@ -286,7 +287,7 @@ static bool json_mend_surrogates(struct str text, struct buf *out)
 
 static int json_run(struct json_reader *r, struct str text, bool prefix, size_t *ret_used)
 {
-	static yajl_alloc_funcs mem = { json_malloc, json_realloc, json_free, NULL };
+	static yajl_alloc_funcs mem = {json_malloc, json_realloc, json_free, NULL};
 	yajl_handle h = yajl_alloc(&json_callbacks, &mem, r);
 	yajl_status st;
 
@@ -370,7 +371,7 @@ int doc_check_size(struct str text, const struct doc_json_opts *opts, struct err
 
 int doc_parse_json(struct doc **ret, struct str text, const struct doc_json_opts *opts, struct err *e)
 {
-	struct dups dups = { .n = 0 };
+	struct dups dups = {.n = 0};
 	int r;
 
 	if (doc_check_size(text, opts, e) < 0)

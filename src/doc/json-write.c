@@ -17,8 +17,9 @@
 /* How a byte of a string is printed: 0 as it is, 'u' as \u00xx, 'x' after a look at
  * what follows (not ASCII), else behind a backslash. */
 static const char json_care[256] = {
-	[0x00 ... 0x07] = 'u', [0x0b] = 'u', [0x0e ... 0x1f] = 'u',
-	['\b'] = 'b', ['\f'] = 'f', ['\n'] = 'n', ['\r'] = 'r', ['\t'] = 't', ['"'] = '"', ['\\'] = '\\', [0x80 ... 0xff] = 'x',
+	[0x00 ... 0x07] = 'u', [0x0b] = 'u',  [0x0e ... 0x1f] = 'u', ['\b'] = 'b',
+	['\f'] = 'f',	       ['\n'] = 'n',  ['\r'] = 'r',	     ['\t'] = 't',
+	['"'] = '"',	       ['\\'] = '\\', [0x80 ... 0xff] = 'x',
 };
 
 static inline void out_need(struct buf *b, size_t n)
@@ -192,7 +193,7 @@ static void out_sorted(struct buf *b, const struct node *n, int flags, unsigned 
 	_cleanup_free_ const struct node **v = xreallocarray(NULL, n->len, sizeof(*v));
 	size_t count = 0;
 
-	NODE_FOREACH(c, n)
+	NODE_FOREACH (c, n)
 		v[count++] = c;
 	qsort(v, count, sizeof(*v), out_cmp_key);
 	for (size_t i = 0; i < count; i++)
@@ -207,7 +208,7 @@ static void out_container(struct buf *b, const struct node *n, int flags, unsign
 	if (object && (flags & DOC_PRINT_SORTED) && n->len > 1) {
 		out_sorted(b, n, flags, depth);
 	} else {
-		NODE_FOREACH(c, n)
+		NODE_FOREACH (c, n)
 			out_member(b, c, c == n->u.first, flags, depth);
 	}
 	if (n->len && (flags & DOC_PRINT_INDENT))
@@ -221,7 +222,7 @@ static void out_compact(struct buf *b, const struct node *n)
 	bool object = n->type == DOC_OBJECT;
 
 	out_char(b, object ? '{' : '[');
-	NODE_FOREACH(c, n) {
+	NODE_FOREACH (c, n) {
 		if (object) {
 			out_key(b, c);
 			b->s[b->len++] = ':';
@@ -303,8 +304,8 @@ void doc_print_double(struct buf *out, double v)
 	}
 	n = out_digits(v, digits, &exponent);
 	if (v != 0 && (v < 1e-6 || v >= 1e21)) {
-		buf_addf(out, "%c%s%se%c%d", digits[0], n > 1 ? "." : "", digits + 1, exponent < 0 ? '-' : '+',
-			 abs(exponent));
+		buf_addf(out, "%c%s%se%c%d", digits[0], n > 1 ? "." : "", digits + 1,
+			 exponent < 0 ? '-' : '+', abs(exponent));
 	} else if (exponent < 0) {
 		buf_adds(out, "0.");
 		for (int i = -1; i > exponent; i--)

@@ -29,15 +29,16 @@ struct patch_run {
 /* A place named by a pointer: a member or element of parent, or the root. */
 struct patch_place {
 	struct node *parent; /* NULL: the whole document */
-	struct node *node; /* what is there; NULL: nothing */
-	struct str key; /* unescaped; in parent, an object */
-	size_t index; /* in parent, an array */
-	unsigned depth; /* of the place: containers around it */
+	struct node *node;   /* what is there; NULL: nothing */
+	struct str key;	     /* unescaped; in parent, an object */
+	size_t index;	     /* in parent, an array */
+	unsigned depth;	     /* of the place: containers around it */
 };
 
 static int patch_missing(struct patch_run *p, struct str path)
 {
-	return err_set(p->e, ERR_INVALID, "doc is missing path: \"%" STR_FMT "\": missing value", STR_ARG(path));
+	return err_set(p->e, ERR_INVALID, "doc is missing path: \"%" STR_FMT "\": missing value",
+		       STR_ARG(path));
 }
 
 static int patch_walked(struct patch_run *p, const struct node *container)
@@ -63,7 +64,8 @@ static int patch_unescape(struct patch_run *p, struct str token, struct str *ret
 			char next = ++i < token.n ? token.p[i] : 0;
 
 			if (next != '0' && next != '1')
-				return err_set(p->e, ERR_INVALID, "invalid escape in JSON pointer token '%" STR_FMT "'",
+				return err_set(p->e, ERR_INVALID,
+					       "invalid escape in JSON pointer token '%" STR_FMT "'",
 					       STR_ARG(token));
 			c = next == '0' ? '~' : '/';
 		}
@@ -97,7 +99,8 @@ static int patch_index(struct patch_run *p, struct str token, size_t len, size_t
 	if (negative)
 		i = (int64_t)len - i;
 	if (i < 0)
-		return err_set(p->e, ERR_INVALID, "Unable to access invalid index: %" STR_FMT ": invalid index referenced",
+		return err_set(p->e, ERR_INVALID,
+			       "Unable to access invalid index: %" STR_FMT ": invalid index referenced",
 			       STR_ARG(token));
 	*ret = (size_t)i;
 	return 0;
@@ -106,7 +109,8 @@ bad:
 }
 
 /* Follows one token down from at->node. adding: indices count the place behind the last too. */
-static int patch_step(struct patch_run *p, struct patch_place *at, struct str token, bool adding, struct str path)
+static int patch_step(struct patch_run *p, struct patch_place *at, struct str token, bool adding,
+		      struct str path)
 {
 	struct node *parent = at->node;
 
@@ -120,7 +124,8 @@ static int patch_step(struct patch_run *p, struct patch_place *at, struct str to
 		at->node = node_getk(parent, at->key);
 		return 0;
 	}
-	if (patch_index(p, at->key, parent->len + (adding && str_starts(token, str_of("-")) && token.n > 1), &at->index) < 0)
+	if (patch_index(p, at->key, parent->len + (adding && str_starts(token, str_of("-")) && token.n > 1),
+			&at->index) < 0)
 		return -p->e->code;
 	at->node = node_at(parent, at->index);
 	return 0;
@@ -130,7 +135,7 @@ static int patch_find(struct patch_run *p, struct str path, bool adding, struct 
 {
 	struct str rest = path;
 
-	*at = (struct patch_place){ .node = doc_root(p->d) };
+	*at = (struct patch_place){.node = doc_root(p->d)};
 	if (path.n == 0)
 		return 0;
 	if (path.p[0] != '/')
@@ -156,7 +161,8 @@ static int patch_put(struct patch_run *p, struct patch_place *at, struct node *v
 		node_setk(p->d, at->parent, at->key, value);
 	} else if (add) {
 		if (at->index > at->parent->len)
-			return err_set(p->e, ERR_INVALID, "Unable to access invalid index: %zu: invalid index referenced",
+			return err_set(p->e, ERR_INVALID,
+				       "Unable to access invalid index: %zu: invalid index referenced",
 				       at->index);
 		node_insert(at->parent, at->index, value);
 	} else {
@@ -217,7 +223,8 @@ static int patch_op_test(struct patch_run *p, const struct node *op, struct str 
 	if (!at.node)
 		return patch_missing(p, path);
 	if (!node_equal(at.node, want))
-		return err_set(p->e, ERR_INVALID, "testing value %" STR_FMT " failed: test failed", STR_ARG(path));
+		return err_set(p->e, ERR_INVALID, "testing value %" STR_FMT " failed: test failed",
+			       STR_ARG(path));
 	return 0;
 }
 
@@ -263,7 +270,8 @@ static int patch_op_move(struct patch_run *p, const struct node *op, struct str 
 	if (str_eq(source, path))
 		return 0;
 	if (str_starts(path, source) && (source.n == path.n || path.p[source.n] == '/'))
-		return err_set(p->e, ERR_INVALID, "'%" STR_FMT "' cannot move into its own child", STR_ARG(source));
+		return err_set(p->e, ERR_INVALID, "'%" STR_FMT "' cannot move into its own child",
+			       STR_ARG(source));
 	patch_cut(p, &from);
 	if (patch_find(p, path, true, &at) < 0)
 		return -p->e->code;
@@ -275,8 +283,9 @@ static const struct patch_kind {
 	int (*run)(struct patch_run *p, const struct node *op, struct str path);
 	bool value; /* the operation needs a member "value" */
 } patch_kinds[] = {
-	{ "add", patch_op_add, true },	   { "remove", patch_op_remove, false }, { "replace", patch_op_replace, true },
-	{ "move", patch_op_move, false }, { "copy", patch_op_copy, false },	 { "test", patch_op_test, false },
+	{"add", patch_op_add, true},	     {"remove", patch_op_remove, false},
+	{"replace", patch_op_replace, true}, {"move", patch_op_move, false},
+	{"copy", patch_op_copy, false},	     {"test", patch_op_test, false},
 };
 
 static int patch_run_op(struct patch_run *p, const struct node *op)
@@ -290,7 +299,8 @@ static int patch_run_op(struct patch_run *p, const struct node *op)
 		if (!streq(name, k->name))
 			continue;
 		if (!path.p)
-			return err_set(p->e, ERR_INVALID, "%s operation failed to decode path: missing value", name);
+			return err_set(p->e, ERR_INVALID, "%s operation failed to decode path: missing value",
+				       name);
 		if (k->value && !node_get(op, F_value))
 			return err_set(p->e, ERR_INVALID, "%s operation has no value", name);
 		if (k->run(p, op, path) < 0)
@@ -302,7 +312,7 @@ static int patch_run_op(struct patch_run *p, const struct node *op)
 
 static const char *patch_go_type(const struct node *n)
 {
-	static const char *const names[] = { "null", "bool", "number", "number", "string", "array", "object" };
+	static const char *const names[] = {"null", "bool", "number", "number", "string", "array", "object"};
 
 	return names[node_type(n)];
 }
@@ -310,7 +320,7 @@ static const char *patch_go_type(const struct node *n)
 /* What decoding into []jsonPatchOp refuses. */
 static int patch_check(const struct node *patch, struct err *e)
 {
-	static const enum field strings[] = { F_op, F_path, F_from };
+	static const enum field strings[] = {F_op, F_path, F_from};
 
 	if (!node_is(patch, DOC_ARRAY))
 		return err_set(e, ERR_BAD_REQUEST,
@@ -319,20 +329,23 @@ static int patch_check(const struct node *patch, struct err *e)
 			       patch_go_type(patch));
 	if (patch->len > LIMIT_PATCH_OPS)
 		return err_set(e, ERR_TOO_LARGE,
-			       "Request entity too large: The allowed maximum operations in a JSON patch is %d, got %u",
+			       "Request entity too large: The allowed maximum operations in a JSON patch is "
+			       "%d, got %u",
 			       LIMIT_PATCH_OPS, patch->len);
-	NODE_FOREACH(op, patch) {
+	NODE_FOREACH (op, patch) {
 		if (op->type != DOC_OBJECT && op->type != DOC_NULL)
-			return err_set(e, ERR_BAD_REQUEST,
-				       "error decoding patch: json: cannot unmarshal %s into Go value of type "
-				       "handlers.jsonPatchOp",
-				       patch_go_type(op));
+			return err_set(
+				e, ERR_BAD_REQUEST,
+				"error decoding patch: json: cannot unmarshal %s into Go value of type "
+				"handlers.jsonPatchOp",
+				patch_go_type(op));
 		for (size_t i = 0; i < ARRAY_SIZE(strings); i++) {
 			const struct node *s = node_get(op, strings[i]);
 
 			if (s && s->type != DOC_STRING && s->type != DOC_NULL)
 				return err_set(e, ERR_BAD_REQUEST,
-					       "error decoding patch: json: cannot unmarshal %s into Go struct field "
+					       "error decoding patch: json: cannot unmarshal %s into Go "
+					       "struct field "
 					       "jsonPatchOp.%s of type string",
 					       patch_go_type(s), doc_field_name(strings[i]));
 		}
@@ -343,14 +356,14 @@ static int patch_check(const struct node *patch, struct err *e)
 int doc_patch_json(struct doc *d, const struct node *patch, struct err *e)
 {
 	_cleanup_err_ struct err why = ERR_INIT;
-	struct patch_run p = { .d = d, .e = &why, .scratch = BUF_INIT };
+	struct patch_run p = {.d = d, .e = &why, .scratch = BUF_INIT};
 	size_t i = 0;
 	int r = 0;
 
 	BUG_ON(doc_is_frozen(d));
 	if (patch_check(patch, e) < 0)
 		return -e->code;
-	NODE_FOREACH(op, patch) {
+	NODE_FOREACH (op, patch) {
 		r = patch_run_op(&p, op);
 		if (r < 0)
 			break;
@@ -373,7 +386,7 @@ static struct node *merge_fresh(struct doc *d, const struct node *patch)
 	if (!node_is(patch, DOC_OBJECT))
 		return node_copy(d, patch);
 	n = node_new(d, DOC_OBJECT);
-	NODE_FOREACH(c, patch) {
+	NODE_FOREACH (c, patch) {
 		struct node *value;
 
 		if (c->type == DOC_NULL)
@@ -392,7 +405,7 @@ static void merge_object(struct doc *d, struct node *target, const struct node *
 
 	if (target->len > NODE_INDEX_FROM && patch->len > NODE_INDEX_FROM)
 		index = node_index(target);
-	NODE_FOREACH(c, patch) {
+	NODE_FOREACH (c, patch) {
 		struct node *old = index ? map_get(index, node_key(c)) : node_getk(target, node_key(c));
 
 		if (c->type == DOC_NULL) {

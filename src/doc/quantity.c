@@ -22,10 +22,9 @@ static const struct quantity_suffix {
 	char format;
 	int exponent; /* of 10, or of 2 */
 } quantity_suffixes[] = {
-	{ "n", 'd', -9 }, { "u", 'd', -6 }, { "m", 'd', -3 }, { "", 'd', 0 },	{ "k", 'd', 3 },
-	{ "M", 'd', 6 },  { "G", 'd', 9 },  { "T", 'd', 12 }, { "P", 'd', 15 }, { "E", 'd', 18 },
-	{ "Ki", 'b', 10 }, { "Mi", 'b', 20 }, { "Gi", 'b', 30 }, { "Ti", 'b', 40 }, { "Pi", 'b', 50 },
-	{ "Ei", 'b', 60 },
+	{"n", 'd', -9},	 {"u", 'd', -6},  {"m", 'd', -3},  {"", 'd', 0},    {"k", 'd', 3},   {"M", 'd', 6},
+	{"G", 'd', 9},	 {"T", 'd', 12},  {"P", 'd', 15},  {"E", 'd', 18},  {"Ki", 'b', 10}, {"Mi", 'b', 20},
+	{"Gi", 'b', 30}, {"Ti", 'b', 40}, {"Pi", 'b', 50}, {"Ei", 'b', 60},
 };
 
 /* "e3", "E-6", or one of the table. */
@@ -83,8 +82,8 @@ static __int128 quantity_scale10(__int128 v, int64_t exponent)
 /* The digits at p (with at most one point) as an integer; *places: digits behind the point. Digits
  * beyond what 128 bits hold are left out: *lost counts those before the point, *inexact tells of
  * any that was not 0. */
-static const char *quantity_digits(const char *p, const char *end, __int128 *ret, int64_t *places, int64_t *lost,
-				   bool *inexact)
+static const char *quantity_digits(const char *p, const char *end, __int128 *ret, int64_t *places,
+				   int64_t *lost, bool *inexact)
 {
 	bool point = false, full = false;
 	__int128 next = 0;
@@ -162,7 +161,7 @@ bool quantity_from_node(struct quantity *q, const struct node *n)
 {
 	switch (node_type(n)) {
 	case DOC_INT:
-		*q = (struct quantity){ .nano = (__int128)n->u.i * NANO, .format = 'd' };
+		*q = (struct quantity){.nano = (__int128)n->u.i * NANO, .format = 'd'};
 		return true;
 	case DOC_FLOAT:
 		return quantity_parse(q, str_n(n->u.s, n->len));

@@ -61,7 +61,7 @@ static void selector_freep(struct selector **s)
 
 static struct sel_req *selector_add(struct selector *s, struct str key, enum sel_op op)
 {
-	VEC_PUSH(&s->reqs, ((struct sel_req){ .key = str_dup(key), .field = doc_field(key), .op = op }));
+	VEC_PUSH(&s->reqs, ((struct sel_req){.key = str_dup(key), .field = doc_field(key), .op = op}));
 	return &s->reqs.v[s->reqs.n - 1];
 }
 
@@ -107,9 +107,9 @@ static bool sel_is_subdomain(struct str s)
 	return true;
 }
 
-#define NAME_RULE                                                                                          \
-	"must consist of alphanumeric characters, '-', '_' or '.', and must start and end with an "      \
-	"alphanumeric character (e.g. 'MyName',  or 'my.name',  or '123-abc', regex used for validation " \
+#define NAME_RULE                                                                                            \
+	"must consist of alphanumeric characters, '-', '_' or '.', and must start and end with an "          \
+	"alphanumeric character (e.g. 'MyName',  or 'my.name',  or '123-abc', regex used for validation "    \
 	"is '([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]')"
 
 static void sel_rule(struct buf *out, const char *part, const char *rule)
@@ -126,7 +126,8 @@ static void sel_check_key(struct str key, struct buf *out)
 		name = prefix;
 	} else if (str_find(name, '/') >= 0) {
 		sel_rule(out, "a qualified name ",
-			 NAME_RULE " with an optional DNS subdomain prefix and '/' (e.g. 'example.com/MyName')");
+			 NAME_RULE
+			 " with an optional DNS subdomain prefix and '/' (e.g. 'example.com/MyName')");
 		return;
 	} else if (prefix.n == 0) {
 		sel_rule(out, "prefix part ", "must be non-empty");
@@ -136,7 +137,8 @@ static void sel_check_key(struct str key, struct buf *out)
 		if (!sel_is_subdomain(prefix))
 			sel_rule(out, "prefix part ",
 				 "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric "
-				 "characters, '-' or '.', and must start and end with an alphanumeric character "
+				 "characters, '-' or '.', and must start and end with an alphanumeric "
+				 "character "
 				 "(e.g. 'example.com', regex used for validation is "
 				 "'[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*')");
 	}
@@ -154,9 +156,11 @@ static void sel_check_value(struct str value, struct buf *out)
 		sel_rule(out, "", "must be no more than 63 bytes");
 	if (value.n && !sel_is_name(value))
 		sel_rule(out, "a valid label ",
-			 "must be an empty string or consist of alphanumeric characters, '-', '_' or '.', and must "
+			 "must be an empty string or consist of alphanumeric characters, '-', '_' or '.', "
+			 "and must "
 			 "start and end with an alphanumeric character (e.g. 'MyValue',  or 'my_value',  or "
-			 "'12345', regex used for validation is '(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?')");
+			 "'12345', regex used for validation is "
+			 "'(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?')");
 }
 
 /* field.Invalid(path, value, detail); several in one requirement are listed in brackets. */
@@ -211,7 +215,7 @@ static void sel_check_values(const struct sel_req *r, struct sel_errors *errs)
 /* labels.NewRequirement: what it refuses. */
 static int sel_check(const struct sel_req *r, struct err *e)
 {
-	struct sel_errors errs = { .text = BUF_INIT };
+	struct sel_errors errs = {.text = BUF_INIT};
 	_cleanup_buf_ struct buf detail = BUF_INIT;
 
 	sel_check_key(str_of(r->key), &detail);
@@ -219,8 +223,10 @@ static int sel_check(const struct sel_req *r, struct err *e)
 		sel_invalid(&errs, "key", str_of(r->key), detail.s);
 	if ((r->op == SEL_IN || r->op == SEL_NOTIN) && r->values.n == 0) {
 		errs.n++;
-		buf_addf(&errs.text, "%svalues: Invalid value: []: for 'in', 'notin' operators, values set can't be empty",
-			 errs.n > 1 ? ", " : "");
+		buf_addf(
+			&errs.text,
+			"%svalues: Invalid value: []: for 'in', 'notin' operators, values set can't be empty",
+			errs.n > 1 ? ", " : "");
 	}
 	if ((r->op == SEL_EXISTS || r->op == SEL_ABSENT) && r->values.n) {
 		buf_addf(&errs.text, "%svalues: Invalid value: [", errs.n++ ? ", " : "");
@@ -236,8 +242,21 @@ static int sel_check(const struct sel_req *r, struct err *e)
 
 /* --- text --- */
 
-enum sel_tok { TOK_END, TOK_ID, TOK_IN, TOK_NOTIN, TOK_NOT, TOK_EQ, TOK_EQ2, TOK_NE, TOK_GT, TOK_LT, TOK_OPEN,
-	       TOK_CLOSE, TOK_COMMA };
+enum sel_tok {
+	TOK_END,
+	TOK_ID,
+	TOK_IN,
+	TOK_NOTIN,
+	TOK_NOT,
+	TOK_EQ,
+	TOK_EQ2,
+	TOK_NE,
+	TOK_GT,
+	TOK_LT,
+	TOK_OPEN,
+	TOK_CLOSE,
+	TOK_COMMA
+};
 
 struct sel_parser {
 	struct str rest;
@@ -396,8 +415,8 @@ static int sel_parse_operator(struct sel_parser *p, enum sel_op *op)
 	static const struct {
 		enum sel_tok tok;
 		enum sel_op op;
-	} ops[] = { { TOK_IN, SEL_IN },	 { TOK_NOTIN, SEL_NOTIN }, { TOK_EQ, SEL_EQ }, { TOK_EQ2, SEL_EQ2 },
-		    { TOK_NE, SEL_NE }, { TOK_GT, SEL_GT },	    { TOK_LT, SEL_LT } };
+	} ops[] = {{TOK_IN, SEL_IN}, {TOK_NOTIN, SEL_NOTIN}, {TOK_EQ, SEL_EQ}, {TOK_EQ2, SEL_EQ2},
+		   {TOK_NE, SEL_NE}, {TOK_GT, SEL_GT},	     {TOK_LT, SEL_LT}};
 
 	for (size_t i = 0; i < ARRAY_SIZE(ops); i++) {
 		if (p->tok == ops[i].tok) {
@@ -427,7 +446,7 @@ static int sel_parse_value(struct sel_parser *p, struct sel_req *r)
 static int sel_parse_requirement(struct sel_parser *p)
 {
 	_cleanup_buf_ struct buf detail = BUF_INIT;
-	struct sel_errors errs = { .text = BUF_INIT };
+	struct sel_errors errs = {.text = BUF_INIT};
 	bool negated = p->tok == TOK_NOT;
 	struct sel_req *r;
 
@@ -485,10 +504,11 @@ static void selector_sort(struct selector *s)
 int selector_parse(struct selector **ret, struct str text, struct err *e)
 {
 	_cleanup_(selector_freep) struct selector *s = xcalloc(1, sizeof(*s));
-	struct sel_parser p = { .rest = text, .s = s, .e = e };
+	struct sel_parser p = {.rest = text, .s = s, .e = e};
 
 	if (text.n > LIMIT_SELECTOR_BYTES)
-		return err_set(e, ERR_BAD_REQUEST, "the label selector is longer than %u bytes", LIMIT_SELECTOR_BYTES);
+		return err_set(e, ERR_BAD_REQUEST, "the label selector is longer than %u bytes",
+			       LIMIT_SELECTOR_BYTES);
 	sel_next(&p);
 	if (sel_parse_all(&p) < 0)
 		return -e->code;
@@ -504,7 +524,8 @@ static int sel_add_expression(struct selector *s, const struct node *x, struct e
 	static const struct {
 		const char *name;
 		enum sel_op op;
-	} ops[] = { { "In", SEL_IN }, { "NotIn", SEL_NOTIN }, { "Exists", SEL_EXISTS }, { "DoesNotExist", SEL_ABSENT } };
+	} ops[] = {
+		{"In", SEL_IN}, {"NotIn", SEL_NOTIN}, {"Exists", SEL_EXISTS}, {"DoesNotExist", SEL_ABSENT}};
 	const char *name = node_gets(x, F_operator);
 	struct sel_req *r = NULL;
 
@@ -514,7 +535,7 @@ static int sel_add_expression(struct selector *s, const struct node *x, struct e
 	}
 	if (!r)
 		return err_set(e, ERR_BAD_REQUEST, "\"%s\" is not a valid label selector operator", name);
-	NODE_FOREACH(v, node_get(x, F_values))
+	NODE_FOREACH (v, node_get(x, F_values))
 		sel_req_add(r, str_of(node_cstr_or(v, "")));
 	return sel_check(r, e);
 }
@@ -524,14 +545,14 @@ int selector_from_node(struct selector **ret, const struct node *n, struct err *
 	_cleanup_(selector_freep) struct selector *s = xcalloc(1, sizeof(*s));
 
 	s->nothing = !node_is(n, DOC_OBJECT);
-	NODE_FOREACH(c, node_get(n, F_matchLabels)) {
+	NODE_FOREACH (c, node_get(n, F_matchLabels)) {
 		struct sel_req *r = selector_add(s, node_key(c), SEL_EQ);
 
 		sel_req_add(r, str_of(node_cstr_or(c, "")));
 		if (sel_check(r, e) < 0)
 			return -e->code;
 	}
-	NODE_FOREACH(c, node_get(n, F_matchExpressions)) {
+	NODE_FOREACH (c, node_get(n, F_matchExpressions)) {
 		if (sel_add_expression(s, c, e) < 0)
 			return -e->code;
 	}
@@ -545,7 +566,7 @@ struct selector *selector_from_map(const struct node *labels)
 	struct selector *s = xcalloc(1, sizeof(*s));
 
 	s->nothing = node_count(labels) == 0;
-	NODE_FOREACH(c, labels) {
+	NODE_FOREACH (c, labels) {
 		if (c->key)
 			sel_req_add(selector_add(s, node_key(c), SEL_EQ), str_of(node_cstr_or(c, "")));
 	}
@@ -607,8 +628,9 @@ bool selector_is_everything(const struct selector *s)
 
 static void sel_req_print(const struct sel_req *r, struct buf *out)
 {
-	static const char *const ops[] = { [SEL_EQ] = "=",	  [SEL_EQ2] = "==",	    [SEL_NE] = "!=", [SEL_IN] = " in (",
-					   [SEL_NOTIN] = " notin (", [SEL_GT] = ">", [SEL_LT] = "<" };
+	static const char *const ops[] = {
+		[SEL_EQ] = "=",		  [SEL_EQ2] = "==", [SEL_NE] = "!=", [SEL_IN] = " in (",
+		[SEL_NOTIN] = " notin (", [SEL_GT] = ">",   [SEL_LT] = "<"};
 	_cleanup_free_ char **sorted = NULL;
 
 	buf_addf(out, "%s%s", r->op == SEL_ABSENT ? "!" : "", r->key);

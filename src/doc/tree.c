@@ -133,7 +133,7 @@ struct node *node_get(const struct node *n, enum field f)
 {
 	if (!node_is(n, DOC_OBJECT) || f == F_NONE)
 		return NULL;
-	NODE_FOREACH(c, n) {
+	NODE_FOREACH (c, n) {
 		if (c->name == f)
 			return c;
 	}
@@ -142,7 +142,7 @@ struct node *node_get(const struct node *n, enum field f)
 
 static struct node *node_get_unknown(const struct node *n, struct str key)
 {
-	NODE_FOREACH(c, n) {
+	NODE_FOREACH (c, n) {
 		if (c->name == F_NONE && c->key_len == key.n && memcmp(c->key, key.p, key.n) == 0)
 			return c;
 	}
@@ -225,7 +225,7 @@ struct map *node_index(const struct node *obj)
 {
 	struct map *m = map_new(NULL);
 
-	NODE_FOREACH(c, obj)
+	NODE_FOREACH (c, obj)
 		map_set(m, node_key(c), c);
 	return m;
 }
@@ -236,7 +236,7 @@ unsigned node_depth(const struct node *n)
 
 	if (!node_is(n, DOC_ARRAY) && !node_is(n, DOC_OBJECT))
 		return 0;
-	NODE_FOREACH(c, n) {
+	NODE_FOREACH (c, n) {
 		unsigned depth = node_depth(c);
 
 		if (depth > deepest)
@@ -270,7 +270,7 @@ static bool node_equal_object(const struct node *a, const struct node *b)
 
 	if (a->len > NODE_INDEX_FROM)
 		index = node_index(b);
-	NODE_FOREACH(c, a) {
+	NODE_FOREACH (c, a) {
 		if (hint && node_same_key(c, hint))
 			other = hint;
 		else if (index)
@@ -323,7 +323,7 @@ struct node *node_alloc(struct doc *d, enum doc_type t)
 {
 	struct node *n = arena_alloc(d->arena, sizeof(*n));
 
-	*n = (struct node){ .type = (uint8_t)t };
+	*n = (struct node){.type = (uint8_t)t};
 	return n;
 }
 
@@ -418,14 +418,14 @@ struct node *node_copy(struct doc *d, const struct node *n)
 		break;
 	case DOC_ARRAY:
 	case DOC_OBJECT:
-		NODE_FOREACH(child, n) {
+		NODE_FOREACH (child, n) {
 			struct node *cc = node_copy(d, child);
 
 			cc->name = child->name;
 			cc->key_len = child->key_len;
-			cc->key = child->name || !child->key ?
-					  child->key :
-					  arena_memdupz(d->arena, child->key, child->key_len);
+			cc->key = child->name || !child->key
+					  ? child->key
+					  : arena_memdupz(d->arena, child->key, child->key_len);
 			node_link(c, cc);
 		}
 		break;

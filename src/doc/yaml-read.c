@@ -32,7 +32,7 @@ struct yaml_reader {
 	struct node *stack[LIMIT_JSON_DEPTH + 1]; /* open containers; one more for what << brings */
 	size_t depth;
 	size_t nodes, expanded; /* over all documents of the stream */
-	struct map *anchors; /* name -> node; yaml_pending while it is being read */
+	struct map *anchors;	/* name -> node; yaml_pending while it is being read */
 	struct node *root;
 	struct node key; /* only its name and key: of the value that comes next */
 	bool tag_error;
@@ -64,8 +64,9 @@ static int yaml_next(struct yaml_reader *r, yaml_event_t *ev)
 		return 0;
 	if (p->error == YAML_READER_ERROR) {
 		doc_line_column(r->text, p->problem_offset, &line, &column);
-		return err_set(r->e, ERR_BAD_REQUEST, "error converting YAML to JSON: yaml: line %zu, column %zu: %s",
-			       line, column, p->problem);
+		return err_set(r->e, ERR_BAD_REQUEST,
+			       "error converting YAML to JSON: yaml: line %zu, column %zu: %s", line, column,
+			       p->problem);
 	}
 	if (p->context)
 		return yaml_fail_at(r, p->problem_mark, "%s %s", p->problem, p->context);
@@ -114,7 +115,7 @@ static int yaml_measure(struct yaml_reader *r, const struct node *n, size_t dept
 		return 0;
 	if (depth >= LIMIT_JSON_DEPTH)
 		return yaml_fail_at(r, mark, "nested too deeply");
-	NODE_FOREACH(c, n) {
+	NODE_FOREACH (c, n) {
 		if (yaml_measure(r, c, depth + 1, mark) < 0)
 			return -r->e->code;
 	}
@@ -177,7 +178,8 @@ static struct node *yaml_number(struct yaml_reader *r, const struct yaml_value *
 	return node_new_float_text(r->d, buf_str(&b));
 }
 
-static struct node *yaml_typed(struct yaml_reader *r, const yaml_event_t *ev, struct str s, const struct yaml_value *v)
+static struct node *yaml_typed(struct yaml_reader *r, const yaml_event_t *ev, struct str s,
+			       const struct yaml_value *v)
 {
 	switch (v->kind) {
 	case YAML_K_NULL:
@@ -187,7 +189,9 @@ static struct node *yaml_typed(struct yaml_reader *r, const yaml_event_t *ev, st
 	case YAML_K_FLOAT:
 		if (!isfinite(v->f)) {
 			yaml_fail_at(r, ev->start_mark, "json: unsupported value: %s",
-				     isnan(v->f) ? "NaN" : v->f > 0 ? "+Inf" : "-Inf");
+				     isnan(v->f) ? "NaN"
+				     : v->f > 0	 ? "+Inf"
+						 : "-Inf");
 			return NULL;
 		}
 		return yaml_number(r, v);
@@ -289,7 +293,9 @@ static int yaml_set_key(struct yaml_reader *r, const yaml_event_t *ev, const str
 		return 0;
 	default:
 		return yaml_fail_at(r, ev->start_mark, "unsupported map key of type %s",
-				    node_type(n) == DOC_NULL ? "null" : node_type(n) == DOC_ARRAY ? "array" : "object");
+				    node_type(n) == DOC_NULL	? "null"
+				    : node_type(n) == DOC_ARRAY ? "array"
+								: "object");
 	}
 }
 
@@ -320,7 +326,7 @@ static int yaml_merge_one(struct yaml_reader *r, struct node *obj, struct map *h
 		return yaml_fail_at(r, mark, "map merge requires map or sequence of maps as the value");
 	if (yaml_count(r, src->len, 0, mark) < 0)
 		return -r->e->code;
-	NODE_FOREACH(c, src) {
+	NODE_FOREACH (c, src) {
 		struct node *copy;
 
 		if (map_get(have, node_key(c)))
@@ -345,9 +351,9 @@ static int yaml_merge(struct yaml_reader *r, struct node *obj, const struct node
 	if (!sources->len)
 		return 0;
 	have = node_index(obj);
-	NODE_FOREACH(s, sources) {
+	NODE_FOREACH (s, sources) {
 		if (node_is(s, DOC_ARRAY)) {
-			NODE_FOREACH(c, s) {
+			NODE_FOREACH (c, s) {
 				if (ret == 0)
 					ret = yaml_merge_one(r, obj, have, c, mark);
 			}
@@ -410,9 +416,10 @@ static int yaml_inside(struct yaml_reader *r, struct node *n, struct node *sourc
 	}
 }
 
-static int yaml_container(struct yaml_reader *r, const yaml_event_t *ev, enum doc_type t, const yaml_char_t *anchor)
+static int yaml_container(struct yaml_reader *r, const yaml_event_t *ev, enum doc_type t,
+			  const yaml_char_t *anchor)
 {
-	struct node sources = { .type = DOC_ARRAY };
+	struct node sources = {.type = DOC_ARRAY};
 	struct node *n;
 
 	if (r->depth >= LIMIT_JSON_DEPTH)
@@ -525,14 +532,15 @@ static int yaml_check_directives(struct str text, struct err *e)
 		p++;
 	}
 	if (n > LIMIT_YAML_DIRECTIVES)
-		return err_set(e, ERR_BAD_REQUEST, "error converting YAML to JSON: yaml: more than %d directives",
+		return err_set(e, ERR_BAD_REQUEST,
+			       "error converting YAML to JSON: yaml: more than %d directives",
 			       LIMIT_YAML_DIRECTIVES);
 	return 0;
 }
 
 static int yaml_read(yaml_docs *docs, struct str text, struct dups *dups, struct err *e)
 {
-	struct yaml_reader r = { .text = text, .dups = dups, .e = e };
+	struct yaml_reader r = {.text = text, .dups = dups, .e = e};
 	int ret;
 
 	if (yaml_check_directives(text, e) < 0)
@@ -556,7 +564,7 @@ static int yaml_read(yaml_docs *docs, struct str text, struct dups *dups, struct
 int doc_parse_yaml(struct doc ***ret_docs, size_t *ret_n, struct str text, const struct doc_json_opts *opts,
 		   struct err *e)
 {
-	struct dups dups = { .n = 0 };
+	struct dups dups = {.n = 0};
 	yaml_docs docs = VEC_INIT;
 	struct str begin = str_trim(text);
 	int ret = -1;

@@ -16,26 +16,46 @@ static const struct yaml_word {
 	bool b;
 	double f;
 } yaml_words[] = {
-	{ "", YAML_K_NULL, false, 0 },		{ "~", YAML_K_NULL, false, 0 },
-	{ "null", YAML_K_NULL, false, 0 },	{ "Null", YAML_K_NULL, false, 0 },
-	{ "NULL", YAML_K_NULL, false, 0 },	{ "y", YAML_K_BOOL, true, 0 },
-	{ "Y", YAML_K_BOOL, true, 0 },		{ "yes", YAML_K_BOOL, true, 0 },
-	{ "Yes", YAML_K_BOOL, true, 0 },	{ "YES", YAML_K_BOOL, true, 0 },
-	{ "true", YAML_K_BOOL, true, 0 },	{ "True", YAML_K_BOOL, true, 0 },
-	{ "TRUE", YAML_K_BOOL, true, 0 },	{ "on", YAML_K_BOOL, true, 0 },
-	{ "On", YAML_K_BOOL, true, 0 },		{ "ON", YAML_K_BOOL, true, 0 },
-	{ "n", YAML_K_BOOL, false, 0 },		{ "N", YAML_K_BOOL, false, 0 },
-	{ "no", YAML_K_BOOL, false, 0 },	{ "No", YAML_K_BOOL, false, 0 },
-	{ "NO", YAML_K_BOOL, false, 0 },	{ "false", YAML_K_BOOL, false, 0 },
-	{ "False", YAML_K_BOOL, false, 0 },	{ "FALSE", YAML_K_BOOL, false, 0 },
-	{ "off", YAML_K_BOOL, false, 0 },	{ "Off", YAML_K_BOOL, false, 0 },
-	{ "OFF", YAML_K_BOOL, false, 0 },	{ ".nan", YAML_K_FLOAT, false, NAN },
-	{ ".NaN", YAML_K_FLOAT, false, NAN },	{ ".NAN", YAML_K_FLOAT, false, NAN },
-	{ ".inf", YAML_K_FLOAT, false, INFINITY }, { ".Inf", YAML_K_FLOAT, false, INFINITY },
-	{ ".INF", YAML_K_FLOAT, false, INFINITY }, { "+.inf", YAML_K_FLOAT, false, INFINITY },
-	{ "+.Inf", YAML_K_FLOAT, false, INFINITY }, { "+.INF", YAML_K_FLOAT, false, INFINITY },
-	{ "-.inf", YAML_K_FLOAT, false, -INFINITY }, { "-.Inf", YAML_K_FLOAT, false, -INFINITY },
-	{ "-.INF", YAML_K_FLOAT, false, -INFINITY }, { "<<", YAML_K_MERGE, false, 0 },
+	{"", YAML_K_NULL, false, 0},
+	{"~", YAML_K_NULL, false, 0},
+	{"null", YAML_K_NULL, false, 0},
+	{"Null", YAML_K_NULL, false, 0},
+	{"NULL", YAML_K_NULL, false, 0},
+	{"y", YAML_K_BOOL, true, 0},
+	{"Y", YAML_K_BOOL, true, 0},
+	{"yes", YAML_K_BOOL, true, 0},
+	{"Yes", YAML_K_BOOL, true, 0},
+	{"YES", YAML_K_BOOL, true, 0},
+	{"true", YAML_K_BOOL, true, 0},
+	{"True", YAML_K_BOOL, true, 0},
+	{"TRUE", YAML_K_BOOL, true, 0},
+	{"on", YAML_K_BOOL, true, 0},
+	{"On", YAML_K_BOOL, true, 0},
+	{"ON", YAML_K_BOOL, true, 0},
+	{"n", YAML_K_BOOL, false, 0},
+	{"N", YAML_K_BOOL, false, 0},
+	{"no", YAML_K_BOOL, false, 0},
+	{"No", YAML_K_BOOL, false, 0},
+	{"NO", YAML_K_BOOL, false, 0},
+	{"false", YAML_K_BOOL, false, 0},
+	{"False", YAML_K_BOOL, false, 0},
+	{"FALSE", YAML_K_BOOL, false, 0},
+	{"off", YAML_K_BOOL, false, 0},
+	{"Off", YAML_K_BOOL, false, 0},
+	{"OFF", YAML_K_BOOL, false, 0},
+	{".nan", YAML_K_FLOAT, false, NAN},
+	{".NaN", YAML_K_FLOAT, false, NAN},
+	{".NAN", YAML_K_FLOAT, false, NAN},
+	{".inf", YAML_K_FLOAT, false, INFINITY},
+	{".Inf", YAML_K_FLOAT, false, INFINITY},
+	{".INF", YAML_K_FLOAT, false, INFINITY},
+	{"+.inf", YAML_K_FLOAT, false, INFINITY},
+	{"+.Inf", YAML_K_FLOAT, false, INFINITY},
+	{"+.INF", YAML_K_FLOAT, false, INFINITY},
+	{"-.inf", YAML_K_FLOAT, false, -INFINITY},
+	{"-.Inf", YAML_K_FLOAT, false, -INFINITY},
+	{"-.INF", YAML_K_FLOAT, false, -INFINITY},
+	{"<<", YAML_K_MERGE, false, 0},
 };
 
 static bool yaml_is_word(struct str s, struct yaml_value *v)
@@ -77,8 +97,9 @@ static bool yaml_is_clock(struct str s, bool zone)
 	int v;
 	char c;
 
-	if (!yaml_date_part(&s, 2, 0, 23, &v) || !yaml_date_char(&s, ":", &c) || !yaml_date_part(&s, 2, 0, 59, &v) ||
-	    !yaml_date_char(&s, ":", &c) || !yaml_date_part(&s, 2, 0, 59, &v))
+	if (!yaml_date_part(&s, 2, 0, 23, &v) || !yaml_date_char(&s, ":", &c) ||
+	    !yaml_date_part(&s, 2, 0, 59, &v) || !yaml_date_char(&s, ":", &c) ||
+	    !yaml_date_part(&s, 2, 0, 59, &v))
 		return false;
 	if (yaml_date_char(&s, ".,", &c)) {
 		if (s.n == 0 || !isdigit((unsigned char)*s.p))
@@ -99,7 +120,7 @@ static bool yaml_is_clock(struct str s, bool zone)
 /* "2006-1-2", "2006-1-2T15:4:5.9Z", "2006-1-2t...", "2006-1-2 15:4:5". */
 static bool yaml_is_time(struct str s)
 {
-	static const int days[] = { 31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31 };
+	static const int days[] = {31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31};
 	int year, month, day;
 	size_t n = s.n;
 	char c;
@@ -143,7 +164,8 @@ static bool yaml_is_int(struct str s, struct yaml_value *v)
 	for (size_t i = 0; i < s.n; i++) {
 		unsigned digit = (unsigned)yaml_digit(s.p[i]);
 
-		if (digit >= base || __builtin_mul_overflow(n, base, &n) || __builtin_add_overflow(n, digit, &n))
+		if (digit >= base || __builtin_mul_overflow(n, base, &n) ||
+		    __builtin_add_overflow(n, digit, &n))
 			return false;
 	}
 	if (n <= (uint64_t)INT64_MAX + negative) {
@@ -197,7 +219,7 @@ void yaml_resolve(struct str s, struct yaml_value *v)
 {
 	_cleanup_buf_ struct buf plain = BUF_INIT;
 
-	*v = (struct yaml_value){ .kind = YAML_K_STR };
+	*v = (struct yaml_value){.kind = YAML_K_STR};
 	if (yaml_is_word(s, v) || !(isdigit((unsigned char)*s.p) || strchr("+-.", *s.p)) || !*s.p)
 		return;
 	if (*s.p != '.' && yaml_is_time(s)) {

@@ -18,7 +18,7 @@
 struct yaml_writer {
 	struct buf *out;
 	int column;
-	bool blank; /* nothing but white space and indicators since... the last write was white space */
+	bool blank;	/* nothing but white space and indicators since... the last write was white space */
 	bool indention; /* only indentation and "-" on this line so far */
 };
 
@@ -114,12 +114,12 @@ static bool yw_is_indicator(const char *s, const char *p, const char *end)
 
 static struct yw_looks yw_look(struct str s)
 {
-	struct yw_looks looks = { true, true, true, false };
+	struct yw_looks looks = {true, true, true, false};
 	const char *end = s.p + s.n;
 	bool was_space = false, was_break = false;
 
 	if (s.n == 0)
-		return (struct yw_looks){ true, true, false, false };
+		return (struct yw_looks){true, true, false, false};
 	if (s.n >= 3 && (memcmp(s.p, "---", 3) == 0 || memcmp(s.p, "...", 3) == 0))
 		looks.plain = false;
 	for (const char *p = s.p; p < end; p += yw_length((unsigned char)*p)) {
@@ -233,9 +233,9 @@ static void yw_escape(struct yaml_writer *w, uint32_t c)
 	static const struct {
 		uint32_t c;
 		char escape;
-	} table[] = { { 0, '0' },     { 7, 'a' },   { 8, 'b' },	 { 9, 't' },	{ 10, 'n' },	 { 11, 'v' },
-		      { 12, 'f' },    { 13, 'r' },  { 27, 'e' }, { '"', '"' },	{ '\\', '\\' },	 { 0x85, 'N' },
-		      { 0xa0, '_' },  { 0x2028, 'L' }, { 0x2029, 'P' } };
+	} table[] = {{0, '0'},	   {7, 'a'},	{8, 'b'},    {9, 't'},	    {10, 'n'},
+		     {11, 'v'},	   {12, 'f'},	{13, 'r'},   {27, 'e'},	    {'"', '"'},
+		     {'\\', '\\'}, {0x85, 'N'}, {0xa0, '_'}, {0x2028, 'L'}, {0x2029, 'P'}};
 	char text[12];
 
 	for (size_t i = 0; i < ARRAY_SIZE(table); i++) {
@@ -377,7 +377,8 @@ static int yw_cmp_number(struct str a, struct str b, size_t i)
 /* go-yaml's order of keys: letters behind all else, runs of digits by their value. */
 static int yw_cmp_key(const void *pa, const void *pb)
 {
-	struct str a = node_key(*(const struct node *const *)pa), b = node_key(*(const struct node *const *)pb);
+	struct str a = node_key(*(const struct node *const *)pa),
+		   b = node_key(*(const struct node *const *)pb);
 
 	for (size_t i = 0; i < a.n && i < b.n; i++) {
 		unsigned char x = (unsigned char)a.p[i], y = (unsigned char)b.p[i];
@@ -418,7 +419,7 @@ static void yw_object(struct yaml_writer *w, const struct node *n, int indent)
 	_cleanup_free_ const struct node **v = xreallocarray(NULL, n->len, sizeof(*v));
 	size_t count = 0;
 
-	NODE_FOREACH(c, n)
+	NODE_FOREACH (c, n)
 		v[count++] = c;
 	qsort(v, count, sizeof(*v), yw_cmp_key);
 	for (size_t i = 0; i < count; i++)
@@ -427,7 +428,7 @@ static void yw_object(struct yaml_writer *w, const struct node *n, int indent)
 
 static void yw_array(struct yaml_writer *w, const struct node *n, int indent)
 {
-	NODE_FOREACH(c, n) {
+	NODE_FOREACH (c, n) {
 		yw_indent(w, indent);
 		yw_put(w, "-", 1);
 		w->blank = false;
@@ -455,7 +456,7 @@ static void yw_node(struct yaml_writer *w, const struct node *n, int indent, boo
 
 void doc_print_yaml(struct buf *out, const struct node *n)
 {
-	struct yaml_writer w = { .out = out, .blank = true, .indention = true };
+	struct yaml_writer w = {.out = out, .blank = true, .indention = true};
 
 	yw_node(&w, n, -1, false);
 	if (w.column)

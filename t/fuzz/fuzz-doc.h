@@ -12,7 +12,7 @@ static inline bool fuzz_has_float(const struct node *n)
 {
 	if (node_is(n, DOC_FLOAT))
 		return true;
-	NODE_FOREACH(c, n) {
+	NODE_FOREACH (c, n) {
 		if (fuzz_has_float(c))
 			return true;
 	}
@@ -22,7 +22,7 @@ static inline bool fuzz_has_float(const struct node *n)
 static inline void fuzz_check_json(const struct doc *d, int flags)
 {
 	_cleanup_buf_ struct buf text = BUF_INIT, again = BUF_INIT;
-	const struct doc_json_opts opts = { .max_bytes = 64u << 20 };
+	const struct doc_json_opts opts = {.max_bytes = 64u << 20};
 	_cleanup_err_ struct err e = ERR_INIT;
 	_cleanup_doc_ struct doc *back = NULL;
 
@@ -36,7 +36,7 @@ static inline void fuzz_check_json(const struct doc *d, int flags)
 
 static inline void fuzz_check_yaml(const struct doc *d)
 {
-	const struct doc_json_opts opts = { .max_bytes = 64u << 20 };
+	const struct doc_json_opts opts = {.max_bytes = 64u << 20};
 	_cleanup_err_ struct err e = ERR_INIT;
 	_cleanup_buf_ struct buf text = BUF_INIT;
 	struct doc **docs = NULL;

@@ -18,7 +18,7 @@ static void fuzz_json_patch(const struct doc *d, const struct doc *patch)
 	_cleanup_err_ struct err e = ERR_INIT, why = ERR_INIT;
 	_cleanup_doc_ struct doc *copy = doc_clone(d), *back = NULL;
 	_cleanup_buf_ struct buf b = BUF_INIT;
-	const struct doc_json_opts opts = { .max_bytes = 64u << 20 };
+	const struct doc_json_opts opts = {.max_bytes = 64u << 20};
 
 	if (doc_patch_json(copy, doc_root(patch), &e) < 0) {
 		BUG_ON(!*err_msg(&e) || e.reason == ERR_UNKNOWN);

@@ -10,7 +10,7 @@ static void fuzz_duplicate(void *arg, const char *path)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	const struct doc_json_opts opts = { .duplicate = fuzz_duplicate };
+	const struct doc_json_opts opts = {.duplicate = fuzz_duplicate};
 	_cleanup_err_ struct err e = ERR_INIT;
 	struct doc **docs = NULL;
 	size_t n = 0;

@@ -98,7 +98,8 @@ int main(int argc, char **argv)
 	char corpus[4096];
 
 	if (argc == 1) {
-		snprintf(corpus, sizeof(corpus), "%s/t/fuzz/corpus/%s", srcdir ? srcdir : ".", name ? name + 1 : "");
+		snprintf(corpus, sizeof(corpus), "%s/t/fuzz/corpus/%s", srcdir ? srcdir : ".",
+			 name ? name + 1 : "");
 		replay_path(corpus);
 	}
 	for (int i = 1; i < argc; i++)

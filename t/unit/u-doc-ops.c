@@ -44,30 +44,40 @@ static void is_patched(const char *doc, const char *patch, const char *want)
 static void test_patch_rfc(void)
 {
 	/* Appendix A of RFC 6902, in its order */
-	is_patched("{\"foo\":\"bar\"}", "[{\"op\":\"add\",\"path\":\"/baz\",\"value\":\"qux\"}]", "{\"baz\":\"qux\",\"foo\":\"bar\"}");
+	is_patched("{\"foo\":\"bar\"}", "[{\"op\":\"add\",\"path\":\"/baz\",\"value\":\"qux\"}]",
+		   "{\"baz\":\"qux\",\"foo\":\"bar\"}");
 	is_patched("{\"foo\":[\"bar\",\"baz\"]}", "[{\"op\":\"add\",\"path\":\"/foo/1\",\"value\":\"qux\"}]",
 		   "{\"foo\":[\"bar\",\"qux\",\"baz\"]}");
-	is_patched("{\"baz\":\"qux\",\"foo\":\"bar\"}", "[{\"op\":\"remove\",\"path\":\"/baz\"}]", "{\"foo\":\"bar\"}");
-	is_patched("{\"foo\":[\"bar\",\"qux\",\"baz\"]}", "[{\"op\":\"remove\",\"path\":\"/foo/1\"}]", "{\"foo\":[\"bar\",\"baz\"]}");
-	is_patched("{\"baz\":\"qux\",\"foo\":\"bar\"}", "[{\"op\":\"replace\",\"path\":\"/baz\",\"value\":\"boo\"}]",
+	is_patched("{\"baz\":\"qux\",\"foo\":\"bar\"}", "[{\"op\":\"remove\",\"path\":\"/baz\"}]",
+		   "{\"foo\":\"bar\"}");
+	is_patched("{\"foo\":[\"bar\",\"qux\",\"baz\"]}", "[{\"op\":\"remove\",\"path\":\"/foo/1\"}]",
+		   "{\"foo\":[\"bar\",\"baz\"]}");
+	is_patched("{\"baz\":\"qux\",\"foo\":\"bar\"}",
+		   "[{\"op\":\"replace\",\"path\":\"/baz\",\"value\":\"boo\"}]",
 		   "{\"baz\":\"boo\",\"foo\":\"bar\"}");
 	is_patched("{\"foo\":{\"bar\":\"baz\",\"waldo\":\"fred\"},\"qux\":{\"corge\":\"grault\"}}",
 		   "[{\"op\":\"move\",\"from\":\"/foo/waldo\",\"path\":\"/qux/thud\"}]",
 		   "{\"foo\":{\"bar\":\"baz\"},\"qux\":{\"corge\":\"grault\",\"thud\":\"fred\"}}");
-	is_patched("{\"foo\":[\"all\",\"grass\",\"cows\",\"eat\"]}", "[{\"op\":\"move\",\"from\":\"/foo/1\",\"path\":\"/foo/3\"}]",
+	is_patched("{\"foo\":[\"all\",\"grass\",\"cows\",\"eat\"]}",
+		   "[{\"op\":\"move\",\"from\":\"/foo/1\",\"path\":\"/foo/3\"}]",
 		   "{\"foo\":[\"all\",\"cows\",\"eat\",\"grass\"]}");
 	is_patched("{\"baz\":\"qux\",\"foo\":[\"a\",2,\"c\"]}",
-		   "[{\"op\":\"test\",\"path\":\"/baz\",\"value\":\"qux\"},{\"op\":\"test\",\"path\":\"/foo/1\",\"value\":2}]",
+		   "[{\"op\":\"test\",\"path\":\"/baz\",\"value\":\"qux\"},{\"op\":\"test\",\"path\":\"/foo/"
+		   "1\",\"value\":2}]",
 		   "{\"baz\":\"qux\",\"foo\":[\"a\",2,\"c\"]}");
 	is_patched("{\"baz\":\"qux\"}", "[{\"op\":\"test\",\"path\":\"/baz\",\"value\":\"bar\"}]", REFUSED);
-	is_patched("{\"foo\":\"bar\"}", "[{\"op\":\"add\",\"path\":\"/child\",\"value\":{\"grandchild\":{}}}]",
+	is_patched("{\"foo\":\"bar\"}",
+		   "[{\"op\":\"add\",\"path\":\"/child\",\"value\":{\"grandchild\":{}}}]",
 		   "{\"foo\":\"bar\",\"child\":{\"grandchild\":{}}}");
 	is_patched("{\"foo\":\"bar\"}", "[{\"op\":\"add\",\"path\":\"/baz\",\"value\":\"qux\",\"xyz\":123}]",
 		   "{\"foo\":\"bar\",\"baz\":\"qux\"}");
-	is_patched("{\"foo\":\"bar\"}", "[{\"op\":\"add\",\"path\":\"/baz/bat\",\"value\":\"qux\"}]", REFUSED);
-	is_patched("{\"/\":9,\"~1\":10}", "[{\"op\":\"test\",\"path\":\"/~01\",\"value\":10}]", "{\"/\":9,\"~1\":10}");
+	is_patched("{\"foo\":\"bar\"}", "[{\"op\":\"add\",\"path\":\"/baz/bat\",\"value\":\"qux\"}]",
+		   REFUSED);
+	is_patched("{\"/\":9,\"~1\":10}", "[{\"op\":\"test\",\"path\":\"/~01\",\"value\":10}]",
+		   "{\"/\":9,\"~1\":10}");
 	is_patched("{\"/\":9,\"~1\":10}", "[{\"op\":\"test\",\"path\":\"/~01\",\"value\":\"10\"}]", REFUSED);
-	is_patched("{\"foo\":[\"bar\"]}", "[{\"op\":\"add\",\"path\":\"/foo/-\",\"value\":[\"abc\",\"def\"]}]",
+	is_patched("{\"foo\":[\"bar\"]}",
+		   "[{\"op\":\"add\",\"path\":\"/foo/-\",\"value\":[\"abc\",\"def\"]}]",
 		   "{\"foo\":[\"bar\",[\"abc\",\"def\"]]}");
 }
 
@@ -77,7 +87,10 @@ static void test_patch_more(void)
 	is_patched("{}", "[{\"op\":\"add\",\"path\":\"/\",\"value\":1}]", "{\"\":1}");
 	is_patched("{\"a\":1}", "[{\"op\":\"replace\",\"path\":\"\",\"value\":[2]}]", "[2]");
 	is_patched("{\"a\":1}", "[{\"op\":\"add\",\"path\":\"\",\"value\":{\"b\":2}}]", "{\"b\":2}");
-	is_patched("[1]", "[{\"op\":\"add\",\"path\":\"/1\",\"value\":2},{\"op\":\"add\",\"path\":\"/0\",\"value\":0}]", "[0,1,2]");
+	is_patched(
+		"[1]",
+		"[{\"op\":\"add\",\"path\":\"/1\",\"value\":2},{\"op\":\"add\",\"path\":\"/0\",\"value\":0}]",
+		"[0,1,2]");
 	is_patched("[1]", "[{\"op\":\"add\",\"path\":\"/2\",\"value\":2}]", REFUSED);
 	is_patched("[1,2,3]", "[{\"op\":\"remove\",\"path\":\"/-1\"}]", "[1,2]");
 	is_patched("[1,2]", "[{\"op\":\"add\",\"path\":\"/-1\",\"value\":3}]", "[1,2,3]");
@@ -89,9 +102,11 @@ static void test_patch_more(void)
 	is_patched("[1,2]", "[{\"op\":\"test\",\"path\":\"/01\",\"value\":2}]", REFUSED);
 	is_patched("[1,2]", "[{\"op\":\"test\",\"path\":\"/1e0\",\"value\":2}]", REFUSED);
 	is_patched("[1,2]", "[{\"op\":\"test\",\"path\":\"/99999999999999999999\",\"value\":2}]", REFUSED);
-	is_patched("{\"a\":{\"b\":1}}", "[{\"op\":\"copy\",\"from\":\"/a\",\"path\":\"/a/c\"}]", "{\"a\":{\"b\":1,\"c\":{\"b\":1}}}");
+	is_patched("{\"a\":{\"b\":1}}", "[{\"op\":\"copy\",\"from\":\"/a\",\"path\":\"/a/c\"}]",
+		   "{\"a\":{\"b\":1,\"c\":{\"b\":1}}}");
 	is_patched("{\"a\":{\"b\":1}}", "[{\"op\":\"move\",\"from\":\"/a\",\"path\":\"/a/c\"}]", REFUSED);
-	is_patched("{\"a\":{\"b\":1}}", "[{\"op\":\"move\",\"from\":\"/a\",\"path\":\"/a\"}]", "{\"a\":{\"b\":1}}");
+	is_patched("{\"a\":{\"b\":1}}", "[{\"op\":\"move\",\"from\":\"/a\",\"path\":\"/a\"}]",
+		   "{\"a\":{\"b\":1}}");
 	is_patched("{\"a\":1}", "[{\"op\":\"move\",\"from\":\"/b\",\"path\":\"/a\"}]", REFUSED);
 	is_patched("{\"a\":1}", "[{\"op\":\"move\",\"path\":\"/a\"}]", REFUSED);
 	is_patched("{\"a\":1}", "[{\"op\":\"remove\",\"path\":\"/b\"}]", REFUSED);
@@ -99,7 +114,8 @@ static void test_patch_more(void)
 	is_patched("{\"a\":1}", "[{\"op\":\"replace\",\"path\":\"/a\",\"value\":null}]", "{\"a\":null}");
 	is_patched("{\"a\":null}", "[{\"op\":\"test\",\"path\":\"/a\",\"value\":null}]", "{\"a\":null}");
 	is_patched("{}", "[{\"op\":\"test\",\"path\":\"/a\",\"value\":null}]", "{}");
-	is_patched("{\"a\":{\"x\":1,\"y\":[2,3]}}", "[{\"op\":\"test\",\"path\":\"/a\",\"value\":{\"y\":[2,3],\"x\":1.0}}]",
+	is_patched("{\"a\":{\"x\":1,\"y\":[2,3]}}",
+		   "[{\"op\":\"test\",\"path\":\"/a\",\"value\":{\"y\":[2,3],\"x\":1.0}}]",
 		   "{\"a\":{\"x\":1,\"y\":[2,3]}}");
 	is_patched("{\"a\":1}", "[{\"op\":\"add\",\"path\":\"/b\"}]", REFUSED);
 	is_patched("{\"a\":1}", "[{\"op\":\"spam\",\"path\":\"/b\"}]", REFUSED);
@@ -111,11 +127,14 @@ static void test_patch_more(void)
 		   "[{\"op\":\"replace\",\"path\":\"/metadata/annotations/a~1b~0c\",\"value\":\"y\"}]",
 		   "{\"metadata\":{\"annotations\":{\"a/b~c\":\"y\"}}}");
 	is_patched("{}", "{}",
-		   "error: error decoding patch: json: cannot unmarshal object into Go value of type []handlers.jsonPatchOp");
+		   "error: error decoding patch: json: cannot unmarshal object into Go value of type "
+		   "[]handlers.jsonPatchOp");
 	is_patched("{}", "[1]",
-		   "error: error decoding patch: json: cannot unmarshal number into Go value of type handlers.jsonPatchOp");
+		   "error: error decoding patch: json: cannot unmarshal number into Go value of type "
+		   "handlers.jsonPatchOp");
 	is_patched("{}", "[{\"op\":1}]",
-		   "error: error decoding patch: json: cannot unmarshal number into Go struct field jsonPatchOp.op of type string");
+		   "error: error decoding patch: json: cannot unmarshal number into Go struct field "
+		   "jsonPatchOp.op of type string");
 }
 
 static void test_patch_limits(void)
@@ -126,7 +145,8 @@ static void test_patch_limits(void)
 		buf_addf(&b, "%c{\"op\":\"add\",\"path\":\"/x\",\"value\":1}", i ? ',' : '[');
 	buf_addch(&b, ']');
 	is_patched("{}", b.s,
-		   "error: Request entity too large: The allowed maximum operations in a JSON patch is 10000, got 10001");
+		   "error: Request entity too large: The allowed maximum operations in a JSON patch is "
+		   "10000, got 10001");
 	buf_clear(&b);
 	buf_addch(&b, '[');
 	for (int i = 0; i < 40; i++)
@@ -166,10 +186,13 @@ static void is_merged(const char *doc, const char *patch, const char *want)
 static void test_merge(void)
 {
 	/* section 3 and appendix A of RFC 7386 */
-	is_merged("{\"title\":\"Goodbye!\",\"author\":{\"givenName\":\"John\",\"familyName\":\"Doe\"},\"tags\":[\"example\","
+	is_merged("{\"title\":\"Goodbye!\",\"author\":{\"givenName\":\"John\",\"familyName\":\"Doe\"},"
+		  "\"tags\":[\"example\","
 		  "\"sample\"],\"content\":\"This will be unchanged\"}",
-		  "{\"title\":\"Hello!\",\"phoneNumber\":\"+01-123-456-7890\",\"author\":{\"familyName\":null},\"tags\":[\"example\"]}",
-		  "{\"title\":\"Hello!\",\"author\":{\"givenName\":\"John\"},\"tags\":[\"example\"],\"content\":\"This will be "
+		  "{\"title\":\"Hello!\",\"phoneNumber\":\"+01-123-456-7890\",\"author\":{\"familyName\":"
+		  "null},\"tags\":[\"example\"]}",
+		  "{\"title\":\"Hello!\",\"author\":{\"givenName\":\"John\"},\"tags\":[\"example\"],"
+		  "\"content\":\"This will be "
 		  "unchanged\",\"phoneNumber\":\"+01-123-456-7890\"}");
 	is_merged("{\"a\":\"b\"}", "{\"a\":\"c\"}", "{\"a\":\"c\"}");
 	is_merged("{\"a\":\"b\"}", "{\"b\":\"c\"}", "{\"a\":\"b\",\"b\":\"c\"}");
@@ -205,7 +228,8 @@ static void test_merge_large(void)
 	p = parse(b.s);
 	doc_patch_merge(d, doc_root(p));
 	is_int(node_count(doc_root(d)), 100001, "large objects merge in linear time");
-	ok(!node_getc(doc_root(d), "k99999") && node_int(node_getc(doc_root(d), "k99998"), 0) == 2, "as small ones do");
+	ok(!node_getc(doc_root(d), "k99999") && node_int(node_getc(doc_root(d), "k99998"), 0) == 2,
+	   "as small ones do");
 }
 
 /* --- label selectors --- */
@@ -232,9 +256,10 @@ static void is_selector(const char *text, const char *want)
 	is_str(got, want, text);
 }
 
-#define KEY_RULE \
-	"name part must consist of alphanumeric characters, '-', '_' or '.', and must start and end with an " \
-	"alphanumeric character (e.g. 'MyName',  or 'my.name',  or '123-abc', regex used for validation is "  \
+#define KEY_RULE                                                                                             \
+	"name part must consist of alphanumeric characters, '-', '_' or '.', and must start and end with "   \
+	"an "                                                                                                \
+	"alphanumeric character (e.g. 'MyName',  or 'my.name',  or '123-abc', regex used for validation is " \
 	"'([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]')"
 #define PARSE "error: unable to parse requirement: "
 
@@ -251,13 +276,17 @@ static void test_selector_text(void)
 	is_selector("x in (,)", "x in ()");
 	is_selector("x in (a,)", "x in (,a)");
 	is_selector("example.com/a-b.c_d=V-1_2.3", "example.com/a-b.c_d=V-1_2.3");
-	is_selector("x=a||y=b", PARSE "values[0][x]: Invalid value: \"a||y\": a valid label must be an empty string or consist of "
-				"alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric "
-				"character (e.g. 'MyValue',  or 'my_value',  or '12345', regex used for validation is "
-				"'(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?')");
+	is_selector(
+		"x=a||y=b", PARSE
+		"values[0][x]: Invalid value: \"a||y\": a valid label must be an empty string or consist of "
+		"alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric "
+		"character (e.g. 'MyValue',  or 'my_value',  or '12345', regex used for validation is "
+		"'(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?')");
 	is_selector("x==a==b", "error: found '==', expected: ',' or 'end of string'");
 	is_selector("!x=a", "error: found '=', expected: ',' or 'end of string'");
-	is_selector("x<a", PARSE "values[0]: Invalid value: \"a\": for 'Gt', 'Lt' operators, the value must be an integer");
+	is_selector(
+		"x<a", PARSE
+		"values[0]: Invalid value: \"a\": for 'Gt', 'Lt' operators, the value must be an integer");
 	is_selector("x a", PARSE "found 'a', expected: in, notin, =, ==, !=, gt, lt");
 	is_selector("x in a", PARSE "found 'a' expected: '('");
 	is_selector("x in (a", PARSE "found '', expected: ',' or ')'");
@@ -273,9 +302,10 @@ static void test_selector_text(void)
 	is_selector("a$b=c", PARSE "<nil>: Invalid value: \"a$b\": " KEY_RULE);
 	is_selector("/a=c", PARSE "<nil>: Invalid value: \"/a\": prefix part must be non-empty");
 	is_selector("a/=c", PARSE "<nil>: Invalid value: \"a/\": name part must be non-empty; " KEY_RULE);
-	is_selector("0123456789012345678901234567890123456789012345678901234567890123",
-		    PARSE "<nil>: Invalid value: \"0123456789012345678901234567890123456789012345678901234567890123\": "
-			  "name part must be no more than 63 bytes");
+	is_selector(
+		"0123456789012345678901234567890123456789012345678901234567890123", PARSE
+		"<nil>: Invalid value: \"0123456789012345678901234567890123456789012345678901234567890123\": "
+		"name part must be no more than 63 bytes");
 }
 
 static bool matches(const char *selector, const char *labels)
@@ -293,14 +323,21 @@ static void test_selector_match(void)
 {
 	ok(matches("", "{\"x\":\"y\"}") && matches("", NULL), "the empty selector matches all");
 	ok(matches("x=y", "{\"x\":\"y\"}") && !matches("x=y", "{\"x\":\"z\"}") && !matches("x=y", NULL), "=");
-	ok(matches("x=y,z=w", "{\"x\":\"y\",\"z\":\"w\"}") && !matches("x=y,z=w", "{\"x\":\"y\"}"), "all must hold");
-	ok(matches("x!=y", "{\"x\":\"z\"}") && matches("x!=y", "{}") && !matches("x!=y", "{\"x\":\"y\"}"), "!=");
+	ok(matches("x=y,z=w", "{\"x\":\"y\",\"z\":\"w\"}") && !matches("x=y,z=w", "{\"x\":\"y\"}"),
+	   "all must hold");
+	ok(matches("x!=y", "{\"x\":\"z\"}") && matches("x!=y", "{}") && !matches("x!=y", "{\"x\":\"y\"}"),
+	   "!=");
 	ok(matches("x", "{\"x\":\"\"}") && !matches("x", "{}"), "exists");
 	ok(matches("!x", "{}") && !matches("!x", "{\"x\":\"\"}"), "does not exist");
-	ok(matches("x in (a,b)", "{\"x\":\"b\"}") && !matches("x in (a,b)", "{\"x\":\"c\"}") && !matches("x in (a)", "{}"), "in");
-	ok(matches("x notin (a,b)", "{\"x\":\"c\"}") && matches("x notin (a)", "{}") && !matches("x notin (a)", "{\"x\":\"a\"}"),
+	ok(matches("x in (a,b)", "{\"x\":\"b\"}") && !matches("x in (a,b)", "{\"x\":\"c\"}") &&
+		   !matches("x in (a)", "{}"),
+	   "in");
+	ok(matches("x notin (a,b)", "{\"x\":\"c\"}") && matches("x notin (a)", "{}") &&
+		   !matches("x notin (a)", "{\"x\":\"a\"}"),
 	   "notin");
-	ok(matches("x>2", "{\"x\":\"3\"}") && !matches("x>2", "{\"x\":\"2\"}") && !matches("x>2", "{\"x\":\"q\"}"), ">");
+	ok(matches("x>2", "{\"x\":\"3\"}") && !matches("x>2", "{\"x\":\"2\"}") &&
+		   !matches("x>2", "{\"x\":\"q\"}"),
+	   ">");
 	ok(matches("x<2", "{\"x\":\"-1\"}") && !matches("x<2", "{}"), "<");
 	ok(matches("name=a", "{\"name\":\"a\"}"), "a label with the name of a field");
 	ok(matches("x=", "{\"x\":\"\"}") && !matches("x=", "{}"), "an empty value");
@@ -328,20 +365,27 @@ static void test_selector_objects(void)
 	_cleanup_buf_ struct buf b = BUF_INIT;
 	struct selector *s = NULL;
 
-	is_object_selector("{\"matchLabels\":{\"b\":\"2\",\"a\":\"1\"},\"matchExpressions\":[{\"key\":\"c\",\"operator\":\"In\","
+	is_object_selector("{\"matchLabels\":{\"b\":\"2\",\"a\":\"1\"},\"matchExpressions\":[{\"key\":\"c\","
+			   "\"operator\":\"In\","
 			   "\"values\":[\"y\",\"x\"]},{\"key\":\"d\",\"operator\":\"DoesNotExist\"}]}",
 			   "a=1,b=2,c in (x,y),!d");
 	is_object_selector("{\"matchExpressions\":[{\"key\":\"c\",\"operator\":\"in\",\"values\":[\"x\"]}]}",
 			   "error: \"in\" is not a valid label selector operator");
-	is_object_selector("{\"matchExpressions\":[{\"key\":\"c\",\"operator\":\"In\"}]}",
-			   "error: values: Invalid value: []: for 'in', 'notin' operators, values set can't be empty");
-	is_object_selector("{\"matchExpressions\":[{\"key\":\"c\",\"operator\":\"Exists\",\"values\":[\"x\"]}]}",
-			   "error: values: Invalid value: [\"x\"]: values set must be empty for exists and does not exist");
-	is_object_selector("{\"matchLabels\":{\"a b\":\"1\"}}", "error: key: Invalid value: \"a b\": " KEY_RULE);
-	ok(selector_from_node(&s, doc_root(empty), &e) == 0 && selector_is_everything(s) && selector_match(s, NULL),
+	is_object_selector(
+		"{\"matchExpressions\":[{\"key\":\"c\",\"operator\":\"In\"}]}",
+		"error: values: Invalid value: []: for 'in', 'notin' operators, values set can't be empty");
+	is_object_selector(
+		"{\"matchExpressions\":[{\"key\":\"c\",\"operator\":\"Exists\",\"values\":[\"x\"]}]}",
+		"error: values: Invalid value: [\"x\"]: values set must be empty for exists and does not "
+		"exist");
+	is_object_selector("{\"matchLabels\":{\"a b\":\"1\"}}",
+			   "error: key: Invalid value: \"a b\": " KEY_RULE);
+	ok(selector_from_node(&s, doc_root(empty), &e) == 0 && selector_is_everything(s) &&
+		   selector_match(s, NULL),
 	   "an empty object matches all");
 	s = selector_free(s);
-	ok(selector_from_node(&s, NULL, &e) == 0 && !selector_is_everything(s) && !selector_match(s, doc_root(d)),
+	ok(selector_from_node(&s, NULL, &e) == 0 && !selector_is_everything(s) &&
+		   !selector_match(s, doc_root(d)),
 	   "no object matches nothing");
 	selector_free(s);
 	s = selector_from_map(doc_root(d));
@@ -365,14 +409,16 @@ static void is_fieldsel(const char *text, const char *want)
 	if (fieldsel_parse(&s, str_of(text), &e) < 0)
 		buf_addf(&b, "error: %s", err_msg(&e));
 	for (size_t i = 0; s && i < s->n; i++)
-		buf_addf(&b, "%s[%s]%s[%s]", i ? " " : "", s->terms[i].path, s->terms[i].negate ? "!=" : "=", s->terms[i].value);
+		buf_addf(&b, "%s[%s]%s[%s]", i ? " " : "", s->terms[i].path, s->terms[i].negate ? "!=" : "=",
+			 s->terms[i].value);
 	is_str(b.s, want, text);
 	fieldsel_free(s);
 }
 
 static void test_fieldsel(void)
 {
-	_cleanup_doc_ struct doc *d = parse("{\"metadata\":{\"name\":\"n\",\"labels\":{\"x\":\"y\"}},\"spec\":{\"a\":7,\"b\":true}}");
+	_cleanup_doc_ struct doc *d = parse(
+		"{\"metadata\":{\"name\":\"n\",\"labels\":{\"x\":\"y\"}},\"spec\":{\"a\":7,\"b\":true}}");
 	_cleanup_buf_ struct buf b = BUF_INIT;
 
 	is_fieldsel("", "");
@@ -416,24 +462,96 @@ static void is_quantity(const char *text, const char *want)
 static void test_quantity_canonical(void)
 {
 	static const char *const table[][2] = {
-		{ "0", "0" }, { "0n", "0" }, { "0Ki", "0" }, { "00", "0" }, { "1", "1" }, { "1Ki", "1Ki" }, { "8Ki", "8Ki" },
-		{ "7Mi", "7Mi" }, { "6Gi", "6Gi" }, { "5Ti", "5Ti" }, { "4Pi", "4Pi" }, { "3Ei", "3Ei" }, { "5n", "5n" },
-		{ "4u", "4u" }, { "3m", "3m" }, { "9", "9" }, { "8k", "8k" }, { "50k", "50k" }, { "300T", "300T" }, { "1E", "1E" },
-		{ "1E-3", "1e-3" }, { "1e3", "1e3" }, { "1E6", "1e6" }, { "1e14", "100e12" }, { "1e13", "10e12" },
-		{ "100.035k", "100035" }, { "0.001", "1m" }, { "0.0005k", "500m" }, { "0.05", "50m" }, { "0.5", "500m" },
-		{ "0.5e0", "500e-3" }, { "0.5e-1", "50e-3" }, { "10.035M", "10035k" }, { "1.2e3", "1200" }, { "1.3E+6", "1300e3" },
-		{ "9.01", "9010m" }, { "8.1k", "8100" }, { "7.123456M", "7123456" }, { "1.01E", "1010P" }, { "3.001n", "4n" },
-		{ "1.1E-9", "2e-9" }, { "0.0000000001", "1n" }, { "0.0000000005", "1n" }, { "0.9n", "1n" }, { "0.00000012345", "124n" },
-		{ "0.00000012354", "124n" }, { "9Ei", "9223372036854775807" }, { "9223372036854775807Ki", "9223372036854775807" },
-		{ "12E", "12E" }, { "1000E", "1e21" }, { "5000E", "5e21" }, { "100.035Ki", "102435840m" }, { "0.5Mi", "512Ki" },
-		{ "0.05Gi", "53687091200m" }, { "0.025Ti", "27487790694400m" }, { "0.000000000001Ki", "2n" }, { ".001", "1m" },
-		{ ".0001k", "100m" }, { "1.", "1" }, { "1.G", "1G" }, { "1024Mi", "1Gi" }, { "307200Ki", "300Mi" }, { "1000M", "1G" },
-		{ "0.001T", "1G" }, { "1000u", "1m" }, { "1.08", "1080m" }, { "1080000000n", "1080m" }, { ".001e12", "1e9" },
-		{ "0.001e0", "1e-3" }, { "1000e-12", "1e-9" }, { ".001Ki", "1024m" }, { ".000001Ki", "1024u" }, { "1500m", "1500m" },
-		{ "0.5Gi", "512Mi" }, { "1.5Gi", "1536Mi" }, { "1000m", "1" }, { "100m", "100m" }, { "+1", "1" }, { "-1.5", "-1500m" },
-		{ "-1Gi", "-1Gi" }, { "-0", "0" }, { "1e-1000", "1e-9" }, { "0e1000", "0" }, { "0.9Ki", "921600m" }, { "1025", "1025" },
-		{ ".", "0" }, { "9223372036854775808", "9223372036854775808" }, { "1e+3", "1e3" },
-		{ "100000000000000000000000000000000000000000000e-44", "1" }, { "0.3333333333333333333333333333333333333333", "333333334n" },
+		{"0", "0"},
+		{"0n", "0"},
+		{"0Ki", "0"},
+		{"00", "0"},
+		{"1", "1"},
+		{"1Ki", "1Ki"},
+		{"8Ki", "8Ki"},
+		{"7Mi", "7Mi"},
+		{"6Gi", "6Gi"},
+		{"5Ti", "5Ti"},
+		{"4Pi", "4Pi"},
+		{"3Ei", "3Ei"},
+		{"5n", "5n"},
+		{"4u", "4u"},
+		{"3m", "3m"},
+		{"9", "9"},
+		{"8k", "8k"},
+		{"50k", "50k"},
+		{"300T", "300T"},
+		{"1E", "1E"},
+		{"1E-3", "1e-3"},
+		{"1e3", "1e3"},
+		{"1E6", "1e6"},
+		{"1e14", "100e12"},
+		{"1e13", "10e12"},
+		{"100.035k", "100035"},
+		{"0.001", "1m"},
+		{"0.0005k", "500m"},
+		{"0.05", "50m"},
+		{"0.5", "500m"},
+		{"0.5e0", "500e-3"},
+		{"0.5e-1", "50e-3"},
+		{"10.035M", "10035k"},
+		{"1.2e3", "1200"},
+		{"1.3E+6", "1300e3"},
+		{"9.01", "9010m"},
+		{"8.1k", "8100"},
+		{"7.123456M", "7123456"},
+		{"1.01E", "1010P"},
+		{"3.001n", "4n"},
+		{"1.1E-9", "2e-9"},
+		{"0.0000000001", "1n"},
+		{"0.0000000005", "1n"},
+		{"0.9n", "1n"},
+		{"0.00000012345", "124n"},
+		{"0.00000012354", "124n"},
+		{"9Ei", "9223372036854775807"},
+		{"9223372036854775807Ki", "9223372036854775807"},
+		{"12E", "12E"},
+		{"1000E", "1e21"},
+		{"5000E", "5e21"},
+		{"100.035Ki", "102435840m"},
+		{"0.5Mi", "512Ki"},
+		{"0.05Gi", "53687091200m"},
+		{"0.025Ti", "27487790694400m"},
+		{"0.000000000001Ki", "2n"},
+		{".001", "1m"},
+		{".0001k", "100m"},
+		{"1.", "1"},
+		{"1.G", "1G"},
+		{"1024Mi", "1Gi"},
+		{"307200Ki", "300Mi"},
+		{"1000M", "1G"},
+		{"0.001T", "1G"},
+		{"1000u", "1m"},
+		{"1.08", "1080m"},
+		{"1080000000n", "1080m"},
+		{".001e12", "1e9"},
+		{"0.001e0", "1e-3"},
+		{"1000e-12", "1e-9"},
+		{".001Ki", "1024m"},
+		{".000001Ki", "1024u"},
+		{"1500m", "1500m"},
+		{"0.5Gi", "512Mi"},
+		{"1.5Gi", "1536Mi"},
+		{"1000m", "1"},
+		{"100m", "100m"},
+		{"+1", "1"},
+		{"-1.5", "-1500m"},
+		{"-1Gi", "-1Gi"},
+		{"-0", "0"},
+		{"1e-1000", "1e-9"},
+		{"0e1000", "0"},
+		{"0.9Ki", "921600m"},
+		{"1025", "1025"},
+		{".", "0"},
+		{"9223372036854775808", "9223372036854775808"},
+		{"1e+3", "1e3"},
+		{"100000000000000000000000000000000000000000000e-44", "1"},
+		{"0.3333333333333333333333333333333333333333", "333333334n"},
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(table); i++) {
@@ -443,8 +561,9 @@ static void test_quantity_canonical(void)
 
 static void test_quantity_refused(void)
 {
-	static const char *const bad[] = { "", "1.1.M", "1+1.0M", "0.1mi", "0.1am", "aoeu", ".5i", "1i", "-3.01i", "-3.01e-", " 1",
-					   "1 ", "1e", "1e+", "1e+-3", "0x10", "1KiB", "--1", "1e1.5", "1,5", "infinity" };
+	static const char *const bad[] = {"",	   "1.1.M",  "1+1.0M",	"0.1mi", "0.1am", "aoeu", ".5i",
+					  "1i",	   "-3.01i", "-3.01e-", " 1",	 "1 ",	  "1e",	  "1e+",
+					  "1e+-3", "0x10",   "1KiB",	"--1",	 "1e1.5", "1,5",  "infinity"};
 	struct quantity q;
 
 	for (size_t i = 0; i < ARRAY_SIZE(bad); i++)
@@ -495,8 +614,11 @@ static void test_quantity_use(void)
 	ok(quantity_cmp(&q, &p) > 0 && quantity_cmp(&p, &q) < 0 && quantity_cmp(&q, &q) == 0, "compared");
 	ok(quantity_from_node(&q, node_at(doc_root(d), 0)) && quantity_value(&q) == 1, "from an integer");
 	ok(quantity_from_node(&q, node_at(doc_root(d), 1)) && quantity_milli(&q) == 500, "from a float");
-	ok(quantity_from_node(&q, node_at(doc_root(d), 2)) && quantity_value(&q) == 2048, "from a string with blanks");
-	ok(!quantity_from_node(&q, node_at(doc_root(d), 3)) && !quantity_from_node(&q, node_at(doc_root(d), 4)), "not from others");
+	ok(quantity_from_node(&q, node_at(doc_root(d), 2)) && quantity_value(&q) == 2048,
+	   "from a string with blanks");
+	ok(!quantity_from_node(&q, node_at(doc_root(d), 3)) &&
+		   !quantity_from_node(&q, node_at(doc_root(d), 4)),
+	   "not from others");
 	ok(!quantity_from_node(&q, NULL), "not from nothing");
 }
 
