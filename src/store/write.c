@@ -152,6 +152,8 @@ static void store_op_start(struct store *s, struct store_op *op)
 	} else {
 		op->state = STORE_OP_QUEUED;
 		s->n_unwritten++;
+		if (!s->writing)
+			store_wake(s); /* there is a turn to come whose end begins the transaction */
 	}
 }
 
