@@ -1,0 +1,494 @@
+/*
+ * kinglet server: a whole cluster in this process.
+ *
+ * The one place that wires the parts together: store, API, controllers,
+ * scheduler, and (unless told otherwise) the node agent with its runtime, images
+ * and network. Start is ordered; the end is the same backwards, and leaves every
+ * pod running.
+ */
+#include <errno.h>
+#include <signal.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <sys/utsname.h>
+
+#include "api/api.h"
+#include "base/log.h"
+#include "base/path.h"
+#include "base/time.h"
+#include "base/vec.h"
+#include "cli/cli.h"
+#include "cli/server.h"
+#include "client/client.h"
+#include "ctl/ctl.h"
+#include "image/image.h"
+#include "net/net.h"
+#include "node/node.h"
+#include "run/run.h"
+#include "sched/sched.h"
+#include "schema/schema.h"
+#include "store/store.h"
+
+#define O(m) offsetof(struct server_opts, m)
+static const struct opt server_opts[] = {
+	{ OPT_HEADING, .help = "Cluster" },
+	{ OPT_STRING, "data-dir", 'd', O(data_dir), "DIR", "KINGLET_DATA_DIR", KINGLET_DATA_DIR,
+	  .help = "where everything is kept" },
+	{ OPT_STRING, "config", 'c', O(config), "FILE", "KINGLET_CONFIG_FILE", KINGLET_CONFIG,
+	  .help = "YAML file with these options" },
+	{ OPT_STRING, "token", 't', O(token), "TOKEN", "KINGLET_TOKEN",
+	  .help = "bearer token of the cluster's administrator" },
+	{ OPT_STRING, "token-auth-file", 0, O(token_file), "FILE", "KINGLET_TOKEN_AUTH_FILE",
+	  .help = "CSV file of bearer tokens: token,user,uid,\"group,group\"" },
+	{ OPT_STRING, "cluster-cidr", 0, O(cluster_cidr), "CIDR", "KINGLET_CLUSTER_CIDR", "10.42.0.0/16",
+	  .help = "addresses for pods" },
+	{ OPT_STRING, "service-cidr", 0, O(service_cidr), "CIDR", "KINGLET_SERVICE_CIDR", "10.43.0.0/16",
+	  .help = "addresses for services" },
+	{ OPT_STRING, "service-node-port-range", 0, O(node_port_range), "A-B", "KINGLET_NODE_PORT_RANGE",
+	  "30000-32767", .help = "ports for services of type NodePort" },
+	{ OPT_STRING, "cluster-dns", 0, O(cluster_dns), "IP", "KINGLET_CLUSTER_DNS",
+	  .help = "address of the cluster's name server" },
+	{ OPT_STRING, "cluster-domain", 0, O(cluster_domain), "NAME", "KINGLET_CLUSTER_DOMAIN", "cluster.local",
+	  .help = "domain of the cluster's names" },
+	{ OPT_HEADING, .help = "Listener" },
+	{ OPT_STRING, "bind-address", 0, O(bind_address), "ADDRESS", "KINGLET_BIND_ADDRESS", "0.0.0.0",
+	  .help = "address that the API listens on" },
+	{ OPT_INT, "https-listen-port", 0, O(port), "PORT", "KINGLET_HTTPS_LISTEN_PORT", "6443", 0, 65535,
+	  .help = "port that the API listens on; 0 takes a free one" },
+	{ OPT_STRING, "advertise-address", 0, O(advertise_address), "ADDRESS", "KINGLET_ADVERTISE_ADDRESS",
+	  .help = "address that clients are told; the node's by default" },
+	{ OPT_LIST, "tls-san", 0, O(tls_sans), "NAME", "KINGLET_TLS_SAN",
+	  .help = "further name or address in the serving certificate" },
+	{ OPT_STRING, "write-kubeconfig", 'o', O(write_kubeconfig), "FILE", "KINGLET_KUBECONFIG_OUTPUT",
+	  KINGLET_KUBECONFIG, .help = "where to write the administrator's kubeconfig" },
+	{ OPT_STRING, "write-kubeconfig-mode", 0, O(write_kubeconfig_mode), "MODE", "KINGLET_KUBECONFIG_MODE", "0600",
+	  .help = "its permissions" },
+	{ OPT_HEADING, .help = "Node" },
+	{ OPT_BOOL, "disable-agent", 0, O(disable_agent), NULL, "KINGLET_DISABLE_AGENT",
+	  .help = "run no node agent: pods are not run on this machine" },
+	{ OPT_STRING, "node-name", 0, O(node_name), "NAME", "KINGLET_NODE_NAME",
+	  .help = "name of this node; the host's name by default" },
+	{ OPT_STRING, "node-ip", 'i', O(node_ip), "IP", "KINGLET_NODE_IP", .help = "address of this node" },
+	{ OPT_LIST, "node-label", 0, O(node_labels), "KEY=VALUE", "KINGLET_NODE_LABEL",
+	  .help = "label for the node when it registers first" },
+	{ OPT_LIST, "node-taint", 0, O(node_taints), "KEY=VALUE:EFFECT", "KINGLET_NODE_TAINT",
+	  .help = "taint for the node when it registers first" },
+	{ OPT_INT, "max-pods", 0, O(max_pods), "N", "KINGLET_MAX_PODS", "110", 1, 4096,
+	  .help = "most pods on this node" },
+	{ OPT_STRING, "resolv-conf", 0, O(resolv_conf), "FILE", "KINGLET_RESOLV_CONF",
+	  .help = "name servers for pods; /etc/resolv.conf by default" },
+	{ OPT_STRING, "bridge", 0, O(bridge), "NAME", "KINGLET_BRIDGE", KINGLET_BRIDGE,
+	  .help = "bridge that pods are attached to" },
+	{ OPT_HEADING, .help = "Logging" },
+	{ OPT_STRING, "log-level", 'l', O(log_level), "LEVEL", "KINGLET_LOG_LEVEL", "info",
+	  .help = "trace, debug, info, warn or error" },
+	{ .type = OPT_END },
+};
+#undef O
+
+struct server {
+	const struct server_opts *opts;
+	int64_t started_ms;
+	struct loop *loop;
+	int lock;
+	char *node_name, node_ip[46], *server_dir, *agent_dir;
+	char *service_ip; /* the first of the service CIDR: `kubernetes` */
+	int port;
+	struct pki pki;
+	struct store *store;
+	struct api *api;
+	struct tls *tls;
+	struct http_server *http;
+	struct client *client;
+	struct ctl *ctl;
+	struct sched *sched;
+	struct runtime *runtime;
+	struct image_store *images;
+	struct net *net;
+	struct node_agent *agent;
+	struct loop_signal *sigterm, *sigint, *sighup, *sigpipe;
+	struct loop_hook *trim;
+	VEC(const struct resource *) resources;
+};
+
+#define SERVER_TREE_BYTES (512u << 10) /* parsed trees of objects that stay between turns */
+#define EVENT_TTL_S 3600
+
+/* --- addresses --- */
+
+static int server_service_ip(struct server *s, struct err *e)
+{
+	unsigned a, b, c, d, bits;
+
+	if (sscanf(s->opts->service_cidr, "%u.%u.%u.%u/%u", &a, &b, &c, &d, &bits) != 5 || a > 255 || b > 255 ||
+	    c > 255 || d > 254 || bits > 30 || bits < 8)
+		return err_set(e, ERR_BAD_REQUEST, "--service-cidr '%s' is no IPv4 network such as 10.43.0.0/16",
+			       s->opts->service_cidr);
+	s->service_ip = xasprintf("%u.%u.%u.%u", a, b, c, d + 1);
+	return 0;
+}
+
+/* The node's share of the cluster's addresses: the first /24. */
+static int server_pod_cidr(struct server *s, char **ret, struct err *e)
+{
+	unsigned a, b, c, d, bits;
+
+	if (sscanf(s->opts->cluster_cidr, "%u.%u.%u.%u/%u", &a, &b, &c, &d, &bits) != 5 || a > 255 || b > 255 ||
+	    c > 255 || d > 255 || bits > 28 || bits < 8)
+		return err_set(e, ERR_BAD_REQUEST, "--cluster-cidr '%s' is no IPv4 network such as 10.42.0.0/16",
+			       s->opts->cluster_cidr);
+	*ret = xasprintf("%u.%u.%u.%u/%u", a, b, c, d, bits < 24 ? 24 : bits);
+	return 0;
+}
+
+static int server_names(struct server *s, struct err *e)
+{
+	struct utsname u;
+	const char *problem;
+
+	if (!str_empty(s->opts->node_name)) {
+		s->node_name = xstrdup(s->opts->node_name);
+	} else {
+		uname(&u);
+		s->node_name = xstrdup(u.nodename);
+	}
+	for (char *p = s->node_name; *p; p++)
+		if (*p >= 'A' && *p <= 'Z')
+			*p += 'a' - 'A';
+	problem = schema_check_dns_subdomain(str_of(s->node_name));
+	if (problem)
+		return err_set(e, ERR_BAD_REQUEST, "the node's name '%s' can't be used, choose one with --node-name: %s",
+			       s->node_name, problem);
+	if (!str_empty(s->opts->node_ip))
+		snprintf(s->node_ip, sizeof(s->node_ip), "%s", s->opts->node_ip);
+	else
+		net_host_address(s->node_ip);
+	return server_service_ip(s, e);
+}
+
+/* --- the data directory --- */
+
+static int server_lock(struct server *s, struct err *e)
+{
+	_cleanup_free_ char *path = path_join(s->opts->data_dir, "kinglet.lock");
+	_cleanup_free_ char *pid = xasprintf("%d\n", (int)getpid());
+
+	if (path_mkdirs(s->opts->data_dir, 0755, e) < 0 || path_mkdirs(s->server_dir, 0700, e) < 0)
+		return err_wrap(e, "make the data directory");
+	s->lock = path_lock(path);
+	if (s->lock == -EWOULDBLOCK)
+		return err_set(e, ERR_CONFLICT,
+			       "another kinglet server is using the data directory '%s'; stop it (kinglet killall "
+			       "--data-dir %s), or choose another --data-dir",
+			       s->opts->data_dir, s->opts->data_dir);
+	if (s->lock < 0)
+		return err_errno(e, -s->lock, "lock '%s'", path);
+	if (ftruncate(s->lock, 0) < 0 || pwrite(s->lock, pid, strlen(pid), 0) < 0)
+		return err_errno(e, errno, "write '%s'", path);
+	return 0;
+}
+
+static int server_certificates(struct server *s, struct err *e)
+{
+	_cleanup_free_ char *dir = path_join(s->server_dir, "tls");
+	_cleanup_free_ char *svc = xasprintf("kubernetes.default.svc.%s", s->opts->cluster_domain);
+	VEC(const char *) sans = VEC_INIT;
+	int rc;
+
+	VEC_PUSH(&sans, "localhost");
+	VEC_PUSH(&sans, "127.0.0.1");
+	VEC_PUSH(&sans, "::1");
+	VEC_PUSH(&sans, s->node_name);
+	VEC_PUSH(&sans, s->node_ip);
+	VEC_PUSH(&sans, "kubernetes");
+	VEC_PUSH(&sans, "kubernetes.default");
+	VEC_PUSH(&sans, "kubernetes.default.svc");
+	VEC_PUSH(&sans, svc);
+	VEC_PUSH(&sans, s->service_ip);
+	if (!str_empty(s->opts->advertise_address))
+		VEC_PUSH(&sans, s->opts->advertise_address);
+	if (!streq(s->opts->bind_address, "0.0.0.0") && !streq(s->opts->bind_address, "::"))
+		VEC_PUSH(&sans, s->opts->bind_address);
+	for (size_t i = 0; i < s->opts->tls_sans.n; i++)
+		VEC_PUSH(&sans, s->opts->tls_sans.v[i]);
+	VEC_PUSH(&sans, NULL);
+	rc = pki_load(&s->pki, dir, sans.v, s->node_name, e);
+	VEC_RELEASE(&sans);
+	return rc;
+}
+
+/* --- the parts --- */
+
+static bool server_is_volatile(const struct resource *r)
+{
+	return ((const struct schema_res *)r)->volatile_tier;
+}
+
+static int64_t server_ttl_s(const struct resource *r)
+{
+	return streq(r->kind, "Event") ? EVENT_TTL_S : 0;
+}
+
+static int server_open_store(struct server *s, struct err *e)
+{
+	_cleanup_free_ char *path = path_join(s->server_dir, "state.db");
+	struct store_config cfg = { .loop = s->loop, .path = path, .is_volatile = server_is_volatile,
+				    .ttl_s = server_ttl_s };
+
+	for (size_t i = 0; i < schema_n_resources; i++)
+		if (!schema_resources[i].is_virtual && schema_storage(&schema_resources[i]) == &schema_resources[i])
+			VEC_PUSH(&s->resources, &schema_resources[i].r);
+	cfg.resources = s->resources.v;
+	cfg.n_resources = s->resources.n;
+	return store_open(&s->store, &cfg, e);
+}
+
+static void server_on_request(void *arg, struct http_req *r)
+{
+	api_on_request(((struct server *)arg)->api, r);
+}
+
+static int server_dial_node(void *arg, const char *node)
+{
+	struct server *s = arg;
+
+	if (!s->agent || !streq(node, s->node_name))
+		return -EHOSTUNREACH;
+	return agent_dial(s->agent);
+}
+
+static const char *server_address(const struct server *s)
+{
+	if (!str_empty(s->opts->advertise_address))
+		return s->opts->advertise_address;
+	return s->node_ip;
+}
+
+static int server_open_api(struct server *s, struct err *e)
+{
+	_cleanup_free_ char *issuer = xasprintf("https://kubernetes.default.svc.%s", s->opts->cluster_domain);
+	struct tls_config tls = { .cert_pem = s->pki.server_cert, .key_pem = s->pki.server_key,
+				  .ca_pem = s->pki.ca_cert, .ask_client_cert = true };
+	struct http_server_config http = { .loop = s->loop, .on_request = server_on_request, .arg = s };
+	struct api_config cfg = { .loop = s->loop, .store = s->store, .version = KINGLET_KUBERNETES,
+				  .admin_token = s->opts->token, .token_file = s->opts->token_file,
+				  .sa_key_pem = s->pki.sa_key, .sa_issuer = issuer,
+				  .service_cidr = s->opts->service_cidr, .anonymous = true,
+				  .dial_node = server_dial_node, .arg = s };
+	_cleanup_free_ char *address = NULL;
+
+	if (sscanf(s->opts->node_port_range, "%d-%d", &cfg.node_port_min, &cfg.node_port_max) != 2 ||
+	    cfg.node_port_min < 1 || cfg.node_port_max > 65535 || cfg.node_port_min > cfg.node_port_max)
+		return err_set(e, ERR_BAD_REQUEST, "--service-node-port-range '%s' is no range such as 30000-32767",
+			       s->opts->node_port_range);
+	if (tls_new(&s->tls, &tls, true, e) < 0)
+		return -e->code;
+	http.tls = s->tls;
+	/* The API needs its own address, the listener needs the API: listen first, serve from the next turn on. */
+	s->http = http_server_new(&http);
+	if (http_server_listen(s->http, s->opts->bind_address, (int)s->opts->port, &s->port, e) < 0)
+		return err_wrap(e, "the API's listener");
+	address = xasprintf("%s:%d", server_address(s), s->port);
+	cfg.server_address = address;
+	if (api_new(&s->api, &cfg, e) < 0)
+		return -e->code;
+	return 0;
+}
+
+static int server_write_kubeconfig(struct server *s, struct err *e)
+{
+	const char *bind = s->opts->bind_address;
+	const char *host = streq(bind, "0.0.0.0") || streq(bind, "::") ? "127.0.0.1" : bind;
+	_cleanup_free_ char *url = xasprintf(strchr(host, ':') ? "https://[%s]:%d" : "https://%s:%d", host, s->port);
+	mode_t mode = (mode_t)strtoul(s->opts->write_kubeconfig_mode, NULL, 8);
+
+	return kubeconfig_write(s->opts->write_kubeconfig, mode ? mode : 0600, url, &s->pki, e);
+}
+
+static void server_on_exit(void *arg, struct sandbox *sb, const struct container_status *st)
+{
+	agent_on_exit(((struct server *)arg)->agent, sb, st);
+}
+
+static void server_on_sandbox_lost(void *arg, struct sandbox *sb)
+{
+	agent_on_sandbox_lost(((struct server *)arg)->agent, sb);
+}
+
+static int server_open_agent(struct server *s, struct err *e)
+{
+	_cleanup_free_ char *images = path_join(s->agent_dir, "images"), *pod_cidr = NULL;
+	_cleanup_free_ char *allocations = path_join(s->agent_dir, "addresses");
+	struct run_config run = { .loop = s->loop, .state_dir = s->agent_dir, .cgroup_name = KINGLET_CGROUP,
+				  .on_exit = server_on_exit, .on_sandbox_lost = server_on_sandbox_lost, .arg = s };
+	struct net_config net = { .bridge = s->opts->bridge, .table = KINGLET_TABLE,
+				  .cluster_cidr = s->opts->cluster_cidr, .state_file = allocations };
+	struct node_config node = { .loop = s->loop, .client = s->client, .name = s->node_name, .ip = s->node_ip,
+				    .state_dir = s->agent_dir, .version = KINGLET_KUBERNETES,
+				    .labels = (const char *const *)s->opts->node_labels.v,
+				    .taints = (const char *const *)s->opts->node_taints.v,
+				    .cluster_dns = s->opts->cluster_dns, .cluster_domain = s->opts->cluster_domain,
+				    .resolv_conf = s->opts->resolv_conf, .service_host = s->service_ip,
+				    .service_port = 443, .max_pods = (int)s->opts->max_pods };
+
+	if (server_pod_cidr(s, &pod_cidr, e) < 0 || path_mkdirs(s->agent_dir, 0711, e) < 0)
+		return -e->code;
+	net.pod_cidr = pod_cidr;
+	if (image_store_open(&s->images, s->loop, images, e) < 0 || net_open(&s->net, &net, e) < 0)
+		return -e->code;
+	node.images = s->images;
+	node.net = s->net;
+	if (run_new(&s->runtime, &run, e) < 0)
+		return -e->code;
+	node.runtime = s->runtime;
+	if (agent_new(&s->agent, &node, e) < 0)
+		return -e->code;
+	agent_start(s->agent);
+	return 0;
+}
+
+/* --- life --- */
+
+static void server_notify(const char *state)
+{
+	const char *path = getenv("NOTIFY_SOCKET");
+	struct sockaddr_un sa = { .sun_family = AF_UNIX };
+	_cleanup_close_ int fd = -1;
+	size_t n = path ? strlen(path) : 0;
+
+	if (!n || n >= sizeof(sa.sun_path))
+		return;
+	memcpy(sa.sun_path, path, n);
+	if (path[0] == '@')
+		sa.sun_path[0] = '\0';
+	fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	if (fd >= 0)
+		(void)!sendto(fd, state, strlen(state), MSG_NOSIGNAL, (struct sockaddr *)&sa,
+			      (socklen_t)(offsetof(struct sockaddr_un, sun_path) + n));
+}
+
+static void server_ready(void *arg)
+{
+	struct server *s = arg;
+
+	log_info("ready", LI("port", s->port), LI("ms", time_mono_ms() - s->started_ms),
+		 LS("kubeconfig", s->opts->write_kubeconfig));
+	server_notify("READY=1");
+}
+
+static void server_on_signal(void *arg, int signo)
+{
+	struct server *s = arg;
+
+	if (signo == SIGHUP || signo == SIGPIPE)
+		return;
+	log_info("stopping; pods run on", LS("signal", strsignal(signo)));
+	server_notify("STOPPING=1");
+	loop_stop(s->loop);
+}
+
+static void server_trim(void *arg)
+{
+	obj_trim(SERVER_TREE_BYTES);
+}
+
+static void server_raise_limits(void)
+{
+	struct rlimit r;
+
+	if (getrlimit(RLIMIT_NOFILE, &r) < 0)
+		return;
+	r.rlim_cur = r.rlim_max;
+	(void)setrlimit(RLIMIT_NOFILE, &r);
+}
+
+static int server_start(struct server *s, struct err *e)
+{
+	static const char *const groups[] = { "system:masters", NULL };
+
+	s->server_dir = path_join(s->opts->data_dir, "server");
+	s->agent_dir = path_join(s->opts->data_dir, "agent");
+	if (server_names(s, e) < 0 || server_lock(s, e) < 0 || server_certificates(s, e) < 0)
+		return -e->code;
+	s->loop = loop_new();
+	s->sigterm = loop_signal_new(s->loop, SIGTERM, server_on_signal, s);
+	s->sigint = loop_signal_new(s->loop, SIGINT, server_on_signal, s);
+	s->sighup = loop_signal_new(s->loop, SIGHUP, server_on_signal, s);
+	s->sigpipe = loop_signal_new(s->loop, SIGPIPE, server_on_signal, s);
+	if (server_open_store(s, e) < 0 || server_open_api(s, e) < 0 || server_write_kubeconfig(s, e) < 0)
+		return -e->code;
+	s->trim = loop_before_sleep(s->loop, server_trim, s);
+	s->client = client_new_local(s->loop, api_call_server(s->api, "system:kinglet", groups), "system:kinglet");
+	api_start(s->api, server_ready, s);
+	s->ctl = ctl_new(&(struct ctl_config){ .client = s->client, .root_ca_pem = s->pki.ca_cert });
+	s->sched = sched_new(s->client, "default-scheduler");
+	return s->opts->disable_agent ? 0 : server_open_agent(s, e);
+}
+
+static void server_stop(struct server *s)
+{
+	if (s->http)
+		http_server_drain(s->http);
+	agent_free(s->agent);
+	sched_free(s->sched);
+	ctl_free(s->ctl);
+	client_free(s->client);
+	run_free(s->runtime);
+	net_close(s->net);
+	image_store_close(s->images);
+	http_server_free(s->http);
+	api_free(s->api);
+	store_close(s->store);
+	tls_free(s->tls);
+	loop_hook_free(s->trim);
+	loop_signal_free(s->sigterm);
+	loop_signal_free(s->sigint);
+	loop_signal_free(s->sighup);
+	loop_signal_free(s->sigpipe);
+	obj_trim(0);
+	if (s->loop)
+		loop_free(s->loop);
+	pki_release(&s->pki);
+	VEC_RELEASE(&s->resources);
+	free(s->node_name);
+	free(s->service_ip);
+	free(s->server_dir);
+	free(s->agent_dir);
+	if (s->lock >= 0)
+		close_fd(s->lock);
+}
+
+static int server_run(void *opts, int argc, char **argv, struct err *e)
+{
+	struct server s = { .opts = opts, .lock = -1, .started_ms = time_mono_ms() };
+	int rc;
+
+	if (!log_level_parse(s.opts->log_level, &log_threshold))
+		return err_set(e, ERR_BAD_REQUEST, "--log-level '%s': choose trace, debug, info, warn or error",
+			       s.opts->log_level);
+	server_raise_limits();
+	rc = server_start(&s, e);
+	if (rc == 0)
+		loop_run(s.loop);
+	server_stop(&s);
+	return rc;
+}
+
+const struct cmd cmd_server = {
+	.name = "server",
+	.args = "",
+	.summary = "run a cluster on this machine",
+	.text = "Runs a whole Kubernetes cluster in this process: API, datastore, scheduler, controllers, and\n"
+		"a node that runs pods on this machine. It stays in the foreground; SIGTERM ends it and leaves\n"
+		"the pods running, the next start finds them again. Every option may stand in the\n"
+		"configuration file under its name, and in the environment as shown in kinglet-server(8).",
+	.opts = server_opts,
+	.opts_size = sizeof(struct server_opts),
+	.flags = CMD_ROOT,
+	.config_file = KINGLET_CONFIG,
+	.run = server_run,
+};

@@ -1,0 +1,39 @@
+/*
+ * `kinglet server`: its options, its certificates, its kubeconfig.
+ */
+#ifndef CLI_SERVER_H
+#define CLI_SERVER_H
+
+#include "base/err.h"
+#include "base/opt.h"
+#include "http/http.h"
+
+struct server_opts {
+	char *data_dir, *config, *bind_address, *write_kubeconfig, *write_kubeconfig_mode, *token, *token_file;
+	char *node_name, *node_ip, *cluster_cidr, *service_cidr, *node_port_range, *cluster_dns, *cluster_domain;
+	char *resolv_conf, *bridge, *log_level, *advertise_address;
+	int64_t port, max_pods;
+	struct opt_list tls_sans, node_labels, node_taints;
+	bool disable_agent;
+};
+
+/* Certificates below <data-dir>/server/tls, made when missing, renewed at start when they end within
+ * PKI_RENEW_DAYS or when a name is missing from the serving certificate. All texts are PEM, owned. */
+#define PKI_CA_DAYS 3650
+#define PKI_LEAF_DAYS 365
+#define PKI_RENEW_DAYS 120
+struct pki {
+	char *ca_cert, *ca_key;
+	char *server_cert, *server_key; /* for the API's listener */
+	char *admin_cert, *admin_key; /* O=system:masters, CN=system:admin */
+	char *node_cert, *node_key; /* O=system:nodes, CN=system:node:NAME */
+	char *sa_key; /* signs service account tokens */
+};
+int pki_load(struct pki *p, const char *dir, const char *const *sans, const char *node_name, struct err *e) MUST_CHECK;
+void pki_release(struct pki *p);
+
+/* Writes the administrator's kubeconfig; unchanged files are left alone. */
+int kubeconfig_write(const char *path, mode_t mode, const char *server_url, const struct pki *p,
+		     struct err *e) MUST_CHECK;
+
+#endif
