@@ -54,18 +54,25 @@ static void check_lines(struct check *c, const char *text)
 	}
 }
 
+/* What lacks is told by the runtime, with the remedy; what is there is said here. */
 static void check_machine(struct check *c, const struct run_machine *m)
 {
-	check_line(c, m->overlayfs, "overlayfs", "the containers' file systems");
-	check_line(c, m->seccomp, "seccomp", "filters for system calls");
-	check_line(c, m->cgroup2_cpu, "cpu limits", "cgroup v2 controller cpu");
-	check_line(c, m->cgroup2_memory, "memory limits", "cgroup v2 controller memory");
-	check_line(c, m->cgroup2_pids, "process limits", "cgroup v2 controller pids");
-	c->fatal |= !m->overlayfs;
-	if (*m->missing)
-		printf("\n");
-	c->lacking -= !m->overlayfs + !m->seccomp + !m->cgroup2_cpu + !m->cgroup2_memory + !m->cgroup2_pids;
+	const struct {
+		bool good;
+		const char *what, *detail;
+	} all[] = {
+		{ m->overlayfs, "overlayfs", "the containers' file systems" },
+		{ m->seccomp, "seccomp", "filters for system calls" },
+		{ m->cgroup2_cpu, "cpu limits", "cgroup v2 controller cpu" },
+		{ m->cgroup2_memory, "memory limits", "cgroup v2 controller memory" },
+		{ m->cgroup2_pids, "process limits", "cgroup v2 controller pids" },
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(all); i++)
+		if (all[i].good)
+			check_line(c, true, all[i].what, all[i].detail);
 	check_lines(c, m->missing);
+	c->fatal |= !m->overlayfs;
 }
 
 static int check_runtime(struct check *c, const char *dir, struct err *e)
