@@ -155,6 +155,8 @@ struct pod {
 	struct loop_task task;
 	struct loop_timer *timer; /* the earliest of all that is due */
 	bool status_busy, delete_sent;
+	uint64_t told_hash; /* of the status that was sent last */
+	int64_t told_rv; /* the object's revision that the API answered with */
 	int64_t status_due_ms, status_retry_ms, delete_retry_ms, undo_retry_ms;
 	int64_t event_ms; /* last FailedMount or FailedCreatePodSandBox event, and its text */
 	char *event_text;

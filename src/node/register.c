@@ -131,12 +131,20 @@ static void put_machine(struct node_agent *n, struct doc *d, struct node *list)
 {
 	const struct run_machine *m = run_machine(n->runtime);
 	const char *net = n->net ? net_missing(n->net) : "";
-	_cleanup_free_ char *text = NULL;
+	_cleanup_buf_ struct buf text = BUF_INIT;
+	const char *const parts[] = { m->missing, net };
 
-	if (str_empty(m->missing) && str_empty(net))
-		return;
-	text = xasprintf("%s%s%s", m->missing ? m->missing : "", !str_empty(m->missing) && !str_empty(net) ? "\n" : "", net);
-	put_cond(n, d, list, "FeaturesMissing", true, "MachineLacksFeatures", text);
+	for (size_t i = 0; i < ARRAY_SIZE(parts); i++) {
+		struct str rest = str_of(parts[i]), line;
+
+		while (rest.p) {
+			line = str_trim(str_cut(&rest, '\n'));
+			if (line.n)
+				buf_addf(&text, "%s%" STR_FMT, text.len ? "; " : "", STR_ARG(line));
+		}
+	}
+	if (text.len)
+		put_cond(n, d, list, "FeaturesMissing", true, "MachineLacksFeatures", text.s);
 }
 
 static void put_conditions(struct node_agent *n, struct doc *d, struct node *status)
@@ -210,19 +218,25 @@ static void put_addresses(struct node_agent *n, struct doc *d, struct node *stat
 	node_sets(d, o, F_address, n->name);
 }
 
-struct doc *node_status_make(struct node_agent *n)
+static void put_status(struct node_agent *n, struct doc *d, struct node *root)
 {
-	struct doc *d = doc_new();
-	struct node *root = node_new(d, DOC_OBJECT), *status;
+	struct node *status = node_need_object(d, root, F_status);
 
-	doc_set_root(d, root);
-	status = node_need_object(d, root, F_status);
 	put_resources(n, d, status, F_capacity, false);
 	put_resources(n, d, status, F_allocatable, true);
 	put_addresses(n, d, status);
 	put_info(n, d, status);
 	put_images(n, d, status);
 	put_conditions(n, d, status);
+}
+
+struct doc *node_status_make(struct node_agent *n)
+{
+	struct doc *d = doc_new();
+	struct node *root = node_new(d, DOC_OBJECT);
+
+	doc_set_root(d, root);
+	put_status(n, d, root);
 	return d;
 }
 
@@ -268,9 +282,10 @@ static void put_taints(struct node_agent *n, struct doc *d, struct node *root)
 
 static struct doc *node_make(struct node_agent *n)
 {
-	struct doc *d = node_status_make(n);
-	struct node *root = doc_root(d), *meta;
+	struct doc *d = doc_new();
+	struct node *root = node_new(d, DOC_OBJECT), *meta;
 
+	doc_set_root(d, root);
 	node_sets(d, root, F_apiVersion, "v1");
 	node_sets(d, root, F_kind, "Node");
 	meta = node_need_object(d, root, F_metadata);
@@ -278,6 +293,7 @@ static struct doc *node_make(struct node_agent *n)
 	put_labels(n, d, meta);
 	node_need_object(d, root, F_spec);
 	put_taints(n, d, root);
+	put_status(n, d, root);
 	return d;
 }
 

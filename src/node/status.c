@@ -4,6 +4,7 @@
  * made whole from the worker's state, compared with what the API has, and sent
  * as one strategic merge patch (conditions of others stay) when they differ.
  */
+#include "base/hash.h"
 #include "node/internal.h"
 
 bool status_terminal(const char *phase)
@@ -402,6 +403,32 @@ static bool cond_differs(const struct node *old, const struct node *want)
 	return false;
 }
 
+/* Equal but for nulls, which the API keeps where Go prints a time that was never set. */
+static bool same(const struct node *have, const struct node *want)
+{
+	if (!node_is(want, DOC_OBJECT) && !node_is(want, DOC_ARRAY))
+		return have && node_equal(have, want);
+	if (node_type(have) != node_type(want))
+		return false;
+	if (node_is(want, DOC_ARRAY)) {
+		const struct node *w = node_first(want);
+
+		NODE_FOREACH (h, have) {
+			if (!w || !same(h, w))
+				return false;
+			w = w->next;
+		}
+		return !w;
+	}
+	NODE_FOREACH (w, want)
+		if (!same(node_getk(have, node_key(w)), w))
+			return false;
+	NODE_FOREACH (h, have)
+		if (!node_is(h, DOC_NULL) && !node_getk(want, node_key(h)))
+			return false;
+	return true;
+}
+
 bool status_changed(const struct node *have, const struct node *want)
 {
 	NODE_FOREACH (m, want) {
@@ -416,7 +443,7 @@ bool status_changed(const struct node *have, const struct node *want)
 		if (m->name == F_NONE) /* $setElementOrder */
 			continue;
 		old = node_get(have, m->name);
-		if (!old || !node_equal(old, m))
+		if (!old || !same(old, m))
 			return true;
 	}
 	return false;
@@ -432,10 +459,30 @@ static void status_sent(void *arg, struct obj *o, const struct err *err)
 		if (err->reason != ERR_NOT_FOUND)
 			log_debug("cannot tell a pod's status, trying again", LS("pod", p->name), LS("ns", p->ns), LE(err));
 		p->status_retry_ms = time_mono_ms() + SEC_MS;
+		p->told_hash = 0;
 	} else if (o) {
+		p->told_rv = o->rv;
 		pod_update(p, o);
 	}
 	pod_put(p);
+}
+
+/*
+ * The API may keep something else than what it was sent (a default, a rule of
+ * its own). What it answered to this very status is then all there is to get;
+ * sending it again would go on for ever.
+ */
+static bool told_already(struct pod *p, const struct doc *d)
+{
+	_cleanup_buf_ struct buf b = BUF_INIT;
+	uint64_t hash;
+
+	doc_print_json(&b, doc_root(d), DOC_PRINT_COMPACT);
+	hash = hash_sip(buf_str(&b));
+	if (hash == p->told_hash && p->told_rv == p->obj->rv)
+		return true;
+	p->told_hash = hash;
+	return false;
 }
 
 bool status_run(struct pod *p)
@@ -445,7 +492,7 @@ bool status_run(struct pod *p)
 	if (p->status_busy)
 		return false;
 	d = status_make(p);
-	if (!status_changed(pod_status_node(p), node_get(doc_root(d), F_status))) {
+	if (!status_changed(pod_status_node(p), node_get(doc_root(d), F_status)) || told_already(p, d)) {
 		doc_unref(d);
 		return true;
 	}

@@ -466,7 +466,6 @@ struct fwd {
 struct fwd_dial {
 	struct portfwd_conn *conn;
 	int port;
-	char *uid;
 };
 
 static void fwd_free(struct fwd *f)
@@ -499,11 +498,9 @@ static void fwd_dialed(void *arg, int fd)
 		fd_set_nonblock(fd, true);
 		portfwd_join(d->conn, fd);
 	} else {
-		err_set(&e, ERR_INTERNAL, "error forwarding port %d to pod, uid %s: failed to connect to localhost:%d inside the pod's network: %s",
-			d->port, d->uid, d->port, fd == -ECONNREFUSED ? "connection refused" : strerror(-fd));
+		err_set(&e, ERR_INTERNAL, "failed to connect to localhost:%d inside the pod's network: %s", d->port, fd == -ECONNREFUSED ? "connection refused" : strerror(-fd));
 		portfwd_end(d->conn, &e);
 	}
-	free(d->uid);
 	free(d);
 }
 
@@ -515,12 +512,12 @@ static void fwd_open(void *arg, struct portfwd_conn *conn, int port)
 	struct fwd_dial *d;
 
 	if (!p || !p->sandbox || p->state != POD_RUN) {
-		err_set(&e, ERR_NOT_FOUND, "error forwarding port %d to pod, uid %s: the pod's sandbox is not running", port, f->uid);
+		err_set(&e, ERR_NOT_FOUND, "the pod's sandbox is not running");
 		portfwd_end(conn, &e);
 		return;
 	}
 	d = xcalloc(1, sizeof(*d));
-	*d = (struct fwd_dial){ conn, port, xstrdup(f->uid) };
+	*d = (struct fwd_dial){ conn, port };
 	sandbox_dial(p->sandbox, port, fwd_dialed, d);
 }
 

@@ -180,6 +180,21 @@ static void test_pull_policy(void)
 	ok(pull_policy_needs("", "h:5000/a", true) && !pull_policy_needs("", "h:5000/a:1", true), "an undefaulted one goes by the tag");
 }
 
+static void test_status_changed(void)
+{
+	struct doc *a = parse("{\"conditions\":[{\"type\":\"Ready\",\"status\":\"True\",\"lastProbeTime\":null}],"
+			      "\"containerStatuses\":[{\"name\":\"a\",\"state\":{\"terminated\":{\"exitCode\":1,\"startedAt\":null}}}]}");
+	struct doc *b = parse("{\"conditions\":[{\"type\":\"Ready\",\"status\":\"True\"}],"
+			      "\"containerStatuses\":[{\"name\":\"a\",\"state\":{\"terminated\":{\"exitCode\":1}}}]}");
+	struct doc *c = parse("{\"containerStatuses\":[{\"name\":\"a\",\"state\":{\"terminated\":{\"exitCode\":2}}}]}");
+
+	ok(!status_changed(doc_root(a), doc_root(b)), "a null is no difference");
+	ok(status_changed(doc_root(a), doc_root(c)), "another exit code is");
+	doc_unref(a);
+	doc_unref(b);
+	doc_unref(c);
+}
+
 /* --- lives of pods --- */
 
 static struct obj *pod(const char *name)
@@ -439,6 +454,7 @@ int main(void)
 	test_files();
 	test_writer();
 	test_pull_policy();
+	test_status_changed();
 	fake.loop = loop_new();
 	fake.pods = schema_res("", "pods");
 	buf_init(&fake.events);
