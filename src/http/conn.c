@@ -22,7 +22,7 @@
 #include "base/log.h"
 #include "http/internal.h"
 
-#define CONN_JOIN_BYTES (16u << 10) /* gathered writes up to this are made one piece: one TLS record */
+#define CONN_RECORD_BYTES (16u << 10) /* of a full TLS record */
 #define CONN_READ_LIBEVENT 4096
 #define CONN_READ_PIECE (32 << 10)
 #define CONN_LINGER_MS 5000
@@ -38,7 +38,7 @@ enum conn_end {
 struct conn {
 	struct loop *loop;
 	struct bufferevent *bev; /* NULL once freed */
-	struct evbuffer *cork; /* NULL while empty */
+	struct evbuffer *cork; /* written and not yet given to bev; NULL while empty */
 	struct loop_task work;
 	struct ssl_st *ssl; /* bev's own */
 	const struct conn_ops *ops;
@@ -151,21 +151,47 @@ static void conn_write_now(struct conn *c)
 	}
 }
 
+static void conn_flush_plain(struct conn *c)
+{
+	if (c->open && conn_pending_output(c) == 0)
+		conn_write_now(c);
+	c->added += evbuffer_get_length(c->cork);
+	bufferevent_write_buffer(c->bev, c->cork);
+}
+
+/* libevent makes a record and a system call of each piece, so small ones are joined first. Only as much as the
+ * socket may soon take is moved: the rest of a large reply stays what it is, references to shared bytes. */
+static void conn_flush_tls(struct conn *c)
+{
+	struct evbuffer *piece = evbuffer_new();
+	size_t left;
+
+	BUG_ON(!piece);
+	while ((left = evbuffer_get_length(c->cork)) && conn_pending_output(c) < CONN_HIGH) {
+		size_t n = evbuffer_get_contiguous_space(c->cork);
+		bool join = n < CONN_RECORD_BYTES / 2 && n < left;
+
+		if (join)
+			n = left < CONN_RECORD_BYTES ? left : CONN_RECORD_BYTES;
+		evbuffer_remove_buffer(c->cork, piece, n);
+		if (join)
+			evbuffer_pullup(piece, -1);
+		c->added += n;
+		bufferevent_write_buffer(c->bev, piece);
+	}
+	evbuffer_free(piece);
+}
+
 static void conn_flush(struct conn *c)
 {
-	size_t n;
-
 	if (!c->cork)
 		return;
-	if (!c->ssl && c->open && conn_pending_output(c) == 0)
-		conn_write_now(c);
-	n = evbuffer_get_length(c->cork);
-	if (n) {
-		if (c->ssl && n <= CONN_JOIN_BYTES)
-			evbuffer_pullup(c->cork, -1);
-		c->added += n;
-		bufferevent_write_buffer(c->bev, c->cork);
-	}
+	if (c->ssl)
+		conn_flush_tls(c);
+	else
+		conn_flush_plain(c);
+	if (evbuffer_get_length(c->cork))
+		return;
 	evbuffer_free(c->cork);
 	c->cork = NULL;
 }
@@ -299,6 +325,7 @@ static void conn_on_write(struct bufferevent *bev, void *arg)
 	struct conn *c = arg;
 
 	c->refs++;
+	conn_flush(c);
 	conn_after_write(c);
 	conn_unref(c);
 }

@@ -14,6 +14,7 @@
 #include "http/serving.h"
 
 #define REQUEST_SKIP_BYTES (256 << 10) /* as Go's server */
+#define REQUEST_COPY_BYTES 4096 /* chunks up to this are copied */
 #define REQUEST_TAKE_BYTES (64u << 10) /* body bytes handled in one step */
 
 struct http_req *request_new(struct serve_conn *c, struct http_head *head)
@@ -305,12 +306,33 @@ void http_begin(struct http_req *r, const struct http_resp *resp)
 		conn_kick(r->c->io);
 }
 
+/* Head, data and end of a chunk as one piece: for small data a copy costs less, in time and in memory, than the
+ * three buffers that a reference needs. */
+static void request_chunk_copy(struct http_req *r, struct str data)
+{
+	struct evbuffer *out = conn_out(r->c->io);
+	char head[24];
+	int n = r->chunked_out ? snprintf(head, sizeof(head), "%zx\r\n", data.n) : 0;
+
+	evbuffer_expand(out, (size_t)n + data.n + 2);
+	evbuffer_add(out, head, (size_t)n);
+	evbuffer_add(out, data.p, data.n);
+	if (n)
+		evbuffer_add(out, "\r\n", 2);
+	conn_push(r->c->io);
+}
+
 void http_chunk_evbuffer(struct http_req *r, struct evbuffer *data)
 {
 	size_t n = evbuffer_get_length(data);
 	struct evbuffer *out;
 
 	if (n == 0 || r->no_body_out) {
+		evbuffer_drain(data, n);
+		return;
+	}
+	if (n <= REQUEST_COPY_BYTES) {
+		request_chunk_copy(r, str_n((char *)evbuffer_pullup(data, -1), n));
 		evbuffer_drain(data, n);
 		return;
 	}
@@ -325,17 +347,8 @@ void http_chunk_evbuffer(struct http_req *r, struct evbuffer *data)
 
 void http_chunk(struct http_req *r, struct str data)
 {
-	struct evbuffer *out;
-
-	if (data.n == 0 || r->no_body_out)
-		return;
-	out = conn_out(r->c->io);
-	if (r->chunked_out)
-		evbuffer_add_printf(out, "%zx\r\n", data.n);
-	evbuffer_add(out, data.p, data.n);
-	if (r->chunked_out)
-		evbuffer_add(out, "\r\n", 2);
-	conn_push(r->c->io);
+	if (data.n && !r->no_body_out)
+		request_chunk_copy(r, data);
 }
 
 void http_end(struct http_req *r)
