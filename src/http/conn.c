@@ -159,8 +159,9 @@ static void conn_flush_plain(struct conn *c)
 	bufferevent_write_buffer(c->bev, c->cork);
 }
 
-/* libevent makes a record and a system call of each piece, so small ones are joined first. Only as much as the
- * socket may soon take is moved: the rest of a large reply stays what it is, references to shared bytes. */
+/* libevent makes a record and a system call of each piece of its buffer, and SSL_write cannot take part of a piece
+ * (the next would overtake it), so pieces of about a record are made: small ones joined, large ones cut. Only as much
+ * as the socket may soon take is moved; the rest of a large reply stays what it is, references to shared bytes. */
 static void conn_flush_tls(struct conn *c)
 {
 	struct evbuffer *piece = evbuffer_new();
@@ -169,13 +170,11 @@ static void conn_flush_tls(struct conn *c)
 	BUG_ON(!piece);
 	while ((left = evbuffer_get_length(c->cork)) && conn_pending_output(c) < CONN_HIGH) {
 		size_t n = evbuffer_get_contiguous_space(c->cork);
-		bool join = n < CONN_RECORD_BYTES / 2 && n < left;
 
-		if (join)
+		if (n < CONN_RECORD_BYTES / 2 || n > CONN_RECORD_BYTES)
 			n = left < CONN_RECORD_BYTES ? left : CONN_RECORD_BYTES;
 		evbuffer_remove_buffer(c->cork, piece, n);
-		if (join)
-			evbuffer_pullup(piece, -1);
+		evbuffer_pullup(piece, -1);
 		c->added += n;
 		bufferevent_write_buffer(c->bev, piece);
 	}
