@@ -23,7 +23,7 @@
 #include "run/run.h"
 #include "tap.h"
 
-static char dir[64]; /* of the whole test */
+static char dir[128]; /* of the whole test */
 static char *layer, *layer2, *state, *logs;
 static struct loop *loop;
 static struct runtime *rt;
@@ -1033,9 +1033,9 @@ static int setup(void)
 					       "tr", "kill", "stty", "tty", "nc", "ip", "mknod", "unshare", "df", "tail", "head", "awk",
 					       "readlink", "true", "pwd", "printf", "test" };
 	struct err e = ERR_INIT;
-	char cmd[256];
+	char cmd[512];
 
-	strcpy(dir, "/tmp/u-run.XXXXXX");
+	snprintf(dir, sizeof(dir), "%s/u-run.XXXXXX", getenv("TMPDIR") ? getenv("TMPDIR") : "/tmp");
 	if (!mkdtemp(dir))
 		return -1;
 	layer = path_join(dir, "layer:1,a");
@@ -1048,7 +1048,7 @@ static int setup(void)
 	if (system(cmd) != 0)
 		return -1;
 	for (size_t i = 0; i < ARRAY_SIZE(applets); i++) {
-		char path[256];
+		char path[512];
 
 		snprintf(path, sizeof(path), "%s/bin/%s", layer, applets[i]);
 		if (symlink("busybox", path) < 0)
