@@ -233,7 +233,8 @@ static bool serve_read_head(struct serve_conn *c)
 	struct http_head head;
 	int status;
 
-	if (n == 0)
+	/* A client that asks on without reading its answers waits; on_drain goes on. */
+	if (n == 0 || conn_queued(c->io) > CONN_HIGH)
 		return false;
 	if (c->state == SERVE_IDLE) {
 		c->state = SERVE_HEAD;
@@ -321,7 +322,9 @@ static void serve_on_drain(void *arg)
 {
 	struct serve_conn *c = arg;
 
-	if (c->req && c->req->drain_cb)
+	if (!c->req)
+		serve_run(c);
+	else if (c->req->drain_cb)
 		c->req->drain_cb(c->req->drain_arg);
 }
 

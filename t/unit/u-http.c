@@ -366,6 +366,34 @@ static void test_watch(void)
 	close(fd);
 }
 
+static void test_greedy(void)
+{
+	static char drop[1 << 20];
+	size_t got = 0, each = 0;
+	bool eof;
+	int fd = dial_to(plain_port), idle = 0;
+
+	n_requests = 0;
+	for (int i = 0; i < 6; i++)
+		put(fd, "GET /big HTTP/1.1\r\nHost: x\r\n\r\n");
+	turn(50);
+	ok(n_requests < 4, "who does not read answers is not served on");
+	while (idle < 20) {
+		ssize_t n = recv(fd, drop, sizeof(drop), MSG_DONTWAIT);
+
+		if (n > 0)
+			got += (size_t)n;
+		idle = n > 0 ? 0 : idle + 1;
+		turn(1);
+	}
+	each = got / 6;
+	ok(n_requests == 6 && got % 6 == 0 && each > sizeof(big) && each < sizeof(big) + 300, "until it does");
+	put(fd, "GET / HTTP/1.1\r\nHost: x\r\n\r\n");
+	ok(strstr(slurp(fd, "hello", &eof), "hello") != NULL, "and the connection lives on");
+	close(fd);
+	turn(3);
+}
+
 static void test_upgrade(void)
 {
 	bool eof;
@@ -785,6 +813,7 @@ int main(void)
 	test_bodies();
 	test_malformed();
 	test_watch();
+	test_greedy();
 	test_upgrade();
 	test_adopt();
 	test_client();
