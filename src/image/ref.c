@@ -7,6 +7,7 @@
 #include "image/image.h"
 
 #define REF_MAX 512
+#define REF_REPOSITORY_MAX 255 /* with its registry */
 #define REF_TAG_MAX 128
 
 static bool ref_is_host(struct str first)
@@ -123,7 +124,7 @@ int image_ref_parse(struct image_ref *r, const char *text, struct err *e)
 		host = str_sub(s, 0, (size_t)slash);
 		s = str_sub(s, (size_t)slash + 1, s.n);
 	}
-	if (!ref_path_ok(s) || (host.n && !ref_host_ok(host)))
+	if (!ref_path_ok(s) || s.n + host.n > REF_REPOSITORY_MAX || (host.n && !ref_host_ok(host)))
 		return ref_bad(e, text);
 	if (!host.n || str_eqc(host, "index.docker.io"))
 		host = STR_LIT("docker.io");
