@@ -92,7 +92,8 @@ static char *mount_unescape(struct str s)
 
 	for (size_t i = 0; i < s.n; i++) {
 		if (s.p[i] == '\\' && i + 3 < s.n) {
-			buf_addch(&b, (char)((s.p[i + 1] - '0') << 6 | (s.p[i + 2] - '0') << 3 | (s.p[i + 3] - '0')));
+			buf_addch(&b, (char)((s.p[i + 1] - '0') << 6 | (s.p[i + 2] - '0') << 3 |
+					     (s.p[i + 3] - '0')));
 			i += 3;
 		} else {
 			buf_addch(&b, s.p[i]);
