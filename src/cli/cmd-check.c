@@ -26,7 +26,6 @@ static const struct opt check_opts[] = {
 };
 
 #define CHECK_DISK_MIN (1ull << 30)
-#define CHECK_CGROUP "kinglet-check"
 
 struct check {
 	int lacking; /* things that limit what works */
@@ -79,14 +78,15 @@ static int check_runtime(struct check *c, const char *dir, struct err *e)
 {
 	_cleanup_buf_ struct buf report = BUF_INIT;
 	struct loop *l = loop_new();
-	struct run_config cfg = { .loop = l, .state_dir = dir, .cgroup_name = CHECK_CGROUP };
+	_cleanup_free_ char *cgroup = xasprintf("kinglet-check-%d", getpid());
+	struct run_config cfg = { .loop = l, .state_dir = dir, .cgroup_name = cgroup };
 	struct runtime *r = NULL;
 	int rc = run_new(&r, &cfg, e);
 
 	if (rc == 0) {
 		check_machine(c, run_machine(r));
 		run_free(r);
-		rc = run_kill_all(dir, CHECK_CGROUP, &report, e);
+		rc = run_kill_all(dir, cgroup, &report, e);
 	}
 	loop_free(l);
 	return rc;

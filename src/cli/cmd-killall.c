@@ -14,7 +14,7 @@
 #include "run/run.h"
 
 struct killall_opts {
-	char *data_dir, *bridge;
+	char *data_dir, *bridge, *cgroup;
 };
 
 static const struct opt killall_opts[] = {
@@ -22,6 +22,8 @@ static const struct opt killall_opts[] = {
 	  KINGLET_DATA_DIR, .help = "the data directory of the server to clean up after" },
 	{ OPT_STRING, "bridge", 0, offsetof(struct killall_opts, bridge), "NAME", "KINGLET_BRIDGE", KINGLET_BRIDGE,
 	  .help = "the bridge that its pods are attached to" },
+	{ OPT_STRING, "cgroup", 0, offsetof(struct killall_opts, cgroup), "NAME", NULL, KINGLET_CGROUP,
+	  .help = "the server's control group", .hidden = true },
 	{ .type = OPT_END },
 };
 
@@ -64,7 +66,7 @@ static int killall_run(void *opts, int argc, char **argv, struct err *e)
 
 	rc = killall_server(o->data_dir, &report, e);
 	if (rc == 0)
-		rc = run_kill_all(agent, KINGLET_CGROUP, &report, e);
+		rc = run_kill_all(agent, o->cgroup, &report, e);
 	if (rc == 0)
 		rc = net_kill_all(o->bridge, KINGLET_TABLE, &report, e);
 	fputs(report.len || rc < 0 ? report.s : "nothing to clean up\n", stdout);

@@ -83,6 +83,8 @@ static const struct opt server_opts[] = {
 	  .help = "name servers for pods; /etc/resolv.conf by default" },
 	{ OPT_STRING, "bridge", 0, O(bridge), "NAME", "KINGLET_BRIDGE", KINGLET_BRIDGE,
 	  .help = "bridge that pods are attached to" },
+	{ OPT_STRING, "cgroup", 0, O(cgroup), "NAME", NULL, KINGLET_CGROUP,
+	  .help = "control group of everything on this node: for several servers on one machine", .hidden = true },
 	{ OPT_HEADING, .help = "Logging" },
 	{ OPT_STRING, "log-level", 'l', O(log_level), "LEVEL", "KINGLET_LOG_LEVEL", "info",
 	  .help = "trace, debug, info, warn or error" },
@@ -97,6 +99,7 @@ struct server {
 	int lock;
 	char *node_name, node_ip[46], *server_dir, *agent_dir;
 	char *service_ip; /* the first of the service CIDR: `kubernetes` */
+	char *pod_cidr;
 	int port;
 	struct pki pki;
 	struct store *store;
@@ -321,11 +324,11 @@ static void server_on_sandbox_lost(void *arg, struct sandbox *sb)
 
 static int server_open_agent(struct server *s, struct err *e)
 {
-	_cleanup_free_ char *images = path_join(s->agent_dir, "images"), *pod_cidr = NULL;
+	_cleanup_free_ char *images = path_join(s->agent_dir, "images");
 	_cleanup_free_ char *allocations = path_join(s->agent_dir, "addresses");
-	struct run_config run = { .loop = s->loop, .state_dir = s->agent_dir, .cgroup_name = KINGLET_CGROUP,
+	struct run_config run = { .loop = s->loop, .state_dir = s->agent_dir, .cgroup_name = s->opts->cgroup,
 				  .on_exit = server_on_exit, .on_sandbox_lost = server_on_sandbox_lost, .arg = s };
-	struct net_config net = { .bridge = s->opts->bridge, .table = KINGLET_TABLE,
+	struct net_config net = { .bridge = s->opts->bridge, .table = KINGLET_TABLE, .pod_cidr = s->pod_cidr,
 				  .cluster_cidr = s->opts->cluster_cidr, .state_file = allocations };
 	struct node_config node = { .loop = s->loop, .client = s->client, .name = s->node_name, .ip = s->node_ip,
 				    .state_dir = s->agent_dir, .version = KINGLET_KUBERNETES,
@@ -335,9 +338,8 @@ static int server_open_agent(struct server *s, struct err *e)
 				    .resolv_conf = s->opts->resolv_conf, .service_host = s->service_ip,
 				    .service_port = 443, .max_pods = (int)s->opts->max_pods };
 
-	if (server_pod_cidr(s, &pod_cidr, e) < 0 || path_mkdirs(s->agent_dir, 0711, e) < 0)
+	if (path_mkdirs(s->agent_dir, 0711, e) < 0)
 		return -e->code;
-	net.pod_cidr = pod_cidr;
 	if (image_store_open(&s->images, s->loop, images, e) < 0 || net_open(&s->net, &net, e) < 0)
 		return -e->code;
 	node.images = s->images;
@@ -412,14 +414,15 @@ static int server_start(struct server *s, struct err *e)
 
 	s->server_dir = path_join(s->opts->data_dir, "server");
 	s->agent_dir = path_join(s->opts->data_dir, "agent");
-	if (server_names(s, e) < 0 || server_lock(s, e) < 0 || server_certificates(s, e) < 0)
+	if (server_names(s, e) < 0 || server_pod_cidr(s, &s->pod_cidr, e) < 0 || server_lock(s, e) < 0)
 		return -e->code;
 	s->loop = loop_new();
 	s->sigterm = loop_signal_new(s->loop, SIGTERM, server_on_signal, s);
 	s->sigint = loop_signal_new(s->loop, SIGINT, server_on_signal, s);
 	s->sighup = loop_signal_new(s->loop, SIGHUP, server_on_signal, s);
 	s->sigpipe = loop_signal_new(s->loop, SIGPIPE, server_on_signal, s);
-	if (server_open_store(s, e) < 0 || server_open_api(s, e) < 0 || server_write_kubeconfig(s, e) < 0)
+	if (server_open_store(s, e) < 0 || server_certificates(s, e) < 0 || server_open_api(s, e) < 0 ||
+	    server_write_kubeconfig(s, e) < 0)
 		return -e->code;
 	s->trim = loop_before_sleep(s->loop, server_trim, s);
 	s->client = client_new_local(s->loop, api_call_server(s->api, "system:kinglet", groups), "system:kinglet");
@@ -456,6 +459,7 @@ static void server_stop(struct server *s)
 	VEC_RELEASE(&s->resources);
 	free(s->node_name);
 	free(s->service_ip);
+	free(s->pod_cidr);
 	free(s->server_dir);
 	free(s->agent_dir);
 	if (s->lock >= 0)

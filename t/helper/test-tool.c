@@ -12,6 +12,7 @@ static const struct verb_entry {
 	int (*run)(int argc, char **argv);
 } verbs[] = {
 	{ "store-crash", "DB ROUNDS SEED", tool_store_crash },
+	{ "sql", "DB STATEMENT...", tool_sql },
 };
 
 int main(int argc, char **argv)

@@ -5,5 +5,6 @@
 #define T_HELPER_TEST_TOOL_H
 
 int tool_store_crash(int argc, char **argv);
+int tool_sql(int argc, char **argv);
 
 #endif

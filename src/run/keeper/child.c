@@ -170,10 +170,7 @@ static void child_chdir(const struct child *ch)
 	if (errno == ENOENT)
 		child_make_dirs(cwd);
 	if (chdir(cwd) < 0)
-		child_fail(
-			ch, errno, KIND_RUN,
-			"unable to start container process: chdir to cwd (\"%s\") set in config.json failed",
-			cwd);
+		child_fail(ch, errno, KIND_RUN, "unable to start container process: chdir to cwd (\"%s\") set in config.json failed", cwd);
 }
 
 /* As much as the machine allows: what k3s gives, too. */
@@ -214,20 +211,14 @@ static void child_not_executable(const struct child *ch, int eno)
 	const char *name = ch->spec.argv.v[0];
 
 	if (!strchr(name, '/') && eno == ENOENT)
-		child_fail(
-			ch, -ENOENT, KIND_RUN,
-			"unable to start container process: exec: \"%s\": executable file not found in $PATH",
-			name);
+		child_fail(ch, -ENOENT, KIND_RUN,
+			   "unable to start container process: exec: \"%s\": executable file not found in $PATH", name);
 	if (eno == ENOENT)
-		child_fail(
-			ch, -ENOENT, KIND_RUN,
-			"unable to start container process: exec: \"%s\": stat %s: no such file or directory",
-			name, name);
+		child_fail(ch, -ENOENT, KIND_RUN,
+			   "unable to start container process: exec: \"%s\": stat %s: no such file or directory", name, name);
 	if (eno == EISDIR)
-		child_fail(ch, -EISDIR, KIND_RUN,
-			   "unable to start container process: exec: \"%s\": is a directory", name);
-	child_fail(ch, -eno, KIND_RUN, "unable to start container process: exec: \"%s\": permission denied",
-		   name);
+		child_fail(ch, -EISDIR, KIND_RUN, "unable to start container process: exec: \"%s\": is a directory", name);
+	child_fail(ch, -eno, KIND_RUN, "unable to start container process: exec: \"%s\": permission denied", name);
 }
 
 /* 0 or an errno, as Go's LookPath judges a candidate. */
@@ -291,8 +282,7 @@ static NORETURN void child_execute(struct child *ch)
 		child_seccomp(ch);
 	}
 	user_become(ch);
-	prctl(PR_SET_PDEATHSIG,
-	      SIGKILL); /* the keeper's end is the container's; a change of user clears it */
+	prctl(PR_SET_PDEATHSIG, SIGKILL); /* the keeper's end is the container's; a change of user clears it */
 	program = child_find_program(ch);
 	if (ch->spec.flags & SPEC_NO_NEW_PRIVS)
 		child_seccomp(ch);

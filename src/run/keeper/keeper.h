@@ -69,8 +69,7 @@ struct attach {
 	bool in_ended;
 };
 
-/* From 0 on as enum container_state. */
-enum container_phase { PHASE_STARTING = -1, PHASE_CREATED, PHASE_RUNNING, PHASE_EXITED };
+enum container_phase { PHASE_STARTING = -1, PHASE_CREATED, PHASE_RUNNING, PHASE_EXITED }; /* >= 0: enum container_state */
 
 struct container {
 	TAILQ_ENTRY(container) link;
