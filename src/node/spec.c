@@ -271,21 +271,45 @@ static bool has_target(const struct mounts *m, const char *target)
 	return false;
 }
 
-/* A writable subPath that is not there is made, as a directory; the root is the volume. */
+/* One directory below the volume's root, with the mode of that root. */
+static int make_subdir(int root, const char *path, mode_t mode)
+{
+	int fd = path_open_in_root(root, path, O_PATH | O_CLOEXEC, 0);
+	char self[64];
+
+	if (fd != -ENOENT)
+		return fd;
+	fd = path_mkdirs_in_root(root, path, mode);
+	if (fd >= 0) { /* past the umask */
+		snprintf(self, sizeof(self), "/proc/self/fd/%d", fd);
+		(void)!chmod(self, mode);
+	}
+	return fd;
+}
+
+/* A subPath that is not there is made, as directories; nothing leads out of the volume. */
 static int make_subpath(const char *volume, const char *sub, struct err *e)
 {
 	_cleanup_close_ int root = open(volume, O_PATH | O_DIRECTORY | O_CLOEXEC);
-	int fd;
+	size_t n = strlen(sub);
+	struct stat st;
 
-	if (root < 0)
-		return errno == ENOTDIR ? err_set(e, ERR_INVALID, "failed to create subPath directory for volumeMount: '%s' is no directory", volume) :
-					  err_errno(e, errno, "open '%s'", volume);
-	fd = path_open_in_root(root, sub, O_PATH | O_CLOEXEC, 0);
-	if (fd == -ENOENT)
-		fd = path_mkdirs_in_root(root, sub, 0755);
-	if (fd < 0)
-		return err_errno(e, -fd, "prepare subPath '%s'", sub);
-	close_fd(fd);
+	if (root < 0 && errno == ENOTDIR)
+		return err_set(e, ERR_INVALID, "failed to prepare subPath for volumeMount: '%s' is no directory", volume);
+	if (root < 0 || fstat(root, &st) < 0)
+		return err_errno(e, errno, "open '%s'", volume);
+	for (size_t i = 1; i <= n; i++) {
+		_cleanup_free_ char *part = NULL;
+		int fd;
+
+		if (sub[i] && sub[i] != '/')
+			continue;
+		part = xmemdupz(sub, i);
+		fd = make_subdir(root, part, st.st_mode & 07777);
+		if (fd < 0)
+			return err_errno(e, -fd, "failed to prepare subPath '%s' for volumeMount", sub);
+		close_fd(fd);
+	}
 	return 0;
 }
 

@@ -406,7 +406,8 @@ static bool cmd_want(struct http_req *r, struct ctr *ctr, struct str query, stru
 		return false;
 	}
 	if (ctr->state != CTR_UP) {
-		server_error(r, 500, "unable to upgrade connection: container not found (\"%s\")", ctr->name);
+		/* The client puts "unable to upgrade connection: " before it. */
+		server_error(r, 500, "container not found (\"%s\")", ctr->name);
 		return false;
 	}
 	return true;
