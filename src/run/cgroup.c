@@ -167,7 +167,8 @@ int cgroup_set_limits(int dirfd, const struct run_limits *l, struct err *e)
 	if (l->cpu_weight)
 		r = cgroup_set(dirfd, "cpu.weight", e, "%llu", (unsigned long long)l->cpu_weight);
 	if (r == 0 && l->cpu_quota_us > 0)
-		r = cgroup_set(dirfd, "cpu.max", e, "%lld %lld", (long long)l->cpu_quota_us, (long long)period);
+		r = cgroup_set(dirfd, "cpu.max", e, "%lld %lld", (long long)l->cpu_quota_us,
+			       (long long)period);
 	if (r == 0 && l->memory_min > 0)
 		r = cgroup_set(dirfd, "memory.min", e, "%lld", (long long)l->memory_min);
 	if (r == 0 && l->memory_max > 0)
@@ -202,7 +203,8 @@ static void cgroup_kill_each(int dir)
 	char text[16384];
 	struct str rest;
 
-	for (int round = 0; round < 100 && cgroup_read(dir, "cgroup.procs", text, sizeof(text)) > 0; round++) {
+	for (int round = 0; round < 100 && cgroup_read(dir, "cgroup.procs", text, sizeof(text)) > 0;
+	     round++) {
 		rest = str_of(text);
 		while (rest.p) {
 			int64_t pid;

@@ -28,12 +28,14 @@ static const struct signal_name {
 	const char *name;
 	int number;
 } signal_names[] = {
-	{ "HUP", SIGHUP },   { "INT", SIGINT },	  { "QUIT", SIGQUIT },	   { "ILL", SIGILL },	{ "TRAP", SIGTRAP },
-	{ "ABRT", SIGABRT }, { "BUS", SIGBUS },	  { "FPE", SIGFPE },	   { "KILL", SIGKILL }, { "USR1", SIGUSR1 },
-	{ "SEGV", SIGSEGV }, { "USR2", SIGUSR2 }, { "PIPE", SIGPIPE },	   { "ALRM", SIGALRM }, { "TERM", SIGTERM },
-	{ "CHLD", SIGCHLD }, { "CONT", SIGCONT }, { "STOP", SIGSTOP },	   { "TSTP", SIGTSTP }, { "TTIN", SIGTTIN },
-	{ "TTOU", SIGTTOU }, { "URG", SIGURG },	  { "XCPU", SIGXCPU },	   { "XFSZ", SIGXFSZ }, { "VTALRM", SIGVTALRM },
-	{ "PROF", SIGPROF }, { "WINCH", SIGWINCH }, { "IO", SIGIO },	   { "PWR", SIGPWR },	{ "SYS", SIGSYS },
+	{ "HUP", SIGHUP },	 { "INT", SIGINT },   { "QUIT", SIGQUIT },   { "ILL", SIGILL },
+	{ "TRAP", SIGTRAP },	 { "ABRT", SIGABRT }, { "BUS", SIGBUS },     { "FPE", SIGFPE },
+	{ "KILL", SIGKILL },	 { "USR1", SIGUSR1 }, { "SEGV", SIGSEGV },   { "USR2", SIGUSR2 },
+	{ "PIPE", SIGPIPE },	 { "ALRM", SIGALRM }, { "TERM", SIGTERM },   { "CHLD", SIGCHLD },
+	{ "CONT", SIGCONT },	 { "STOP", SIGSTOP }, { "TSTP", SIGTSTP },   { "TTIN", SIGTTIN },
+	{ "TTOU", SIGTTOU },	 { "URG", SIGURG },   { "XCPU", SIGXCPU },   { "XFSZ", SIGXFSZ },
+	{ "VTALRM", SIGVTALRM }, { "PROF", SIGPROF }, { "WINCH", SIGWINCH }, { "IO", SIGIO },
+	{ "PWR", SIGPWR },	 { "SYS", SIGSYS },
 };
 
 /* "SIGTERM", "term", "15", "SIGRTMIN+3"; SIGTERM for what it does not know. */
@@ -105,7 +107,8 @@ struct container *container_free_(struct container *c)
 /* What the keeper says of a container; NULL when it makes no sense. */
 struct container *container_apply(struct sandbox *s, struct fields f)
 {
-	const char *id = fields_str(f, F_CID), *name = fields_str(f, F_CNAME), *log_dir = fields_str(f, F_LOG_DIR);
+	const char *id = fields_str(f, F_CID), *name = fields_str(f, F_CNAME),
+		   *log_dir = fields_str(f, F_LOG_DIR);
 	struct container *c = container_by_id(s, id);
 	int64_t state = fields_int(f, F_STATE, CONTAINER_EXITED);
 
@@ -142,9 +145,16 @@ void container_on_exited(struct sandbox *s, struct fields f)
 void container_status(const struct container *c, struct container_status *out)
 {
 	*out = (struct container_status){
-		.state = c->state, .id = c->id, .name = c->name, .attempt = c->attempt, .pid = c->pid,
-		.exit_code = c->exit_code, .signal = c->signal, .oom_killed = c->oom_killed,
-		.started_ns = c->started_ns, .finished_ns = c->finished_ns,
+		.state = c->state,
+		.id = c->id,
+		.name = c->name,
+		.attempt = c->attempt,
+		.pid = c->pid,
+		.exit_code = c->exit_code,
+		.signal = c->signal,
+		.oom_killed = c->oom_killed,
+		.started_ns = c->started_ns,
+		.finished_ns = c->finished_ns,
 	};
 }
 
@@ -173,7 +183,8 @@ static int container_check_user(const struct sandbox *s, const struct run_contai
 	if (!spec->run_as_non_root || spec->run_as_user > 0)
 		return 0;
 	if (spec->run_as_user == 0)
-		return err_set(e, ERR_FORBIDDEN, "container's runAsUser breaks non-root policy (pod: \"%s\", container: %s)",
+		return err_set(e, ERR_FORBIDDEN,
+			       "container's runAsUser breaks non-root policy (pod: \"%s\", container: %s)",
 			       pod, spec->name);
 	if (user.n && !str_to_i64(user, &uid))
 		return err_set(e, ERR_FORBIDDEN,
@@ -181,18 +192,20 @@ static int container_check_user(const struct sandbox *s, const struct run_contai
 			       "), cannot verify user is non-root (pod: \"%s\", container: %s)",
 			       STR_ARG(user), pod, spec->name);
 	if (uid == 0)
-		return err_set(e, ERR_FORBIDDEN,
-			       "container has runAsNonRoot and image will run as root (pod: \"%s\", container: %s)", pod,
-			       spec->name);
+		return err_set(
+			e, ERR_FORBIDDEN,
+			"container has runAsNonRoot and image will run as root (pod: \"%s\", container: %s)",
+			pod, spec->name);
 	return 0;
 }
 
 static void spec_add_mount(struct buf *b, const struct run_mount *m)
 {
 	size_t at = frame_nest(b, F_MOUNT);
-	unsigned flags = (m->read_only ? MOUNT_READ_ONLY : 0) | (m->recursive_read_only ? MOUNT_READ_ONLY_REC : 0) |
-			 (m->propagation == 'h' ? MOUNT_SLAVE : 0) | (m->propagation == 'b' ? MOUNT_SHARED : 0) |
-			 (m->type == RUN_MOUNT_TMPFS ? MOUNT_TMPFS : 0);
+	unsigned flags =
+		(m->read_only ? MOUNT_READ_ONLY : 0) | (m->recursive_read_only ? MOUNT_READ_ONLY_REC : 0) |
+		(m->propagation == 'h' ? MOUNT_SLAVE : 0) | (m->propagation == 'b' ? MOUNT_SHARED : 0) |
+		(m->type == RUN_MOUNT_TMPFS ? MOUNT_TMPFS : 0);
 
 	frame_add_str(b, F_SOURCE, m->source);
 	frame_add_str(b, F_SUBPATH, m->subpath);
@@ -225,14 +238,15 @@ static int spec_build(const struct run_container_spec *spec, uint64_t caps, bool
 		frame_add_int(&b, F_GROUP, spec->groups[i]);
 	frame_add_int(&b, F_FLAGS,
 		      (spec->privileged ? SPEC_PRIVILEGED : 0) | (spec->read_only_root ? SPEC_READ_ONLY : 0) |
-			      (spec->no_new_privs ? SPEC_NO_NEW_PRIVS : 0) | (spec->unmask_proc ? SPEC_UNMASK_PROC : 0) |
-			      (cgroup ? SPEC_CGROUPNS : 0));
+			      (spec->no_new_privs ? SPEC_NO_NEW_PRIVS : 0) |
+			      (spec->unmask_proc ? SPEC_UNMASK_PROC : 0) | (cgroup ? SPEC_CGROUPNS : 0));
 	frame_add_int(&b, F_CAPS, (int64_t)caps);
 	frame_add_int(&b, F_OOM_ADJ, spec->oom_score_adj);
 	for (size_t i = 0; i < spec->n_mounts; i++)
 		spec_add_mount(&b, &spec->mounts[i]);
 	if (b.len > FRAME_MAX)
-		return err_set(e, ERR_TOO_LARGE, "the container's arguments, environment and mounts take %zu bytes", b.len);
+		return err_set(e, ERR_TOO_LARGE,
+			       "the container's arguments, environment and mounts take %zu bytes", b.len);
 	fd = seccomp_seal(b.s, b.len, "container-spec");
 	return fd < 0 ? err_errno(e, -fd, "hand over the container's spec") : fd;
 }
@@ -249,8 +263,8 @@ static void start_fds_close(struct start_fds *f)
 	close_fd(f->cgroup);
 }
 
-static int start_make_cgroup(struct sandbox *s, const struct run_container_spec *spec, uint64_t *caps, int *ret,
-			     struct err *e)
+static int start_make_cgroup(struct sandbox *s, const struct run_container_spec *spec, uint64_t *caps,
+			     int *ret, struct err *e)
 {
 	_cleanup_free_ char *path = container_cgroup(s, spec->id);
 	bool filtered = false;
@@ -368,7 +382,8 @@ static int start_prepare(struct sandbox *s, const struct run_container_spec *spe
 
 	if (!container_id_ok(spec->id) || str_empty(spec->name) || strchr(spec->name, '/') || !spec->layers ||
 	    !spec->layers[0])
-		return err_set(e, ERR_INVALID, "container \"%s\" has no usable id, name or layers", spec->name);
+		return err_set(e, ERR_INVALID, "container \"%s\" has no usable id, name or layers",
+			       spec->name);
 	r = container_check_user(s, spec, e);
 	if (r == 0)
 		r = caps_compute(spec, &caps, e);

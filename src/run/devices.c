@@ -14,7 +14,8 @@
 static const struct device_rule {
 	int major, minor;
 } device_rules[] = {
-	{ 1, 3 }, { 1, 5 }, { 1, 7 }, { 1, 8 }, { 1, 9 }, /* null zero full random urandom */
+	{ 1, 3 }, { 1, 5 }, { 1, 7 }, { 1, 8 },
+	{ 1, 9 }, /* null zero full random urandom */
 	{ 5, 0 }, { 5, 1 }, { 5, 2 }, { 136, DEVICES_ANY }, /* tty console ptmx pts */
 };
 
@@ -31,19 +32,21 @@ static size_t devices_program(struct bpf_insn *p)
 	size_t nj = 0;
 
 	for (size_t i = 0; i < rules; i++) {
-		jumps[nj++] = insn(BPF_JMP | BPF_JNE | BPF_K, BPF_REG_4, 0, -1,
-				   device_rules[i].major);
+		jumps[nj++] = insn(BPF_JMP | BPF_JNE | BPF_K, BPF_REG_4, 0, -1, device_rules[i].major);
 		if (device_rules[i].minor >= 0)
 			jumps[nj++] = insn(BPF_JMP | BPF_JEQ | BPF_K, BPF_REG_5, 0, 0, device_rules[i].minor);
 		else
 			jumps[nj++] = insn(BPF_JMP | BPF_JA, 0, 0, 0, 0);
 	}
-	p[n++] = insn(BPF_LDX | BPF_MEM | BPF_W, BPF_REG_2, BPF_REG_1, offsetof(struct bpf_cgroup_dev_ctx, access_type), 0);
+	p[n++] = insn(BPF_LDX | BPF_MEM | BPF_W, BPF_REG_2, BPF_REG_1,
+		      offsetof(struct bpf_cgroup_dev_ctx, access_type), 0);
 	p[n++] = insn(BPF_ALU | BPF_MOV | BPF_X, BPF_REG_3, BPF_REG_2, 0, 0);
 	p[n++] = insn(BPF_ALU | BPF_AND | BPF_K, BPF_REG_2, 0, 0, 0xffff);
 	p[n++] = insn(BPF_ALU | BPF_RSH | BPF_K, BPF_REG_3, 0, 0, 16);
-	p[n++] = insn(BPF_LDX | BPF_MEM | BPF_W, BPF_REG_4, BPF_REG_1, offsetof(struct bpf_cgroup_dev_ctx, major), 0);
-	p[n++] = insn(BPF_LDX | BPF_MEM | BPF_W, BPF_REG_5, BPF_REG_1, offsetof(struct bpf_cgroup_dev_ctx, minor), 0);
+	p[n++] = insn(BPF_LDX | BPF_MEM | BPF_W, BPF_REG_4, BPF_REG_1,
+		      offsetof(struct bpf_cgroup_dev_ctx, major), 0);
+	p[n++] = insn(BPF_LDX | BPF_MEM | BPF_W, BPF_REG_5, BPF_REG_1,
+		      offsetof(struct bpf_cgroup_dev_ctx, minor), 0);
 	allow = n + 2 + nj + 2; /* behind: two tests, the rules, the refusal */
 	p[n] = insn(BPF_JMP | BPF_JEQ | BPF_K, BPF_REG_3, 0, (int)(allow - n - 1), BPF_DEVCG_ACC_MKNOD);
 	n++;

@@ -146,7 +146,8 @@ struct run_exec *container_exec(struct container *c, const struct run_exec_spec 
 	_cleanup_buf_ struct buf b = BUF_INIT;
 	struct streams st;
 	struct err e = ERR_INIT;
-	int r = streams_make(&st, spec->in && !spec->tty, spec->out && !spec->tty, spec->err && !spec->tty, 0);
+	int r = streams_make(&st, spec->in && !spec->tty, spec->out && !spec->tty, spec->err && !spec->tty,
+			     0);
 
 	x->s = c->s;
 	x->id = (uint32_t)rand_u64();
@@ -319,7 +320,8 @@ static void dial_failed(struct dialing *d, int eno)
 	if (d->family == 4 && !d->s->lost)
 		dial_ask(d, 6);
 	else
-		dial_finish(d, d->family == 6 && (eno == EAFNOSUPPORT || eno == EADDRNOTAVAIL) ? -ECONNREFUSED : -eno);
+		dial_finish(d, d->family == 6 && (eno == EAFNOSUPPORT || eno == EADDRNOTAVAIL) ? -ECONNREFUSED
+											       : -eno);
 }
 
 static void dial_writable(void *arg, int what)

@@ -35,7 +35,8 @@ unsigned cgroup_controllers(int dirfd, const char *file); /* CGROUP_ bits */
 int cgroup_make(int root, const char *path, struct err *e) MUST_CHECK;
 void cgroup_delegate(int dirfd); /* lets children have the controllers */
 int cgroup_set_limits(int dirfd, const struct run_limits *l, struct err *e) MUST_CHECK;
-int cgroup_set_container(int dirfd, const struct run_limits *l, struct err *e) MUST_CHECK; /* the same, for one container */
+/* The same for one container, which has rules of its own. */
+int cgroup_set_container(int dirfd, const struct run_limits *l, struct err *e) MUST_CHECK;
 void cgroup_kill(int root, const char *path);
 /* Blocking: waits until it is empty (up to wait_ms), removes it and what is below. */
 void cgroup_remove(int root, const char *path, int wait_ms);

@@ -92,7 +92,8 @@ static char *mount_unescape(struct str s)
 
 	for (size_t i = 0; i < s.n; i++) {
 		if (s.p[i] == '\\' && i + 3 < s.n) {
-			buf_addch(&b, (char)((s.p[i + 1] - '0') << 6 | (s.p[i + 2] - '0') << 3 | (s.p[i + 3] - '0')));
+			buf_addch(&b, (char)((s.p[i + 1] - '0') << 6 | (s.p[i + 2] - '0') << 3 |
+					     (s.p[i + 3] - '0')));
 			i += 3;
 		} else {
 			buf_addch(&b, s.p[i]);
@@ -152,7 +153,8 @@ int run_kill_all(const char *state_dir, const char *cgroup_name, struct buf *rep
 	mounts = mounts_remove(state_dir, &first);
 	pods_each(pods, pod_remove, NULL);
 	if (keepers || mounts)
-		buf_addf(report, "stopped %zu pods, removed %zu mounts below %s\n", keepers, mounts, state_dir);
+		buf_addf(report, "stopped %zu pods, removed %zu mounts below %s\n", keepers, mounts,
+			 state_dir);
 	if (root >= 0 && faccessat(root, cgroup_name, F_OK, 0) == 0 && !err_is_set(&first))
 		err_set(&first, ERR_INTERNAL, "cgroup \"%s\" is still in use", cgroup_name);
 	if (err_is_set(&first)) {

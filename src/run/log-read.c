@@ -157,7 +157,8 @@ static void log_list(const struct run_log *g, struct log_names *out)
 	struct dirent *x;
 
 	while (d && (x = readdir(d)))
-		if (starts_with(x->d_name, prefix) && !ends_with(x->d_name, ".gz") && !ends_with(x->d_name, ".tmp"))
+		if (starts_with(x->d_name, prefix) && !ends_with(x->d_name, ".gz") &&
+		    !ends_with(x->d_name, ".tmp"))
 			VEC_PUSH(out, xstrdup(x->d_name));
 	if (d)
 		closedir(d);
@@ -298,7 +299,8 @@ static void log_line(struct run_log *g, struct str line)
 	bool partial = str_eqc(tag, "P");
 	int64_t ns;
 
-	if (!line.p || (!str_eqc(stream, "stdout") && !str_eqc(stream, "stderr")) || (!partial && !str_eqc(tag, "F")))
+	if (!line.p || (!str_eqc(stream, "stdout") && !str_eqc(stream, "stderr")) ||
+	    (!partial && !str_eqc(tag, "F")))
 		return;
 	if (g->o.since_ns && (!time_parse_rfc3339(stamp, &ns) || ns < g->o.since_ns))
 		return;
@@ -400,7 +402,8 @@ static void log_at_end(struct run_log *g)
 	}
 	if (g->recheck_ms > 0) {
 		loop_timer_set(g->timer, g->recheck_ms);
-		g->recheck_ms = g->recheck_ms * 2 > LOG_RECHECK_MAX_MS ? LOG_RECHECK_MAX_MS : g->recheck_ms * 2;
+		g->recheck_ms =
+			g->recheck_ms * 2 > LOG_RECHECK_MAX_MS ? LOG_RECHECK_MAX_MS : g->recheck_ms * 2;
 	}
 }
 
@@ -489,7 +492,8 @@ static void log_run_first(struct loop_task *t)
 
 struct run_log *run_log_read(struct loop *l, const char *path, const struct run_log_opts *o,
 			     void (*data)(void *arg, const void *p, size_t n),
-			     void (*end)(void *arg, const struct err *err), bool (*running)(void *arg), void *arg)
+			     void (*end)(void *arg, const struct err *err), bool (*running)(void *arg),
+			     void *arg)
 {
 	struct run_log *g = xcalloc(1, sizeof(*g));
 	const char *base = path_base(path);

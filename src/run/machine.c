@@ -52,16 +52,20 @@ static void machine_lacks_controller(struct buf *b, const char *name, const char
 {
 	if (machine_in_v1(name))
 		buf_addf(b,
-			 "%s limits are off: the %s controller is held by cgroup version 1; boot with cgroup version 2 "
-			 "alone (kernel command line: systemd.unified_cgroup_hierarchy=1, or cgroup_no_v1=all)\n",
+			 "%s limits are off: the %s controller is held by cgroup version 1; boot with cgroup "
+			 "version 2 "
+			 "alone (kernel command line: systemd.unified_cgroup_hierarchy=1, or "
+			 "cgroup_no_v1=all)\n",
 			 what, name);
 	else if (streq(name, "memory"))
 		buf_addf(b,
-			 "%s limits are off: the kernel has switched the memory controller off; add cgroup_enable=memory "
+			 "%s limits are off: the kernel has switched the memory controller off; add "
+			 "cgroup_enable=memory "
 			 "to the kernel command line (Raspberry Pi: /boot/firmware/cmdline.txt) and reboot\n",
 			 what);
 	else
-		buf_addf(b, "%s limits are off: the cgroup version 2 controller %s is not available here\n", what, name);
+		buf_addf(b, "%s limits are off: the cgroup version 2 controller %s is not available here\n",
+			 what, name);
 }
 
 static void machine_cgroups(struct runtime *r, struct buf *b)
@@ -108,7 +112,8 @@ void machine_probe(struct runtime *r)
 	m->seccomp = machine_has_seccomp();
 	m->user_ns = path_exists("/proc/self/ns/user");
 	if (!m->overlayfs)
-		buf_adds(&b, "containers cannot start: the kernel has no overlayfs; load the module overlay or use a "
+		buf_adds(&b, "containers cannot start: the kernel has no overlayfs; load the module overlay "
+			     "or use a "
 			     "kernel with CONFIG_OVERLAY_FS\n");
 	if (!m->seccomp)
 		buf_adds(&b, "containers run without system call filters: the kernel has no seccomp "

@@ -99,7 +99,8 @@ static void recover_nothing(struct loop_task *t)
 		r->rec_done(r->rec_arg);
 }
 
-void run_recover(struct runtime *r, void (*found)(void *arg, struct sandbox *s), void (*done)(void *arg), void *arg)
+void run_recover(struct runtime *r, void (*found)(void *arg, struct sandbox *s), void (*done)(void *arg),
+		 void *arg)
 {
 	DIR *dir = opendir(r->pods_dir);
 	struct dirent *d;

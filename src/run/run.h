@@ -44,7 +44,7 @@ enum run_mount_type { RUN_MOUNT_BIND, RUN_MOUNT_TMPFS };
 struct run_mount {
 	enum run_mount_type type;
 	const char *source; /* bind: path on the host */
-	const char *subpath; /* resolved below source inside the keeper's child with RESOLVE_IN_ROOT; NULL: none */
+	const char *subpath; /* resolved below source with RESOLVE_IN_ROOT, made when missing; NULL: none */
 	const char *target; /* absolute, in the container */
 	bool read_only, recursive_read_only;
 	char propagation; /* 0 private, 'h' HostToContainer, 'b' Bidirectional */
@@ -115,7 +115,8 @@ struct run_machine {
 };
 const struct run_machine *run_machine(const struct runtime *r);
 
-/* Finds sandboxes of a former life: found(arg, s) for each that lives (or whose end must still be told), then done. */
+/* Finds sandboxes of a former life: found(arg, s) for each that lives (or whose end must
+ * still be told), then done. */
 void run_recover(struct runtime *r, void (*found)(void *arg, struct sandbox *s),
 		 void (*done)(void *arg), void *arg);
 
@@ -124,12 +125,13 @@ void sandbox_create(struct runtime *r, const struct run_sandbox_spec *spec,
 		    void (*done)(void *arg, struct sandbox *s, const struct err *err), void *arg);
 const char *sandbox_id(const struct sandbox *s);
 pid_t sandbox_pid(const struct sandbox *s); /* the keeper's */
-int sandbox_netns(struct sandbox *s); /* O_PATH-like fd of the network namespace, borrowed; -1 for host network */
+int sandbox_netns(struct sandbox *s); /* fd of the network namespace, borrowed; -1: the host's */
 /* Opaque text kept with the sandbox across restarts (the node's own notes: IP, ...). */
 int sandbox_set_note(struct sandbox *s, const char *key, const char *value, struct err *e) MUST_CHECK;
 const char *sandbox_note(const struct sandbox *s, const char *key); /* NULL when absent */
 struct container *sandbox_container(struct sandbox *s, const char *name); /* newest attempt, or NULL */
-size_t sandbox_containers(struct sandbox *s, struct container **out, size_t max); /* all that are remembered */
+/* All that are remembered. */
+size_t sandbox_containers(struct sandbox *s, struct container **out, size_t max);
 /* Kills what runs, unmounts everything, removes cgroups and state; done when nothing is left. */
 void sandbox_destroy(struct sandbox *s, void (*done)(void *arg, const struct err *err), void *arg);
 
@@ -139,14 +141,16 @@ void container_start(struct sandbox *s, const struct run_container_spec *spec,
 		     void (*done)(void *arg, struct container *c, const struct err *err), void *arg);
 void container_status(const struct container *c, struct container_status *out);
 int container_signal(struct container *c, int signo); /* its first process; 0 or -errno */
-void container_stop(struct container *c, int64_t grace_ms); /* stop signal, then SIGKILL for all; on_exit tells */
+/* The stop signal, then SIGKILL for all; on_exit tells. */
+void container_stop(struct container *c, int64_t grace_ms);
 /* Frees what an exited container holds (root, cgroup); its log stays unless remove_log. */
 void container_remove(struct container *c, bool remove_log);
 char *container_log_path(const struct container *c); /* owned by the caller */
 
 /* --- exec, attach, ports: fds that the caller owns --- */
 struct run_io {
-	int in, out, err; /* pipes, or with a terminal: in = out = the master, err = -1; -1 where not asked for */
+	/* Pipes; for exec with a terminal in = out = its master; -1 where not asked for. Non-blocking. */
+	int in, out, err;
 };
 struct run_exec; /* an exec session in the keeper */
 struct run_exec_spec {
@@ -179,11 +183,14 @@ struct run_log_opts {
  * running(arg): whether more may come (follow ends when it says no). */
 struct run_log *run_log_read(struct loop *l, const char *path, const struct run_log_opts *o,
 			     void (*data)(void *arg, const void *p, size_t n),
-			     void (*end)(void *arg, const struct err *err), bool (*running)(void *arg), void *arg);
+			     void (*end)(void *arg, const struct err *err), bool (*running)(void *arg),
+			     void *arg);
 void run_log_pause(struct run_log *g, bool paused);
 struct run_log *run_log_free(struct run_log *g);
 
-/* For `kinglet killall`: without a daemon, blocking. Ends every keeper found under state_dir, unmounts, removes cgroups. */
-int run_kill_all(const char *state_dir, const char *cgroup_name, struct buf *report, struct err *e) MUST_CHECK;
+/* For `kinglet killall`: without a daemon, blocking. Ends every keeper found under state_dir,
+ * unmounts, removes cgroups. */
+int run_kill_all(const char *state_dir, const char *cgroup_name, struct buf *report,
+		 struct err *e) MUST_CHECK;
 
 #endif

@@ -125,7 +125,8 @@ void sandbox_tell_exits(struct sandbox *s)
 	struct container *c, *next;
 
 	s->refs++;
-	TAILQ_FOREACH_REVERSE_SAFE(c, &s->containers, container_list, link, next) {
+	TAILQ_FOREACH_REVERSE_SAFE(c, &s->containers, container_list, link, next)
+	{
 		struct container_status st;
 		_cleanup_buf_ struct buf b = BUF_INIT;
 
@@ -288,8 +289,9 @@ static int sandbox_make_cgroup(struct sandbox *s, const struct run_sandbox_spec 
 
 	if (s->r->cgroup_root < 0)
 		return 0;
-	s->cgroup = xasprintf("%s/%s%spod%s", s->r->cgroup_name, spec->cgroup_parent ? spec->cgroup_parent : "",
-			      str_empty(spec->cgroup_parent) ? "" : "/", s->id);
+	s->cgroup =
+		xasprintf("%s/%s%spod%s", s->r->cgroup_name, spec->cgroup_parent ? spec->cgroup_parent : "",
+			  str_empty(spec->cgroup_parent) ? "" : "/", s->id);
 	r = fd = cgroup_make(s->r->cgroup_root, s->cgroup, e);
 	if (r < 0)
 		return r;
@@ -299,14 +301,22 @@ static int sandbox_make_cgroup(struct sandbox *s, const struct run_sandbox_spec 
 
 static int sandbox_spawn(struct sandbox *s, struct err *e)
 {
-	_cleanup_free_ char *title = xasprintf("kinglet-keeper %s", s->name), *log = path_join(s->dir, "keeper.log");
+	_cleanup_free_ char *title = xasprintf("kinglet-keeper %s", s->name),
+			    *log = path_join(s->dir, "keeper.log");
 	_cleanup_close_ int out = open(log, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
 	const char *argv[] = { "/proc/self/fd/3", title, NULL };
 	const char *env[] = { NULL };
 	int pair[2], fds[2], r = 0;
 	struct proc_opts o = {
-		.argv = argv, .env = env, .fds = fds, .n_fds = 2, .in = -1, .out = -1, .err = out,
-		.new_session = true, .cgroup_fd = s->r->keepers_cgroup < 0 ? 0 : s->r->keepers_cgroup,
+		.argv = argv,
+		.env = env,
+		.fds = fds,
+		.n_fds = 2,
+		.in = -1,
+		.out = -1,
+		.err = out,
+		.new_session = true,
+		.cgroup_fd = s->r->keepers_cgroup < 0 ? 0 : s->r->keepers_cgroup,
 	};
 	struct proc *p;
 
@@ -500,4 +510,3 @@ void sandbox_destroy(struct sandbox *s, void (*done)(void *arg, const struct err
 	peer_ask(s, &b, NULL, 0, sandbox_destroy_answered, s);
 	buf_release(&b);
 }
-

@@ -32,8 +32,12 @@ static const struct op_name {
 	const char *name;
 	enum scmp_compare op;
 } op_names[] = {
-	{ "SCMP_CMP_NE", SCMP_CMP_NE }, { "SCMP_CMP_LT", SCMP_CMP_LT }, { "SCMP_CMP_LE", SCMP_CMP_LE },
-	{ "SCMP_CMP_EQ", SCMP_CMP_EQ }, { "SCMP_CMP_GE", SCMP_CMP_GE }, { "SCMP_CMP_GT", SCMP_CMP_GT },
+	{ "SCMP_CMP_NE", SCMP_CMP_NE },
+	{ "SCMP_CMP_LT", SCMP_CMP_LT },
+	{ "SCMP_CMP_LE", SCMP_CMP_LE },
+	{ "SCMP_CMP_EQ", SCMP_CMP_EQ },
+	{ "SCMP_CMP_GE", SCMP_CMP_GE },
+	{ "SCMP_CMP_GT", SCMP_CMP_GT },
 	{ "SCMP_CMP_MASKED_EQ", SCMP_CMP_MASKED_EQ },
 };
 
@@ -56,11 +60,13 @@ static int profile_args(const struct node *args, struct scmp_arg_cmp *out, unsig
 
 	NODE_FOREACH(a, args) {
 		int64_t index = node_int(node_getc(a, "index"), 0);
-		uint64_t value = node_int(node_getc(a, "value"), 0), two = node_int(node_getc(a, "valueTwo"), 0);
+		uint64_t value = node_int(node_getc(a, "value"), 0),
+			 two = node_int(node_getc(a, "valueTwo"), 0);
 		bool known = false;
 
 		if (n == SECCOMP_ARGS_MAX || index < 0 || index >= SECCOMP_ARGS_MAX)
-			return err_set(e, ERR_INVALID, "a system call has no argument %lld", (long long)index);
+			return err_set(e, ERR_INVALID, "a system call has no argument %lld",
+				       (long long)index);
 		for (size_t i = 0; i < ARRAY_SIZE(op_names); i++) {
 			if (!node_streq(node_getc(a, "op"), op_names[i].name))
 				continue;
@@ -101,7 +107,8 @@ static int profile_rule(scmp_filter_ctx f, uint32_t dflt, const struct node *rul
 static int profile_compile(const struct node *root, int *ret_fd, struct err *e)
 {
 	uint32_t dflt;
-	int r = profile_action(node_getc(root, "defaultAction"), node_getc(root, "defaultErrnoRet"), &dflt, e);
+	int r = profile_action(node_getc(root, "defaultAction"), node_getc(root, "defaultErrnoRet"), &dflt,
+			       e);
 	scmp_filter_ctx f = r < 0 ? NULL : seccomp_begin(dflt, e);
 
 	if (!f)

@@ -33,64 +33,67 @@
 
 static const char *const seccomp_always[] = {
 	/* files */
-	"access", "chdir", "chmod", "chown", "chown32", "close", "close_range", "copy_file_range", "creat", "dup",
-	"dup2", "dup3", "faccessat", "faccessat2", "fadvise64", "fadvise64_64", "fallocate", "fanotify_mark", "fchdir",
-	"fchmod", "fchmodat", "fchown", "fchown32", "fchownat", "fcntl", "fcntl64", "fdatasync", "fgetxattr",
-	"flistxattr", "flock", "fremovexattr", "fsetxattr", "fstat", "fstat64", "fstatat64", "fstatfs", "fstatfs64",
-	"fsync", "ftruncate", "ftruncate64", "futimesat", "getcwd", "getdents", "getdents64", "getxattr",
-	"inotify_add_watch", "inotify_init", "inotify_init1", "inotify_rm_watch", "lchown", "lchown32", "lgetxattr",
-	"link", "linkat", "listxattr", "llistxattr", "_llseek", "lremovexattr", "lseek", "lsetxattr", "lstat",
-	"lstat64", "mkdir", "mkdirat", "mknod", "mknodat", "newfstatat", "open", "openat", "openat2", "pread64",
-	"preadv", "preadv2", "pwrite64", "pwritev", "pwritev2", "read", "readahead", "readlink", "readlinkat", "readv",
-	"removexattr", "rename", "renameat", "renameat2", "rmdir", "sendfile", "sendfile64", "setxattr", "splice",
-	"stat", "stat64", "statfs", "statfs64", "statx", "symlink", "symlinkat", "sync", "sync_file_range", "syncfs",
-	"tee", "truncate", "truncate64", "umask", "unlink", "unlinkat", "utime", "utimensat", "utimensat_time64",
-	"utimes", "vmsplice", "write", "writev",
+	"access", "chdir", "chmod", "chown", "chown32", "close", "close_range", "copy_file_range", "creat",
+	"dup", "dup2", "dup3", "faccessat", "faccessat2", "fadvise64", "fadvise64_64", "fallocate",
+	"fanotify_mark", "fchdir", "fchmod", "fchmodat", "fchown", "fchown32", "fchownat", "fcntl", "fcntl64",
+	"fdatasync", "fgetxattr", "flistxattr", "flock", "fremovexattr", "fsetxattr", "fstat", "fstat64",
+	"fstatat64", "fstatfs", "fstatfs64", "fsync", "ftruncate", "ftruncate64", "futimesat", "getcwd",
+	"getdents", "getdents64", "getxattr", "inotify_add_watch", "inotify_init", "inotify_init1",
+	"inotify_rm_watch", "lchown", "lchown32", "lgetxattr", "link", "linkat", "listxattr", "llistxattr",
+	"_llseek", "lremovexattr", "lseek", "lsetxattr", "lstat", "lstat64", "mkdir", "mkdirat", "mknod",
+	"mknodat", "newfstatat", "open", "openat", "openat2", "pread64", "preadv", "preadv2", "pwrite64",
+	"pwritev", "pwritev2", "read", "readahead", "readlink", "readlinkat", "readv", "removexattr",
+	"rename", "renameat", "renameat2", "rmdir", "sendfile", "sendfile64", "setxattr", "splice", "stat",
+	"stat64", "statfs", "statfs64", "statx", "symlink", "symlinkat", "sync", "sync_file_range", "syncfs",
+	"tee", "truncate", "truncate64", "umask", "unlink", "unlinkat", "utime", "utimensat",
+	"utimensat_time64", "utimes", "vmsplice", "write", "writev",
 	/* waiting */
-	"epoll_create", "epoll_create1", "epoll_ctl", "epoll_ctl_old", "epoll_pwait", "epoll_pwait2", "epoll_wait",
-	"epoll_wait_old", "eventfd", "eventfd2", "_newselect", "pause", "pipe", "pipe2", "poll", "ppoll",
-	"ppoll_time64", "pselect6", "pselect6_time64", "select", "signalfd", "signalfd4", "timerfd_create",
-	"timerfd_gettime", "timerfd_gettime64", "timerfd_settime", "timerfd_settime64",
+	"epoll_create", "epoll_create1", "epoll_ctl", "epoll_ctl_old", "epoll_pwait", "epoll_pwait2",
+	"epoll_wait", "epoll_wait_old", "eventfd", "eventfd2", "_newselect", "pause", "pipe", "pipe2", "poll",
+	"ppoll", "ppoll_time64", "pselect6", "pselect6_time64", "select", "signalfd", "signalfd4",
+	"timerfd_create", "timerfd_gettime", "timerfd_gettime64", "timerfd_settime", "timerfd_settime64",
 	/* asynchronous I/O (io_uring is left out, as it goes past filters) */
-	"io_cancel", "io_destroy", "io_getevents", "io_pgetevents", "io_pgetevents_time64", "io_setup", "io_submit",
+	"io_cancel", "io_destroy", "io_getevents", "io_pgetevents", "io_pgetevents_time64", "io_setup",
+	"io_submit",
 	/* sockets */
 	"accept", "accept4", "bind", "connect", "getpeername", "getsockname", "getsockopt", "listen", "recv",
-	"recvfrom", "recvmmsg", "recvmmsg_time64", "recvmsg", "send", "sendmmsg", "sendmsg", "sendto", "setsockopt",
-	"shutdown", "socketcall", "socketpair",
+	"recvfrom", "recvmmsg", "recvmmsg_time64", "recvmsg", "send", "sendmmsg", "sendmsg", "sendto",
+	"setsockopt", "shutdown", "socketcall", "socketpair",
 	/* memory */
-	"brk", "madvise", "membarrier", "memfd_create", "memfd_secret", "mincore", "mlock", "mlock2", "mlockall",
-	"mmap", "mmap2", "mprotect", "mremap", "msync", "munlock", "munlockall", "munmap", "pkey_alloc", "pkey_free",
-	"pkey_mprotect", "process_mrelease", "remap_file_pages",
+	"brk", "madvise", "membarrier", "memfd_create", "memfd_secret", "mincore", "mlock", "mlock2",
+	"mlockall", "mmap", "mmap2", "mprotect", "mremap", "msync", "munlock", "munlockall", "munmap",
+	"pkey_alloc", "pkey_free", "pkey_mprotect", "process_mrelease", "remap_file_pages",
 	/* processes */
-	"capget", "capset", "execve", "execveat", "exit", "exit_group", "fork", "getcpu", "getegid", "getegid32",
-	"geteuid", "geteuid32", "getgid", "getgid32", "getgroups", "getgroups32", "getpgid", "getpgrp", "getpid",
-	"getppid", "getpriority", "getresgid", "getresgid32", "getresuid", "getresuid32", "getrlimit",
-	"get_robust_list", "getrusage", "getsid", "get_thread_area", "gettid", "getuid", "getuid32", "ioctl",
-	"ioprio_get", "ioprio_set", "kill", "pidfd_open", "pidfd_send_signal", "prctl", "prlimit64", "ptrace", "rseq",
-	"sched_getaffinity", "sched_getattr", "sched_getparam", "sched_get_priority_max", "sched_get_priority_min",
-	"sched_getscheduler", "sched_rr_get_interval", "sched_rr_get_interval_time64", "sched_setaffinity",
-	"sched_setattr", "sched_setparam", "sched_setscheduler", "sched_yield", "setfsgid", "setfsgid32", "setfsuid",
-	"setfsuid32", "setgid", "setgid32", "setgroups", "setgroups32", "setpgid", "setpriority", "setregid",
-	"setregid32", "setresgid", "setresgid32", "setresuid", "setresuid32", "setreuid", "setreuid32", "setrlimit",
-	"set_robust_list", "setsid", "set_thread_area", "set_tid_address", "setuid", "setuid32", "sysinfo", "tgkill",
-	"times", "tkill", "ugetrlimit", "uname", "vfork", "wait4", "waitid", "waitpid",
+	"capget", "capset", "execve", "execveat", "exit", "exit_group", "fork", "getcpu", "getegid",
+	"getegid32", "geteuid", "geteuid32", "getgid", "getgid32", "getgroups", "getgroups32", "getpgid",
+	"getpgrp", "getpid", "getppid", "getpriority", "getresgid", "getresgid32", "getresuid", "getresuid32",
+	"getrlimit", "get_robust_list", "getrusage", "getsid", "get_thread_area", "gettid", "getuid",
+	"getuid32", "ioctl", "ioprio_get", "ioprio_set", "kill", "pidfd_open", "pidfd_send_signal", "prctl",
+	"prlimit64", "ptrace", "rseq", "sched_getaffinity", "sched_getattr", "sched_getparam",
+	"sched_get_priority_max", "sched_get_priority_min", "sched_getscheduler", "sched_rr_get_interval",
+	"sched_rr_get_interval_time64", "sched_setaffinity", "sched_setattr", "sched_setparam",
+	"sched_setscheduler", "sched_yield", "setfsgid", "setfsgid32", "setfsuid", "setfsuid32", "setgid",
+	"setgid32", "setgroups", "setgroups32", "setpgid", "setpriority", "setregid", "setregid32",
+	"setresgid", "setresgid32", "setresuid", "setresuid32", "setreuid", "setreuid32", "setrlimit",
+	"set_robust_list", "setsid", "set_thread_area", "set_tid_address", "setuid", "setuid32", "sysinfo",
+	"tgkill", "times", "tkill", "ugetrlimit", "uname", "vfork", "wait4", "waitid", "waitpid",
 	/* signals, futexes, time */
 	"adjtimex", "alarm", "clock_adjtime", "clock_adjtime64", "clock_getres", "clock_getres_time64",
-	"clock_gettime", "clock_gettime64", "clock_nanosleep", "clock_nanosleep_time64", "futex", "futex_time64",
-	"futex_waitv", "getitimer", "gettimeofday", "nanosleep", "restart_syscall", "rt_sigaction", "rt_sigpending",
-	"rt_sigprocmask", "rt_sigqueueinfo", "rt_sigreturn", "rt_sigsuspend", "rt_sigtimedwait",
-	"rt_sigtimedwait_time64", "rt_tgsigqueueinfo", "setitimer", "sigaltstack", "sigprocmask", "sigreturn", "time",
-	"timer_create", "timer_delete", "timer_getoverrun", "timer_gettime", "timer_gettime64", "timer_settime",
-	"timer_settime64",
+	"clock_gettime", "clock_gettime64", "clock_nanosleep", "clock_nanosleep_time64", "futex",
+	"futex_time64", "futex_waitv", "getitimer", "gettimeofday", "nanosleep", "restart_syscall",
+	"rt_sigaction", "rt_sigpending", "rt_sigprocmask", "rt_sigqueueinfo", "rt_sigreturn", "rt_sigsuspend",
+	"rt_sigtimedwait", "rt_sigtimedwait_time64", "rt_tgsigqueueinfo", "setitimer", "sigaltstack",
+	"sigprocmask", "sigreturn", "time", "timer_create", "timer_delete", "timer_getoverrun",
+	"timer_gettime", "timer_gettime64", "timer_settime", "timer_settime64",
 	/* System V and POSIX IPC */
-	"ipc", "mq_getsetattr", "mq_notify", "mq_open", "mq_timedreceive", "mq_timedreceive_time64", "mq_timedsend",
-	"mq_timedsend_time64", "mq_unlink", "msgctl", "msgget", "msgrcv", "msgsnd", "semctl", "semget", "semop",
-	"semtimedop", "semtimedop_time64", "shmat", "shmctl", "shmdt", "shmget",
+	"ipc", "mq_getsetattr", "mq_notify", "mq_open", "mq_timedreceive", "mq_timedreceive_time64",
+	"mq_timedsend", "mq_timedsend_time64", "mq_unlink", "msgctl", "msgget", "msgrcv", "msgsnd", "semctl",
+	"semget", "semop", "semtimedop", "semtimedop_time64", "shmat", "shmctl", "shmdt", "shmget",
 	/* restricting oneself */
 	"getrandom", "landlock_add_rule", "landlock_create_ruleset", "landlock_restrict_self", "seccomp",
 	/* of one architecture each */
-	"arch_prctl", "modify_ldt", "arm_fadvise64_64", "arm_sync_file_range", "sync_file_range2", "breakpoint",
-	"cacheflush", "set_tls", "riscv_flush_icache", NULL
+	"arch_prctl", "modify_ldt", "arm_fadvise64_64", "arm_sync_file_range", "sync_file_range2",
+	"breakpoint", "cacheflush", "set_tls", "riscv_flush_icache", NULL
 };
 
 static const struct seccomp_class {
@@ -99,9 +102,10 @@ static const struct seccomp_class {
 } seccomp_classes[] = {
 	{ "DAC_READ_SEARCH", NAMES("open_by_handle_at") },
 	{ "SYS_ADMIN",
-	  NAMES("bpf", "clone", "clone3", "fanotify_init", "fsconfig", "fsmount", "fsopen", "fspick", "lookup_dcookie",
-		"mount", "mount_setattr", "move_mount", "name_to_handle_at", "open_tree", "perf_event_open", "quotactl",
-		"quotactl_fd", "setdomainname", "sethostname", "setns", "syslog", "umount", "umount2", "unshare") },
+	  NAMES("bpf", "clone", "clone3", "fanotify_init", "fsconfig", "fsmount", "fsopen", "fspick",
+		"lookup_dcookie", "mount", "mount_setattr", "move_mount", "name_to_handle_at", "open_tree",
+		"perf_event_open", "quotactl", "quotactl_fd", "setdomainname", "sethostname", "setns",
+		"syslog", "umount", "umount2", "unshare") },
 	{ "SYS_BOOT", NAMES("reboot") },
 	{ "SYS_CHROOT", NAMES("chroot") },
 	{ "SYS_MODULE", NAMES("delete_module", "init_module", "finit_module") },
@@ -250,8 +254,8 @@ int seccomp_finish(void *filter, bool with_newer, int *ret_fd, struct err *e)
 
 static void seccomp_add_unprivileged_clone(scmp_filter_ctx f)
 {
-	uint64_t spaces = CLONE_NEWNS | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWUSER | CLONE_NEWPID | CLONE_NEWNET |
-			  CLONE_NEWCGROUP;
+	uint64_t spaces = CLONE_NEWNS | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWUSER | CLONE_NEWPID |
+			  CLONE_NEWNET | CLONE_NEWCGROUP;
 
 	(void)seccomp_rule_add(f, SCMP_ACT_ALLOW, SCMP_SYS(clone), 1, SCMP_A0(SCMP_CMP_MASKED_EQ, spaces, 0));
 	(void)seccomp_rule_add(f, SCMP_ACT_ERRNO(ENOSYS), SCMP_SYS(clone3), 0);
@@ -306,8 +310,8 @@ static int seccomp_default(struct seccomp_cache **cache, uint64_t caps, int *ret
 	return *ret_fd < 0 ? err_errno(e, errno, "keep the seccomp filter") : 0;
 }
 
-int seccomp_program(struct seccomp_cache **c, const struct run_container_spec *spec, uint64_t caps, int *ret_fd,
-		    struct err *e)
+int seccomp_program(struct seccomp_cache **c, const struct run_container_spec *spec, uint64_t caps,
+		    int *ret_fd, struct err *e)
 {
 	*ret_fd = -1;
 	if (spec->seccomp == RUN_SECCOMP_UNCONFINED || spec->privileged)

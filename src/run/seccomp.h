@@ -18,8 +18,8 @@ int caps_number(const char *name); /* "NET_ADMIN" or "CAP_NET_ADMIN"; -1 */
 struct seccomp_cache;
 struct seccomp_cache *seccomp_cache_free(struct seccomp_cache *c);
 /* The program in a sealed memfd that the caller closes; -1 in *ret_fd: none is wanted. */
-int seccomp_program(struct seccomp_cache **c, const struct run_container_spec *spec, uint64_t caps, int *ret_fd,
-		    struct err *e) MUST_CHECK;
+int seccomp_program(struct seccomp_cache **c, const struct run_container_spec *spec, uint64_t caps,
+		    int *ret_fd, struct err *e) MUST_CHECK;
 int seccomp_seal(const void *p, size_t n, const char *name); /* a sealed memfd or -errno */
 
 /* --- seccomp-file.c: a profile in the JSON of the OCI runtime specification --- */

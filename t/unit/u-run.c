@@ -10,8 +10,14 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <sys/mman.h>
 #include <sys/mount.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -21,6 +27,7 @@
 #include "base/rand.h"
 #include "base/time.h"
 #include "run/run.h"
+#include "run/seccomp.h"
 #include "tap.h"
 
 static char dir[128]; /* of the whole test */
@@ -103,12 +110,12 @@ static void on_dialled(void *arg, int fd)
 }
 
 /* Turns the loop until the condition holds, for 10 seconds at most. */
-#define WAIT(cond)                                                     \
-	({                                                             \
-		int64_t until_ = time_mono_ms() + 10000;               \
-		while (!(cond) && time_mono_ms() < until_)             \
-			loop_turn(loop, 50);                           \
-		(cond);                                                \
+#define WAIT(cond)                                                                                           \
+	({                                                                                                   \
+		int64_t until_ = time_mono_ms() + 10000;                                                     \
+		while (!(cond) && time_mono_ms() < until_)                                                   \
+			loop_turn(loop, 50);                                                                 \
+		(cond);                                                                                      \
 	})
 
 static char *read_file(const char *path)
@@ -125,8 +132,11 @@ static char *read_file(const char *path)
 
 static void make_runtime(void)
 {
-	struct run_config cfg = { .loop = loop, .state_dir = state, .cgroup_name = "kinglet-test",
-				  .on_exit = on_exit_cb, .on_sandbox_lost = on_lost_cb };
+	struct run_config cfg = { .loop = loop,
+				  .state_dir = state,
+				  .cgroup_name = "kinglet-test",
+				  .on_exit = on_exit_cb,
+				  .on_sandbox_lost = on_lost_cb };
 	struct err e = ERR_INIT;
 
 	if (run_new(&rt, &cfg, &e) < 0) {
@@ -184,7 +194,7 @@ static struct container *start(struct sandbox *s, struct run_container_spec *spe
 
 #define SPEC(...)                                                                                            \
 	{                                                                                                    \
-		.argv = (const char *const[]){ __VA_ARGS__, NULL }, .run_as_user = -1, .run_as_group = -1 \
+		.argv = (const char *const[]){ __VA_ARGS__, NULL }, .run_as_user = -1, .run_as_group = -1    \
 	}
 #define SH(script) SPEC("sh", "-c", script)
 
@@ -268,7 +278,8 @@ static void test_output(struct sandbox *s)
 	is_int(got.exit_code, 0, "with code 0");
 	path = container_log_path(c);
 	raw = read_file(path);
-	ok(strstr(raw, "Z stdout F out\n") && strstr(raw, "Z stderr F err\n") && strstr(raw, "Z stdout P part\n"),
+	ok(strstr(raw, "Z stdout F out\n") && strstr(raw, "Z stderr F err\n") &&
+		   strstr(raw, "Z stdout P part\n"),
 	   "its log is in the format of the CRI");
 	ok(ends_with(path, "/main/0.log"), "and where the CRI has it");
 	free(raw);
@@ -282,29 +293,36 @@ static void test_output(struct sandbox *s)
 	before = got.n_exits;
 	c = start(s, &sig);
 	WAIT(got.n_exits > before);
-	is_int(got.exit_code, 0 + got.exit_code, "a signal to the first process of a PID namespace by itself");
+	is_int(got.exit_code, 0 + got.exit_code,
+	       "a signal to the first process of a PID namespace by itself");
 	remove_last(c);
 }
 
 static void test_environment(struct sandbox *s)
 {
-	struct run_container_spec user = SH("id -u; id -g; id -G; echo $HOME"), name = SH("id -un; pwd"),
-				  ro = SH("touch /x 2>/dev/null || echo ro"), caps = SH("grep CapEff /proc/self/status"),
-				  add = SH("grep CapEff /proc/self/status"), nnp = SH("grep NoNewPrivs /proc/self/status"),
-				  priv = SH("grep -E 'CapEff|Seccomp:' /proc/self/status; test -b /dev/vda && echo vda");
+	bool leaked = false;
+	struct run_container_spec
+		user = SH("id -u; id -g; id -G; echo $HOME"),
+		name = SH("id -un; pwd"), ro = SH("touch /x 2>/dev/null || echo ro"),
+		caps = SH("grep CapEff /proc/self/status"), add = SH("grep CapEff /proc/self/status"),
+		nnp = SH("grep NoNewPrivs /proc/self/status"),
+		priv = SH("grep -E 'CapEff|Seccomp:' /proc/self/status; test -b /dev/vda && echo vda");
 
 	is_str(run_sh(s, "echo $$; hostname; echo $FOO"), "1\ntestpod\nbar\n", "PID, hostname, environment");
 	is_str(run_sh(s, "ls /dev | grep -v -E 'mqueue|core' | tr '\\n' ' '"),
 	       "fd full null ptmx pts random shm stderr stdin stdout tty urandom zero ", "/dev");
-	is_str(run_sh(s, "(echo x > /proc/sys/kernel/hostname) 2>/dev/null || echo no; cat /proc/kcore 2>/dev/null | wc -c; "
+	is_str(run_sh(s, "(echo x > /proc/sys/kernel/hostname) 2>/dev/null || echo no; cat /proc/kcore "
+			 "2>/dev/null | wc -c; "
 			 "ls /sys/firmware | wc -l; touch /sys/x 2>/dev/null || echo no"),
 	       "no\n0\n0\nno\n", "masked and read-only paths");
-	is_str(run_sh(s, "cat /lower1 /lower2; echo new > /lower1; cat /lower1; mount | grep -c 'on / type overlay'"),
+	is_str(run_sh(s, "cat /lower1 /lower2; echo new > /lower1; cat /lower1; mount | grep -c 'on / type "
+			 "overlay'"),
 	       "one\ntwo\nnew\n1\n", "layers, and a layer of its own to write to");
-	is_str(run_sh(s, "grep Seccomp: /proc/self/status; unshare -m true 2>&1 | grep -c -i 'not permitted'"),
+	is_str(run_sh(s,
+		      "grep Seccomp: /proc/self/status; unshare -m true 2>&1 | grep -c -i 'not permitted'"),
 	       "Seccomp:\t2\n1\n", "the default filter");
-	is_str(run_sh(s, "ip link | grep -c LOOPBACK,UP; [ $(ulimit -n) = $(ulimit -Hn) ] && echo same"), "1\nsame\n",
-	       "loopback is up; limits");
+	is_str(run_sh(s, "ip link | grep -c LOOPBACK,UP; [ $(ulimit -n) = $(ulimit -Hn) ] && echo same"),
+	       "1\nsame\n", "loopback is up; limits");
 	is_str(run_sh(s, "mknod /blk b 254 0 && (cat /blk > /dev/null) 2>&1 | grep -c -i 'not permitted'; "
 			 "grep -c '^0::/$' /proc/self/cgroup"),
 	       "1\n1\n", "a device node can be made but not opened");
@@ -314,10 +332,23 @@ static void test_environment(struct sandbox *s)
 	user.run_as_group = 1001;
 	user.groups = (const int64_t[]){ 2000 };
 	user.n_groups = 1;
-	is_str(run_script(s, &user, 0), "1000\n1001\n1001 2000 3000\n/home/app\n", "user, groups and home by number");
+	is_str(run_script(s, &user, 0), "1000\n1001\n1001 2000 3000\n/home/app\n",
+	       "user, groups and home by number");
 	name.user = "app";
 	name.cwd = "/made/for/me";
 	is_str(run_script(s, &name, 0), "app\n/made/for/me\n", "user by name; the working directory is made");
+	for (int fd = 3; fd < 40; fd++) {
+		struct run_container_spec leak = SH("ls ../../../lower1 2>/dev/null");
+		char cwd[32];
+
+		snprintf(cwd, sizeof(cwd), "/proc/self/fd/%d", fd);
+		leak.cwd = cwd;
+		expect_failure = true;
+		leaked |= start(s, &leak) != NULL;
+	}
+	expect_failure = false;
+	ok(!leaked && strstr(got.err, "chdir to cwd (\"/proc/self/fd/39\")"),
+	   "no working directory leads out");
 	ro.read_only_root = true;
 	is_str(run_script(s, &ro, 0), "ro\n", "a read-only root");
 	is_str(run_script(s, &caps, 0), "CapEff:\t00000000a80425fb\n", "the default capabilities");
@@ -342,8 +373,9 @@ static void test_mounts(struct sandbox *s)
 		{ .type = RUN_MOUNT_BIND, .source = file, .target = "/etc/some/file" },
 		{ .type = RUN_MOUNT_TMPFS, .target = "/mem", .size_bytes = 1 << 20 },
 	};
-	struct run_container_spec spec = SH("cat /etc/some/file /data/file; touch /ro/x 2>/dev/null || echo ro; "
-					    "echo hi > /sub/f; ls /evil | wc -l; df -k /mem | tail -1 | awk '{print $2}'");
+	struct run_container_spec spec =
+		SH("cat /etc/some/file /data/file; touch /ro/x 2>/dev/null || echo ro; "
+		   "echo hi > /sub/f; ls /evil | wc -l; df -k /mem | tail -1 | awk '{print $2}'");
 	struct run_container_spec missing = SH("true");
 	char *sub = path_join(vol, "sub/dir/f"), *evil = path_join(vol, "evil"), *text;
 
@@ -359,7 +391,8 @@ static void test_mounts(struct sandbox *s)
 	text = path_join(vol, "x");
 	ok(path_exists(text), "a sub-path that is a link to / stays inside its volume");
 	free(text);
-	missing.mounts = (struct run_mount[]){ { .type = RUN_MOUNT_BIND, .source = "/nonexistent", .target = "/x" } };
+	missing.mounts =
+		(struct run_mount[]){ { .type = RUN_MOUNT_BIND, .source = "/nonexistent", .target = "/x" } };
 	missing.n_mounts = 1;
 	expect_failure = true;
 	ok(!start(s, &missing), "a source that is missing is an error");
@@ -381,7 +414,8 @@ static void test_many_layers(struct sandbox *s)
 	int failed = 0;
 
 	for (int i = 0; i < N - 1; i++) {
-		char *d = xasprintf("%s/many/%0100d", dir, i), *marks = path_join(d, "marks"), *mark, *top = path_join(d, "top");
+		char *d = xasprintf("%s/many/%0100d", dir, i), *marks = path_join(d, "marks"), *mark,
+		     *top = path_join(d, "top");
 
 		mark = xasprintf("%s/%d", marks, i);
 		failed |= path_mkdirs(marks, 0755, &e) < 0 || path_write(mark, STR_LIT(""), 0644, &e) < 0;
@@ -399,19 +433,23 @@ static void test_many_layers(struct sandbox *s)
 
 static void test_propagation(struct sandbox *s)
 {
-	char *vol = path_join(dir, "shared"), *inner = path_join(vol, "host"), *outer = path_join(vol, "guest"), *mark = path_join(outer, "mark");
-	struct run_mount m[] = { { .type = RUN_MOUNT_BIND, .source = vol, .target = "/h", .propagation = 'h' },
-				 { .type = RUN_MOUNT_BIND, .source = vol, .target = "/b", .propagation = 'b' },
-				 { .type = RUN_MOUNT_BIND, .source = vol, .target = "/n" } };
-	struct run_container_spec spec = SH("mount -t tmpfs x /b/guest; touch /b/guest/mark; while ! test -e /h/host/seen; do sleep 0.02; done; "
+	char *vol = path_join(dir, "shared"), *inner = path_join(vol, "host"),
+	     *outer = path_join(vol, "guest"), *mark = path_join(outer, "mark");
+	struct run_mount m[] = {
+		{ .type = RUN_MOUNT_BIND, .source = vol, .target = "/h", .propagation = 'h' },
+		{ .type = RUN_MOUNT_BIND, .source = vol, .target = "/b", .propagation = 'b' },
+		{ .type = RUN_MOUNT_BIND, .source = vol, .target = "/n" }
+	};
+	struct run_container_spec spec = SH("mount -t tmpfs x /b/guest; touch /b/guest/mark; while ! test -e "
+					    "/h/host/seen; do sleep 0.02; done; "
 					    "ls /b/host /n/host; sleep 0.2");
 	struct container *c;
 	int before = got.n_exits;
 	struct err e = ERR_INIT;
 	char *seen = path_join(inner, "seen");
 
-	ok(path_mkdirs(inner, 0755, &e) == 0 && path_mkdirs(outer, 0755, &e) == 0 && mount(vol, vol, NULL, MS_BIND, NULL) == 0 &&
-		   mount(NULL, vol, NULL, MS_SHARED, NULL) == 0,
+	ok(path_mkdirs(inner, 0755, &e) == 0 && path_mkdirs(outer, 0755, &e) == 0 &&
+		   mount(vol, vol, NULL, MS_BIND, NULL) == 0 && mount(NULL, vol, NULL, MS_SHARED, NULL) == 0,
 	   "a shared mount");
 	spec.mounts = m;
 	spec.n_mounts = 3;
@@ -420,28 +458,102 @@ static void test_propagation(struct sandbox *s)
 	for (int i = 0; i < 200 && !path_exists(mark); i++)
 		usleep(10000);
 	ok(path_exists(mark), "Bidirectional: what the container mounts is mounted outside");
-	ok(mount("tmpfs", inner, "tmpfs", 0, NULL) == 0 && path_write(seen, STR_LIT(""), 0644, &e) == 0 && WAIT(got.n_exits > before),
+	ok(mount("tmpfs", inner, "tmpfs", 0, NULL) == 0 && path_write(seen, STR_LIT(""), 0644, &e) == 0 &&
+		   WAIT(got.n_exits > before),
 	   "HostToContainer: what the host mounts is seen inside");
-	is_str(read_log(c, (struct run_log_opts){ .tail = -1 }), "/b/host:\nseen\n\n/n/host:\n", "None: it is not");
+	is_str(read_log(c, (struct run_log_opts){ .tail = -1 }), "/b/host:\nseen\n\n/n/host:\n",
+	       "None: it is not");
 	remove_last(c);
 	umount2(outer, MNT_DETACH), umount2(inner, MNT_DETACH), umount2(vol, MNT_DETACH);
 	free(vol), free(inner), free(outer), free(mark), free(seen);
 }
 
+/* The errno of a system call with three arguments under a filter; 0 when it succeeded, -1 when it killed. */
+static int errno_under(int filter, long nr, long a, long b, long c)
+{
+	int status, fd = fcntl(filter, F_DUPFD_CLOEXEC, 3);
+	pid_t pid = fork();
+
+	if (pid == 0) {
+		off_t n = lseek(fd, 0, SEEK_END);
+		struct sock_fprog prog = { (unsigned short)(n / (off_t)sizeof(struct sock_filter)),
+					   mmap(NULL, (size_t)n, PROT_READ, MAP_PRIVATE, fd, 0) };
+
+		prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+		if (syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &prog) < 0)
+			_exit(255);
+		_exit(syscall(nr, a, b, c) < 0 ? errno : 0);
+	}
+	close(fd);
+	waitpid(pid, &status, 0);
+	return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+}
+
+static void test_seccomp(struct sandbox *s)
+{
+	struct run_container_spec spec = SH("true"), file = SH("mkdir /x 2>&1; echo $?"), bad = SH("true");
+	struct seccomp_cache *cache = NULL;
+	char *profile = path_join(dir, "profile.json");
+	struct err e = ERR_INIT;
+	uint64_t caps = 0;
+	int filter = -1, again = -1, admin = -1;
+
+	ok(caps_compute(&spec, &caps, &e) == 0 && seccomp_program(&cache, &spec, caps, &filter, &e) == 0 &&
+		   seccomp_program(&cache, &spec, caps, &again, &e) == 0 &&
+		   seccomp_program(&cache, &spec, CAP_ALL_MASK, &admin, &e) == 0,
+	   "filters are compiled");
+	printf("# the default filter has %lld instructions\n",
+	       (long long)lseek(filter, 0, SEEK_END) / (long long)sizeof(struct sock_filter));
+	is_int(errno_under(filter, SYS_getppid, 0, 0, 0), 0, "getppid is allowed");
+	is_int(errno_under(filter, SYS_unshare, 0x20000, 0, 0), EPERM, "unshare is not");
+	is_int(errno_under(filter, SYS_socket, AF_INET, SOCK_STREAM, 0), 0, "a socket is");
+	is_int(errno_under(filter, SYS_socket, 40, SOCK_STREAM, 0), EPERM, "one to the hypervisor is not");
+	is_int(errno_under(filter, 425, 1, 0, 0), EPERM, "io_uring_setup is not");
+	is_int(errno_under(filter, 435, 0, 0, 0), ENOSYS, "clone3 is said not to exist");
+	is_int(errno_under(filter, 452, -1, 0, 0) == EPERM, 0,
+	       "fchmodat2, younger than libseccomp, is allowed");
+	is_int(errno_under(filter, 999, 0, 0, 0), ENOSYS, "a call of the future is said not to exist");
+	is_int(errno_under(filter, SYS_mount, 0, 0, 0), EPERM, "mount is not allowed");
+	is_int(errno_under(admin, SYS_mount, 0, 0, 0) == EPERM, 0, "but with CAP_SYS_ADMIN");
+	ok(path_write(profile,
+		      STR_LIT("{\"defaultAction\":\"SCMP_ACT_ALLOW\",\"syscalls\":[{\"names\":[\"mkdir\","
+			      "\"mkdirat\",\"no_such\"],"
+			      "\"action\":\"SCMP_ACT_ERRNO\",\"errnoRet\":28}]}"),
+		      0644, &e) == 0,
+	   "a profile");
+	file.seccomp = bad.seccomp = RUN_SECCOMP_FILE;
+	file.seccomp_file = profile;
+	is_str(run_script(s, &file, 0), "mkdir: can't create directory '/x': No space left on device\n1\n",
+	       "a profile from a file");
+	bad.seccomp_file = "/nonexistent";
+	expect_failure = true;
+	ok(!start(s, &bad) && strstr(got.err, "cannot load seccomp profile"),
+	   "one that is missing is an error");
+	expect_failure = false;
+	close(filter), close(again), close(admin);
+	seccomp_cache_free(cache);
+	free(profile);
+}
+
 static void test_limits(struct sandbox *s)
 {
-	struct run_container_spec show = SH("cd /sys/fs/cgroup; cat cpu.weight cpu.max memory.max pids.max; ls memory.events"),
-				  eat = SH("tail /dev/zero"), child = SH("sh -c 'tail /dev/zero'; sleep 5");
+	struct run_container_spec
+		show = SH("cd /sys/fs/cgroup; cat cpu.weight cpu.max memory.max pids.max; ls memory.events"),
+		eat = SH("tail /dev/zero"), child = SH("sh -c 'tail /dev/zero'; sleep 5");
 	const struct run_machine *m = run_machine(rt);
 	struct container *c;
 	int before;
 
 	if (!m->cgroup2_cpu || !m->cgroup2_memory || !m->cgroup2_pids) {
-		ok(strstr(m->missing, "limits are off"), "limits # SKIP this machine has no cgroup v2 controllers, and says so");
+		ok(strstr(m->missing, "limits are off"),
+		   "limits # SKIP this machine has no cgroup v2 controllers, and says so");
 		return;
 	}
-	show.limits = (struct run_limits){ .cpu_weight = 50, .cpu_quota_us = 20000, .cpu_period_us = 100000,
-					   .memory_max = 64 << 20, .pids_max = 33 };
+	show.limits = (struct run_limits){ .cpu_weight = 50,
+					   .cpu_quota_us = 20000,
+					   .cpu_period_us = 100000,
+					   .memory_max = 64 << 20,
+					   .pids_max = 33 };
 	is_str(run_script(s, &show, 0), "50\n20000 100000\n67108864\n33\nmemory.events\n", "limits are set");
 	eat.limits.memory_max = child.limits.memory_max = 16 << 20;
 	before = got.n_exits;
@@ -451,37 +563,42 @@ static void test_limits(struct sandbox *s)
 	remove_last(c);
 	before = got.n_exits;
 	c = start(s, &child);
-	ok(WAIT(got.n_exits > before) && got.oom_killed && got.exit_code == 137, "all of its processes go together");
+	ok(WAIT(got.n_exits > before) && got.oom_killed && got.exit_code == 137,
+	   "all of its processes go together");
 	remove_last(c);
 }
 
 static void test_errors(struct sandbox *s)
 {
-	struct run_container_spec nocmd = SPEC("nonesuch"), nopath = SPEC("/no/such"), noexec = SPEC("/etc/passwd"),
-				  nouser = SH("true"), root = SH("true");
+	struct run_container_spec nocmd = SPEC("nonesuch"), nopath = SPEC("/no/such"),
+				  noexec = SPEC("/etc/passwd"), nouser = SH("true"), root = SH("true");
 
 	expect_failure = true;
 	ok(!start(s, &nocmd), "a command that does not exist");
 	is_str(got.err,
-	       "unable to start container process: exec: \"nonesuch\": executable file not found in $PATH", "is reported");
+	       "unable to start container process: exec: \"nonesuch\": executable file not found in $PATH",
+	       "is reported");
 	is_str(got.kind, "RunContainerError", "as the kubelet's RunContainerError");
 	start(s, &nopath);
 	is_str(got.err,
-	       "unable to start container process: exec: \"/no/such\": stat /no/such: no such file or directory",
+	       "unable to start container process: exec: \"/no/such\": stat /no/such: no such file or "
+	       "directory",
 	       "a path that does not exist");
 	start(s, &noexec);
 	is_str(got.err, "unable to start container process: exec: \"/etc/passwd\": permission denied",
 	       "a file that is not executable");
 	nouser.user = "ghost";
 	start(s, &nouser);
-	is_str(got.err, "unable to find user ghost: no matching entries in passwd file", "a user that does not exist");
+	is_str(got.err, "unable to find user ghost: no matching entries in passwd file",
+	       "a user that does not exist");
 	root.run_as_non_root = true;
 	start(s, &root);
 	ok(strstr(got.err, "container has runAsNonRoot and image will run as root (pod: \"test_default("),
 	   "runAsNonRoot with root");
 	is_str(got.kind, "CreateContainerConfigError", "is a CreateContainerConfigError");
 	expect_failure = false;
-	is_int((long long)sandbox_containers(s, (struct container *[4]){ 0 }, 4), 0, "none of them is remembered");
+	is_int((long long)sandbox_containers(s, (struct container *[4]){ 0 }, 4), 0,
+	       "none of them is remembered");
 }
 
 /* --- sessions --- */
@@ -520,14 +637,31 @@ static void test_exec(struct sandbox *s)
 {
 	struct run_container_spec spec = SH("sleep 1000; true");
 	struct container *c = start(s, &spec);
-	struct run_exec_spec cat = { .argv = (const char *const[]){ "sh", "-c", "cat; echo $FOO; echo e >&2; exit 3", NULL },
-				     .in = true, .out = true, .err = true };
-	struct run_exec_spec tty = { .argv = (const char *const[]){ "sh", "-c", "stty size; tty; echo $$ > /tmp/sid", NULL },
-				     .tty = true, .in = true, .out = true, .rows = 33, .cols = 99 };
+	struct run_exec_spec cat = {
+		.argv = (const char *const[]){ "sh", "-c", "cat; echo $FOO; echo e >&2; exit 3", NULL },
+		.in = true,
+		.out = true,
+		.err = true
+	};
+	struct run_exec_spec tty = {
+		.argv = (const char *const[]){ "sh", "-c", "stty size; tty; echo $$ > /tmp/sid", NULL },
+		.tty = true,
+		.in = true,
+		.out = true,
+		.rows = 33,
+		.cols = 99
+	};
 	struct run_exec_spec none = { .argv = (const char *const[]){ "nonesuch", NULL }, .out = true };
-	struct run_exec_spec ps = { .argv = (const char *const[]){ "sh", "-c", "tr '\\0' ' ' < /proc/1/cmdline; echo; grep -E 'Seccomp:|CapEff' /proc/self/status; "
-										 "cat /proc/self/oom_score_adj", NULL }, .out = true };
-	struct run_exec_spec sleeper = { .argv = (const char *const[]){ "sleep", "2000", NULL }, .out = true };
+	struct run_exec_spec ps = {
+		.argv = (const char *const[]){ "sh", "-c",
+					       "tr '\\0' ' ' < /proc/1/cmdline; echo; grep "
+					       "-E 'Seccomp:|CapEff' /proc/self/status; "
+					       "cat /proc/self/oom_score_adj",
+					       NULL },
+		.out = true
+	};
+	struct run_exec_spec sleeper = { .argv = (const char *const[]){ "sleep", "2000", NULL },
+					 .out = true };
 	struct run_exec *session;
 	char *text;
 
@@ -555,12 +689,14 @@ static void test_exec(struct sandbox *s)
 	close(got.io.in);
 
 	exec_in(c, &none);
-	is_str(got.err, "unable to start container process: exec: \"nonesuch\": executable file not found in $PATH",
+	is_str(got.err,
+	       "unable to start container process: exec: \"nonesuch\": executable file not found in $PATH",
 	       "a command that does not exist");
 
 	exec_in(c, &ps);
 	text = read_until_end(got.io.out);
-	is_str(text, "sh -c sleep 1000; true \nCapEff:\t00000000a80425fb\nSeccomp:\t2\n0\n", "a session shares namespaces and restrictions");
+	is_str(text, "sh -c sleep 1000; true \nCapEff:\t00000000a80425fb\nSeccomp:\t2\n0\n",
+	       "a session shares namespaces and restrictions");
 	free(text);
 	close(got.io.out);
 	WAIT(got.exec_ended);
@@ -579,8 +715,11 @@ static void test_exec(struct sandbox *s)
 
 static void test_attach(struct sandbox *s)
 {
-	struct run_container_spec spec = SH("while read l; do echo got $l; done; echo bye"), tty = SH("stty size; read l; echo [$l]"),
-				  chatty = SH("i=0; while [ $i -lt 30000 ]; do echo 0123456789012345678901234567890123456789012345678901234567890123456789; i=$((i+1)); done");
+	struct run_container_spec spec = SH("while read l; do echo got $l; done; echo bye"),
+				  tty = SH("stty size; read l; echo [$l]"),
+				  chatty = SH("i=0; while [ $i -lt 30000 ]; do echo "
+					      "01234567890123456789012345678901234567890123456789012345678901"
+					      "23456789; i=$((i+1)); done");
 	struct container *c;
 	struct run_io a, b;
 	char *text;
@@ -618,7 +757,8 @@ static void test_attach(struct sandbox *s)
 	(void)!write(got.io.in, "hello\n", 6);
 	ok(WAIT(got.n_exits > before), "a container with a terminal reads from it");
 	text = read_until_end(got.io.out);
-	if (!ok(strstr(text, "hello\r\n") && ends_with(text, "[hello]\r\n"), "and its echo and output come out"))
+	if (!ok(strstr(text, "hello\r\n") && ends_with(text, "[hello]\r\n"),
+		"and its echo and output come out"))
 		printf("# got: <%s>\n", text);
 	free(text);
 	close(got.io.in), close(got.io.out);
@@ -686,8 +826,10 @@ static void test_logs(struct sandbox *s)
 
 static void test_stop(struct sandbox *s)
 {
-	struct run_container_spec polite = SH("trap 'echo term; exit 5' TERM; echo up; while :; do sleep 0.02; done"),
-				  deaf = SH("trap '' TERM; sleep 1000 & wait; sleep 1000"), usr = SH("trap 'exit 9' USR1; while :; do sleep 0.02; done");
+	struct run_container_spec
+		polite = SH("trap 'echo term; exit 5' TERM; echo up; while :; do sleep 0.02; done"),
+		deaf = SH("trap '' TERM; sleep 1000 & wait; sleep 1000"),
+		usr = SH("trap 'exit 9' USR1; while :; do sleep 0.02; done");
 	struct container *c = start(s, &polite);
 	int before = got.n_exits;
 	int64_t t;
@@ -772,7 +914,8 @@ static void test_shared_pid(void)
 	struct run_sandbox_spec spec = { .hostname = "shared", .share_pid = true };
 	struct sandbox *s = make_sandbox(&spec);
 	struct run_container_spec one = SH("sleep 1000 & exec sleep 1000"),
-				  two = SH("echo shm > /dev/shm/x; ps | grep -c 'sleep 100[0]'; tr '\\0' '\\n' < /proc/1/cmdline | head -1"),
+				  two = SH("echo shm > /dev/shm/x; ps | grep -c 'sleep 100[0]'; tr '\\0' "
+					   "'\\n' < /proc/1/cmdline | head -1"),
 				  three = SH("cat /dev/shm/x");
 	struct container *c;
 	int before;
@@ -788,14 +931,17 @@ static void test_shared_pid(void)
 	container_stop(c, 0);
 	WAIT(got.n_exits > before);
 	two.name = "four";
-	is_str(run_script(s, &two, 0), "0\n/pause\n", "the end of a container is the end of all its processes");
+	is_str(run_script(s, &two, 0), "0\n/pause\n",
+	       "the end of a container is the end of all its processes");
 	remove_last(c);
 	destroy(s);
 }
 
 static void test_host_spaces(void)
 {
-	struct run_sandbox_spec spec = { .hostname = "ignored", .host_network = true, .host_pid = true, .host_ipc = true };
+	struct run_sandbox_spec spec = {
+		.hostname = "ignored", .host_network = true, .host_pid = true, .host_ipc = true
+	};
 	struct sandbox *s = make_sandbox(&spec);
 	struct run_container_spec c1 = SH("for i in net pid ipc uts; do readlink /proc/self/ns/$i; done");
 	char want[512] = "";
@@ -833,8 +979,10 @@ static void on_recovered(void *arg)
 static void daemon_main(int report)
 {
 	struct run_sandbox_spec spec = { .hostname = "survivor" };
-	struct run_container_spec stay = SH("echo before; while ! test -e /go; do sleep 0.02; done; echo after; exec sleep 1000"),
-				  leave = SH("sleep 0.2; exit 42");
+	struct run_container_spec
+		stay = SH(
+			"echo before; while ! test -e /go; do sleep 0.02; done; echo after; exec sleep 1000"),
+		leave = SH("sleep 0.2; exit 42");
 	struct container_status st;
 	struct container *c;
 	struct err e = ERR_INIT;
@@ -951,7 +1099,8 @@ static bool anything_left(void)
 		left |= x->d_name[0] != '.';
 	if (d)
 		closedir(d);
-	left |= path_exists("/sys/fs/cgroup/unified/kinglet-test") || path_exists("/sys/fs/cgroup/kinglet-test");
+	left |= path_exists("/sys/fs/cgroup/unified/kinglet-test") ||
+		path_exists("/sys/fs/cgroup/kinglet-test");
 	free(cg);
 	free(pods);
 	return left;
@@ -1029,9 +1178,11 @@ static void test_measures(void)
 
 static int setup(void)
 {
-	static const char *const applets[] = { "sh", "cat", "echo", "sleep", "id", "ls", "grep", "touch", "ps", "mount", "hostname", "wc",
-					       "tr", "kill", "stty", "tty", "nc", "ip", "mknod", "unshare", "df", "tail", "head", "awk",
-					       "readlink", "true", "pwd", "printf", "test" };
+	static const char *const applets[] = { "sh",	   "cat",     "echo",  "sleep", "id",	    "ls",
+					       "grep",	   "touch",   "ps",    "mount", "hostname", "wc",
+					       "tr",	   "kill",    "stty",  "tty",	"nc",	    "ip",
+					       "mknod",	   "unshare", "df",    "tail",	"head",	    "awk",
+					       "readlink", "true",    "mkdir", "pwd",	"printf",   "test" };
 	struct err e = ERR_INIT;
 	char cmd[512];
 
@@ -1040,7 +1191,9 @@ static int setup(void)
 		return -1;
 	layer = path_join(dir, "layer:1,a");
 	layer2 = path_join(dir, "layer2");
-	state = path_join(dir, "state-with-a-rather-long-name-so-that-a-socket-address-would-not-hold-it/and/more/of/that");
+	state = path_join(
+		dir,
+		"state-with-a-rather-long-name-so-that-a-socket-address-would-not-hold-it/and/more/of/that");
 	logs = path_join(dir, "logs");
 	snprintf(cmd, sizeof(cmd), "cd '%s' && mkdir -p bin etc tmp && cp /bin/busybox bin/", layer);
 	mkdir(layer, 0755);
@@ -1055,7 +1208,8 @@ static int setup(void)
 			return -1;
 	}
 	snprintf(cmd, sizeof(cmd), "%s/etc/passwd", layer);
-	if (path_write(cmd, STR_LIT("root:x:0:0::/root:/bin/sh\napp:x:1000:1000::/home/app:/bin/sh\n"), 0644, &e) < 0)
+	if (path_write(cmd, STR_LIT("root:x:0:0::/root:/bin/sh\napp:x:1000:1000::/home/app:/bin/sh\n"), 0644,
+		       &e) < 0)
 		return -1;
 	snprintf(cmd, sizeof(cmd), "%s/etc/group", layer);
 	if (path_write(cmd, STR_LIT("root:x:0:\nextra:x:3000:root2, app\n"), 0644, &e) < 0)
@@ -1069,8 +1223,10 @@ static int setup(void)
 
 int main(void)
 {
-	struct run_sandbox_spec spec = { .hostname = "testpod", .sysctls = (const char *const[]){ "net.ipv4.ip_forward=1", NULL } };
-	struct run_sandbox_spec bad = { .hostname = "x", .sysctls = (const char *const[]){ "vm.swappiness=1", NULL } };
+	struct run_sandbox_spec spec = { .hostname = "testpod",
+					 .sysctls = (const char *const[]){ "net.ipv4.ip_forward=1", NULL } };
+	struct run_sandbox_spec bad = { .hostname = "x",
+					.sysctls = (const char *const[]){ "vm.swappiness=1", NULL } };
 	struct err e = ERR_INIT;
 	struct sandbox *s;
 
@@ -1093,6 +1249,7 @@ int main(void)
 	test_mounts(s);
 	test_many_layers(s);
 	test_propagation(s);
+	test_seccomp(s);
 	test_limits(s);
 	test_errors(s);
 	test_exec(s);
@@ -1102,7 +1259,8 @@ int main(void)
 	test_dial(s);
 	test_same_id(s);
 	is_str(run_sh(s, "cat /proc/sys/net/ipv4/ip_forward"), "1\n", "sysctls of the pod");
-	ok(!make_sandbox(&bad) && strstr(got.err, "set sysctl vm.swappiness=1"), "sysctls of the host are refused");
+	ok(!make_sandbox(&bad) && strstr(got.err, "set sysctl vm.swappiness=1"),
+	   "sysctls of the host are refused");
 	destroy(s);
 	test_shared_pid();
 	test_host_spaces();

@@ -15,6 +15,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <linux/filter.h>
 #include <linux/keyctl.h>
 #include <linux/seccomp.h>
@@ -60,9 +61,35 @@ static void child_reset_signals(void)
 	sigprocmask(SIG_SETMASK, &none, NULL);
 }
 
+/* Closes every fd above 2 but those (at most 8; -1 for none). From the moment on
+ * that the container's paths are followed there must be none left that leads to
+ * the host: /proc/self/fd/N is a path, too. */
+static void child_close_but(const int *keep, size_t n)
+{
+	unsigned from = 3;
+
+	for (;;) {
+		unsigned next = ~0U;
+
+		for (size_t i = 0; i < n; i++)
+			if (keep[i] >= (int)from && (unsigned)keep[i] < next)
+				next = keep[i];
+		if (next > from)
+			(void)syscall(SYS_close_range, from, next == ~0U ? next : next - 1, 0);
+		if (next == ~0U)
+			return;
+		from = next + 1;
+	}
+}
+
 /* Into the namespaces of the running container. */
 static void child_join(struct child *ch)
 {
+	const struct child_start *s = ch->start;
+	const int keep[] = { s->sync,	  s->std[0],	    s->std[1],	       s->std[2],
+			     s->c->pidfd, s->c->seccomp_fd, keeper.host_mnt_fd };
+
+	child_close_but(keep, ARRAY_SIZE(keep));
 	if (setns(keeper.host_mnt_fd, CLONE_NEWNS) < 0)
 		child_fail(ch, errno, KIND_RUN, "enter the host's mount namespace");
 	rootfs_set_oom_adj(ch);
@@ -72,8 +99,16 @@ static void child_join(struct child *ch)
 		child_fail(ch, errno, KIND_RUN, "chdir to \"/\"");
 }
 
+static void child_leave_host(const struct child *ch)
+{
+	const struct child_start *s = ch->start;
+	const int keep[] = { s->sync, s->std[0], s->std[1], s->std[2], s->c->seccomp_fd };
+
+	child_close_but(keep, ARRAY_SIZE(keep));
+}
+
 /* A device of the container's /dev, which is only believed when it is that device. */
-static int child_open_dev(const struct child *ch, const char *path, int flags, dev_t want)
+int child_open_dev(const struct child *ch, const char *path, int flags, dev_t want)
 {
 	struct stat st;
 	int fd = open(path, flags | O_CLOEXEC | O_NOCTTY);
@@ -108,10 +143,9 @@ static void child_terminal(struct child *ch)
 {
 	struct fields x = ch->start->exec;
 	struct winsize ws = { .ws_row = fields_int(x, F_ROWS, 24), .ws_col = fields_int(x, F_COLS, 80) };
-	int master = child_open_dev(ch, "/dev/pts/ptmx", O_RDWR, makedev(5, 2)), slave, n, zero = 0;
-	char path[32];
+	int master = child_open_dev(ch, "/dev/pts/ptmx", O_RDWR, makedev(5, 2)), slave, zero = 0;
 
-	if (ioctl(master, TIOCSPTLCK, &zero) < 0 || ioctl(master, TIOCGPTN, &n) < 0 ||
+	if (ioctl(master, TIOCSPTLCK, &zero) < 0 ||
 	    (slave = ioctl(master, TIOCGPTPEER, O_RDWR | O_NOCTTY)) < 0)
 		child_fail(ch, errno, KIND_RUN, "open a terminal");
 	if (ws.ws_row && ws.ws_col)
@@ -119,9 +153,8 @@ static void child_terminal(struct child *ch)
 	child_send_terminal(ch, master);
 	close(master);
 	(void)!fchown(slave, ch->uid, -1);
-	snprintf(path, sizeof(path), "/dev/pts/%d", n);
 	if (!ch->start->is_exec)
-		rootfs_bind_console(ch, path);
+		rootfs_bind_console(ch, slave);
 	for (int i = 0; i < 3; i++)
 		if (dup2(slave, i) < 0)
 			child_fail(ch, errno, KIND_RUN, "use the terminal");
@@ -164,13 +197,19 @@ static void child_make_dirs(const char *path)
 static void child_chdir(const struct child *ch)
 {
 	const char *cwd = ch->spec.cwd && *ch->spec.cwd ? ch->spec.cwd : "/";
+	char where[PATH_MAX];
+	int r;
 
-	if (chdir(cwd) == 0)
-		return;
-	if (errno == ENOENT)
+	r = chdir(cwd);
+	if (r < 0 && errno == ENOENT) {
 		child_make_dirs(cwd);
-	if (chdir(cwd) < 0)
-		child_fail(ch, errno, KIND_RUN, "unable to start container process: chdir to cwd (\"%s\") set in config.json failed", cwd);
+		r = chdir(cwd);
+	}
+	/* A directory outside the root has no name that begins with a slash. */
+	if (r == 0 && getcwd(where, sizeof(where)) && where[0] == '/')
+		return;
+	child_fail(ch, r < 0 ? errno : EPERM, KIND_RUN,
+		   "unable to start container process: chdir to cwd (\"%s\") set in config.json failed", cwd);
 }
 
 /* As much as the machine allows: what k3s gives, too. */
@@ -211,14 +250,20 @@ static void child_not_executable(const struct child *ch, int eno)
 	const char *name = ch->spec.argv.v[0];
 
 	if (!strchr(name, '/') && eno == ENOENT)
-		child_fail(ch, -ENOENT, KIND_RUN,
-			   "unable to start container process: exec: \"%s\": executable file not found in $PATH", name);
+		child_fail(
+			ch, -ENOENT, KIND_RUN,
+			"unable to start container process: exec: \"%s\": executable file not found in $PATH",
+			name);
 	if (eno == ENOENT)
-		child_fail(ch, -ENOENT, KIND_RUN,
-			   "unable to start container process: exec: \"%s\": stat %s: no such file or directory", name, name);
+		child_fail(
+			ch, -ENOENT, KIND_RUN,
+			"unable to start container process: exec: \"%s\": stat %s: no such file or directory",
+			name, name);
 	if (eno == EISDIR)
-		child_fail(ch, -EISDIR, KIND_RUN, "unable to start container process: exec: \"%s\": is a directory", name);
-	child_fail(ch, -eno, KIND_RUN, "unable to start container process: exec: \"%s\": permission denied", name);
+		child_fail(ch, -EISDIR, KIND_RUN,
+			   "unable to start container process: exec: \"%s\": is a directory", name);
+	child_fail(ch, -eno, KIND_RUN, "unable to start container process: exec: \"%s\": permission denied",
+		   name);
 }
 
 /* 0 or an errno, as Go's LookPath judges a candidate. */
@@ -282,7 +327,8 @@ static NORETURN void child_execute(struct child *ch)
 		child_seccomp(ch);
 	}
 	user_become(ch);
-	prctl(PR_SET_PDEATHSIG, SIGKILL); /* the keeper's end is the container's; a change of user clears it */
+	prctl(PR_SET_PDEATHSIG,
+	      SIGKILL); /* the keeper's end is the container's; a change of user clears it */
 	program = child_find_program(ch);
 	if (ch->spec.flags & SPEC_NO_NEW_PRIVS)
 		child_seccomp(ch);
@@ -302,6 +348,7 @@ void child_main(const struct child_start *start)
 		child_join(&ch);
 	else
 		rootfs_enter(&ch);
+	child_leave_host(&ch);
 	user_resolve(&ch);
 	child_home(&ch);
 	if (ch.tty)

@@ -46,6 +46,9 @@ struct child {
 NORETURN void child_fail(const struct child *ch, int eno, const char *kind, const char *fmt, ...)
 	ATTR_PRINTF(4, 5);
 
+/* child.c: a device of the container's /dev, which is only believed when it is that device. */
+int child_open_dev(const struct child *ch, const char *path, int flags, dev_t want);
+
 /* spec.c */
 void spec_read(struct child *ch);
 
@@ -56,7 +59,7 @@ void user_become(const struct child *ch);
 /* rootfs.c: from the pod's namespaces into the container's root. */
 void rootfs_enter(struct child *ch);
 void rootfs_set_oom_adj(const struct child *ch); /* in the host's mount namespace */
-void rootfs_bind_console(const struct child *ch, const char *slave);
+void rootfs_bind_console(const struct child *ch, int slave);
 void rootfs_protect(const struct child *ch); /* masked and read-only paths, read-only root */
 
 #endif

@@ -24,12 +24,18 @@ static const struct conn_request {
 	bool before_setup;
 	void (*run)(struct asker a, struct frame *f);
 } conn_requests[] = {
-	{ FRAME_SETUP, true, sandbox_on_setup },     { FRAME_STATE, false, sandbox_on_state },
-	{ FRAME_START, false, container_on_start },  { FRAME_SIGNAL, false, container_on_signal },
-	{ FRAME_STOP, false, container_on_stop },    { FRAME_REMOVE, false, container_on_remove },
-	{ FRAME_RESIZE, false, container_on_resize }, { FRAME_ACK, false, container_on_ack },
-	{ FRAME_EXEC, false, exec_on },              { FRAME_EXEC_KILL, false, exec_on_kill },
-	{ FRAME_ATTACH, false, attach_on },          { FRAME_DIAL, false, dial_on },
+	{ FRAME_SETUP, true, sandbox_on_setup },
+	{ FRAME_STATE, false, sandbox_on_state },
+	{ FRAME_START, false, container_on_start },
+	{ FRAME_SIGNAL, false, container_on_signal },
+	{ FRAME_STOP, false, container_on_stop },
+	{ FRAME_REMOVE, false, container_on_remove },
+	{ FRAME_RESIZE, false, container_on_resize },
+	{ FRAME_ACK, false, container_on_ack },
+	{ FRAME_EXEC, false, exec_on },
+	{ FRAME_EXEC_KILL, false, exec_on_kill },
+	{ FRAME_ATTACH, false, attach_on },
+	{ FRAME_DIAL, false, dial_on },
 	{ FRAME_DESTROY, false, sandbox_on_destroy },
 };
 

@@ -221,7 +221,8 @@ void container_on_start(struct asker a, struct frame *f)
 
 	if (keeper.ending || !id || !*id || strchr(id, '/') || container_find(f->body)) {
 		conn_fail(a, keeper.ending ? ESHUTDOWN : EEXIST, "CreateContainerError",
-			  keeper.ending ? "the sandbox is being removed" : "the container's id is bad or in use");
+			  keeper.ending ? "the sandbox is being removed"
+					: "the container's id is bad or in use");
 		return;
 	}
 	c = container_new(a, f);
@@ -332,7 +333,8 @@ void container_run_deadlines(void)
 static bool container_saw_oom(const struct container *c)
 {
 	char text[512], *p;
-	_cleanup_close_ int fd = c->cgroup_fd < 0 ? -1 : openat(c->cgroup_fd, "memory.events", O_RDONLY | O_CLOEXEC);
+	_cleanup_close_ int fd =
+		c->cgroup_fd < 0 ? -1 : openat(c->cgroup_fd, "memory.events", O_RDONLY | O_CLOEXEC);
 	ssize_t n = fd < 0 ? -1 : read(fd, text, sizeof(text) - 1);
 
 	if (n <= 0)
@@ -413,7 +415,8 @@ void container_on_remove(struct asker a, struct frame *f)
 void container_on_resize(struct asker a, struct frame *f)
 {
 	struct container *c = container_find(f->body);
-	struct winsize ws = { .ws_row = fields_int(f->body, F_ROWS, 24), .ws_col = fields_int(f->body, F_COLS, 80) };
+	struct winsize ws = { .ws_row = fields_int(f->body, F_ROWS, 24),
+			      .ws_col = fields_int(f->body, F_COLS, 80) };
 
 	if (c && c->tty && c->out.w.fd >= 0)
 		(void)ioctl(c->out.w.fd, TIOCSWINSZ, &ws);

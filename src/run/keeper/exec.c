@@ -78,7 +78,9 @@ static pid_t session_fork(struct container *c, const struct child_start *start)
 static int session_start(struct session *s, struct frame *f)
 {
 	struct child_start start = {
-		.c = s->c, .is_exec = true, .exec = f->body,
+		.c = s->c,
+		.is_exec = true,
+		.exec = f->body,
 		.std = { frame_take(f, ROLE_IN), frame_take(f, ROLE_OUT), frame_take(f, ROLE_ERR) },
 	};
 	int pair[2], r = 0;
@@ -189,13 +191,18 @@ void dial_on(struct asker a, struct frame *f)
 {
 	uint16_t port = fields_int(f->body, F_PORT, 0);
 	bool six = fields_int(f->body, F_FAMILY, 4) == 6;
-	struct sockaddr_in in = { .sin_family = AF_INET, .sin_port = htons(port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
-	struct sockaddr_in6 in6 = { .sin6_family = AF_INET6, .sin6_port = htons(port), .sin6_addr = IN6ADDR_LOOPBACK_INIT };
+	struct sockaddr_in in = { .sin_family = AF_INET,
+				  .sin_port = htons(port),
+				  .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	struct sockaddr_in6 in6 = { .sin6_family = AF_INET6,
+				    .sin6_port = htons(port),
+				    .sin6_addr = IN6ADDR_LOOPBACK_INIT };
 	struct buf *b = conn_buf();
-	_cleanup_close_ int fd = socket(six ? AF_INET6 : AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	int r = fd < 0 ? -1 :
-		six    ? connect(fd, (struct sockaddr *)&in6, sizeof(in6)) :
-			 connect(fd, (struct sockaddr *)&in, sizeof(in));
+	_cleanup_close_ int fd =
+		socket(six ? AF_INET6 : AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	int r = fd < 0 ? -1
+		: six  ? connect(fd, (struct sockaddr *)&in6, sizeof(in6))
+		       : connect(fd, (struct sockaddr *)&in, sizeof(in));
 
 	if (r < 0 && errno != EINPROGRESS) {
 		conn_fail(a, errno, NULL, strerror(errno));

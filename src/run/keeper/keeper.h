@@ -69,7 +69,8 @@ struct attach {
 	bool in_ended;
 };
 
-enum container_phase { PHASE_STARTING = -1, PHASE_CREATED, PHASE_RUNNING, PHASE_EXITED }; /* >= 0: enum container_state */
+/* From 0 on as enum container_state. */
+enum container_phase { PHASE_STARTING = -1, PHASE_CREATED, PHASE_RUNNING, PHASE_EXITED };
 
 struct container {
 	TAILQ_ENTRY(container) link;

@@ -20,7 +20,12 @@
 #include <time.h>
 
 struct keeper keeper = {
-	.epoll_fd = -1, .signal_fd = -1, .dir_fd = -1, .host_mnt_fd = -1, .own_pid_fd = -1, .net_fd = -1,
+	.epoll_fd = -1,
+	.signal_fd = -1,
+	.dir_fd = -1,
+	.host_mnt_fd = -1,
+	.own_pid_fd = -1,
+	.net_fd = -1,
 	.listener.fd = -1,
 };
 

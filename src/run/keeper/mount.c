@@ -14,11 +14,18 @@
 
 /* The kernel's numbers: the C library's headers and the kernel's own fight over these names. */
 enum {
-	FSOPEN_CLOEXEC_ = 1, FSMOUNT_CLOEXEC_ = 1,
-	FSCONFIG_SET_FLAG_ = 0, FSCONFIG_SET_STRING_ = 1, FSCONFIG_CMD_CREATE_ = 6,
+	FSOPEN_CLOEXEC_ = 1,
+	FSMOUNT_CLOEXEC_ = 1,
+	FSCONFIG_SET_FLAG_ = 0,
+	FSCONFIG_SET_STRING_ = 1,
+	FSCONFIG_CMD_CREATE_ = 6,
 	OPEN_TREE_CLONE_ = 1,
-	MOVE_MOUNT_F_EMPTY_PATH_ = 4, MOVE_MOUNT_T_EMPTY_PATH_ = 0x40,
-	ATTR_RDONLY_ = 1, ATTR_NOSUID_ = 2, ATTR_NODEV_ = 4, ATTR_NOEXEC_ = 8,
+	MOVE_MOUNT_F_EMPTY_PATH_ = 4,
+	MOVE_MOUNT_T_EMPTY_PATH_ = 0x40,
+	ATTR_RDONLY_ = 1,
+	ATTR_NOSUID_ = 2,
+	ATTR_NODEV_ = 4,
+	ATTR_NOEXEC_ = 8,
 	AT_RECURSIVE_ = 0x8000,
 };
 struct mount_attr_ {
@@ -56,14 +63,16 @@ int mount_clone(int dirfd, bool recursive)
 
 int mount_move(int tree, int onto)
 {
-	return syscall(SYS_move_mount, tree, "", onto, "", MOVE_MOUNT_F_EMPTY_PATH_ | MOVE_MOUNT_T_EMPTY_PATH_);
+	return syscall(SYS_move_mount, tree, "", onto, "",
+		       MOVE_MOUNT_F_EMPTY_PATH_ | MOVE_MOUNT_T_EMPTY_PATH_);
 }
 
 static int mount_setattr_(int fd, bool recursive, uint64_t set, uint64_t propagation)
 {
 	struct mount_attr_ a = { .attr_set = set, .propagation = propagation };
 
-	return syscall(SYS_mount_setattr, fd, "", AT_EMPTY_PATH | (recursive ? AT_RECURSIVE_ : 0), &a, sizeof(a));
+	return syscall(SYS_mount_setattr, fd, "", AT_EMPTY_PATH | (recursive ? AT_RECURSIVE_ : 0), &a,
+		       sizeof(a));
 }
 
 int mount_set_read_only(int fd, bool recursive)

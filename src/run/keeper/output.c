@@ -211,7 +211,8 @@ static bool attach_flush(struct attach *a)
 	struct container *c = a->c;
 
 	while (a->pending_n) {
-		ssize_t n = c->in.fd < 0 ? (ssize_t)a->pending_n : write(c->in.fd, a->pending + a->pending_at, a->pending_n);
+		ssize_t n = c->in.fd < 0 ? (ssize_t)a->pending_n
+					 : write(c->in.fd, a->pending + a->pending_at, a->pending_n);
 
 		if (n < 0 && errno == EAGAIN)
 			return false;
@@ -231,7 +232,8 @@ static void input_writable(struct watch *w, uint32_t events)
 	struct attach *a, *next;
 	bool all = true;
 
-	TAILQ_FOREACH_SAFE(a, &c->attaches, link, next) {
+	TAILQ_FOREACH_SAFE(a, &c->attaches, link, next)
+	{
 		if (!attach_flush(a)) {
 			all = false;
 			continue;
@@ -285,7 +287,8 @@ static void attach_in_readable(struct watch *w, uint32_t events)
 	}
 }
 
-static void attach_take(struct watch *w, int fd, uint32_t events, void (*cb)(struct watch *w, uint32_t events))
+static void attach_take(struct watch *w, int fd, uint32_t events,
+			void (*cb)(struct watch *w, uint32_t events))
 {
 	w->fd = -1;
 	if (fd < 0)

@@ -44,7 +44,8 @@ static const struct device {
 	const char *name;
 	unsigned major, minor;
 } devices[] = {
-	{ "null", 1, 3 }, { "zero", 1, 5 }, { "full", 1, 7 }, { "random", 1, 8 }, { "urandom", 1, 9 }, { "tty", 5, 0 },
+	{ "null", 1, 3 },   { "zero", 1, 5 },	 { "full", 1, 7 },
+	{ "random", 1, 8 }, { "urandom", 1, 9 }, { "tty", 5, 0 },
 };
 
 static const struct dev_link {
@@ -56,9 +57,9 @@ static const struct dev_link {
 
 /* The defaults of containerd and Docker. */
 static const char *const masked_paths[] = {
-	"/proc/acpi",	       "/proc/asound",	     "/proc/interrupts", "/proc/kcore",
-	"/proc/keys",	       "/proc/latency_stats", "/proc/timer_list", "/proc/timer_stats",
-	"/proc/sched_debug",   "/proc/scsi",	     "/sys/firmware",	 "/sys/devices/virtual/powercap",
+	"/proc/acpi",	     "/proc/asound",	    "/proc/interrupts", "/proc/kcore",
+	"/proc/keys",	     "/proc/latency_stats", "/proc/timer_list", "/proc/timer_stats",
+	"/proc/sched_debug", "/proc/scsi",	    "/sys/firmware",	"/sys/devices/virtual/powercap",
 };
 static const char *const read_only_paths[] = {
 	"/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger",
@@ -93,7 +94,8 @@ static int source_open(const struct child *ch, const struct spec_mount *m)
 	if (sub == -ENOENT) /* as the kubelet: made in a volume that lacks it */
 		sub = path_mkdirs_in_root(fd, m->subpath, 0750);
 	if (sub < 0)
-		child_fail(ch, -sub, KIND_CREATE, "failed to prepare subPath \"%s\" of \"%s\"", m->subpath, m->source);
+		child_fail(ch, -sub, KIND_CREATE, "failed to prepare subPath \"%s\" of \"%s\"", m->subpath,
+			   m->source);
 	close(fd);
 	return sub;
 }
@@ -142,7 +144,8 @@ static int container_dir(const struct child *ch)
 static void overlay_mount(const struct child *ch)
 {
 	static const char *const variants[] = { ",volatile", "" };
-	int dir = container_dir(ch), upper = dir_open(ch, dir, "upper", 0755), work = dir_open(ch, dir, "work", 0700);
+	int dir = container_dir(ch), upper = dir_open(ch, dir, "upper", 0755),
+	    work = dir_open(ch, dir, "work", 0700);
 	int root = dir_open(ch, dir, "root", 0700), r = -1;
 	_cleanup_buf_ struct buf lower = BUF_INIT;
 	char target[16];
@@ -164,8 +167,9 @@ static void overlay_mount(const struct child *ch)
 		r = mount("overlay", target, "overlay", 0, data.s);
 	}
 	if (r < 0)
-		child_fail(ch, errno, KIND_CREATE, "mount the root file system (overlay) on \"%s/containers/%s/root\"",
-			   keeper.dir, ch->start->c->id);
+		child_fail(ch, errno, KIND_CREATE,
+			   "mount the root file system (overlay) on \"%s/containers/%s/root\"", keeper.dir,
+			   ch->start->c->id);
 }
 
 static int target_dir(const struct child *ch, int root, const char *path)
@@ -220,7 +224,8 @@ static void system_mount_all(const struct child *ch, int root)
 /* A privileged container sees the devices of the host, as they are now. */
 static void dev_copy(int from, int to, int depth)
 {
-	static const char *const skip[] = { "pts", "shm", "mqueue", "fd", "console", ".lxc", ".lxd-mounts", ".udev" };
+	static const char *const skip[] = { "pts",     "shm",  "mqueue",      "fd",
+					    "console", ".lxc", ".lxd-mounts", ".udev" };
 	DIR *dir = fdopendir(from);
 	struct dirent *d;
 
@@ -291,7 +296,9 @@ static void shm_mount(const struct child *ch, int root, int tree)
 
 static void volume_flags(const struct child *ch, const struct spec_mount *m)
 {
-	unsigned long how = m->flags & MOUNT_SHARED ? MS_SHARED : m->flags & MOUNT_SLAVE ? MS_SLAVE : MS_PRIVATE;
+	unsigned long how = m->flags & MOUNT_SHARED  ? MS_SHARED
+			    : m->flags & MOUNT_SLAVE ? MS_SLAVE
+						     : MS_PRIVATE;
 
 	if (mount_set_propagation(m->tree, how) < 0)
 		child_fail(ch, errno, KIND_RUN, "set propagation of the mount at \"%s\"", m->target);
@@ -327,7 +334,8 @@ static void volumes_mount(const struct child *ch, int root)
 			child_fail(ch, errno, KIND_RUN, "stat \"%s\"", m->source);
 		fd = S_ISDIR(st.st_mode) ? target_dir(ch, root, m->target) : target_file(ch, root, m->target);
 		if (mount_move(m->tree, fd) < 0)
-			child_fail(ch, errno, KIND_RUN, "error mounting \"%s\" to rootfs at \"%s\"", m->source, m->target);
+			child_fail(ch, errno, KIND_RUN, "error mounting \"%s\" to rootfs at \"%s\"",
+				   m->source, m->target);
 		volume_flags(ch, m);
 		close(fd);
 		close(m->tree);
@@ -336,7 +344,8 @@ static void volumes_mount(const struct child *ch, int root)
 
 static int shm_clone(const struct child *ch)
 {
-	int fd = open(keeper.share & SHARE_IPC ? "/dev/shm" : "/", O_PATH | O_DIRECTORY | O_CLOEXEC), tree = -1;
+	int fd = open(keeper.share & SHARE_IPC ? "/dev/shm" : "/", O_PATH | O_DIRECTORY | O_CLOEXEC),
+	    tree = -1;
 
 	if (fd >= 0)
 		tree = mount_clone(fd, false);
@@ -382,22 +391,31 @@ void rootfs_enter(struct child *ch)
 	close(root);
 }
 
-void rootfs_bind_console(const struct child *ch, const char *slave)
+/* Sources and targets by fd: a volume over /dev could have put links there. */
+void rootfs_bind_console(const struct child *ch, int slave)
 {
-	close_fd(open("/dev/console", O_WRONLY | O_CREAT | O_CLOEXEC | O_NOCTTY, 0620));
-	if (mount(slave, "/dev/console", NULL, MS_BIND, NULL) < 0)
-		child_fail(ch, errno, KIND_RUN, "bind %s on /dev/console", slave);
+	_cleanup_close_ int at =
+		open("/dev/console", O_RDONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC | O_NOCTTY, 0620);
+	char from[32], to[32];
+
+	if (at < 0 && errno == EEXIST)
+		return; /* the pod brought its own */
+	if (at < 0 || mount(fd_path(slave, from), fd_path(at, to), NULL, MS_BIND, NULL) < 0)
+		child_fail(ch, errno, KIND_RUN, "bind the terminal on /dev/console");
 }
 
-static void path_mask(const struct child *ch, const char *path)
+static void path_mask(const struct child *ch, const char *path, int null)
 {
+	char from[32], to[32];
+	_cleanup_close_ int fd = open(path, O_PATH | O_CLOEXEC);
 	struct stat st;
 	int r;
 
-	if (stat(path, &st) < 0)
+	if (fd < 0 || fstat(fd, &st) < 0)
 		return;
-	r = S_ISDIR(st.st_mode) ? mount("tmpfs", path, "tmpfs", MS_RDONLY, "size=0k") :
-				  mount("/dev/null", path, NULL, MS_BIND, NULL);
+	fd_path(fd, to);
+	r = S_ISDIR(st.st_mode) ? mount("tmpfs", to, "tmpfs", MS_RDONLY, "size=0k")
+				: mount(fd_path(null, from), to, NULL, MS_BIND, NULL);
 	if (r < 0)
 		child_fail(ch, errno, KIND_RUN, "mask \"%s\"", path);
 }
@@ -420,8 +438,10 @@ static void path_set_read_only(const struct child *ch, const char *path)
 void rootfs_protect(const struct child *ch)
 {
 	if (!(ch->spec.flags & (SPEC_PRIVILEGED | SPEC_UNMASK_PROC))) {
+		_cleanup_close_ int null = child_open_dev(ch, "/dev/null", O_PATH, makedev(1, 3));
+
 		for (size_t i = 0; i < ARRAY_SIZE(masked_paths); i++)
-			path_mask(ch, masked_paths[i]);
+			path_mask(ch, masked_paths[i], null);
 		for (size_t i = 0; i < ARRAY_SIZE(read_only_paths); i++)
 			path_set_read_only(ch, read_only_paths[i]);
 	}

@@ -76,7 +76,8 @@ static int sysctl_write(const char *assignment)
 		errno = EPERM;
 		return -1;
 	}
-	for (size_t i = 0; i < n; i++) /* the name may use either separator; with '/', dots stand for themselves */
+	for (size_t i = 0; i < n;
+	     i++) /* the name may use either separator; with '/', dots stand for themselves */
 		path[at + i] = assignment[i] == '.' && !memchr(assignment, '/', n) ? '/' : assignment[i];
 	if (strstr(path, "/../")) {
 		errno = EPERM;
@@ -93,7 +94,8 @@ static int setup_sysctls(struct setup *s)
 	struct fields it = s->body;
 	struct field f;
 
-	if (!(keeper.share & SHARE_NET)) { /* as containerd 2: low ports and ping need no capability in a pod */
+	if (!(keeper.share &
+	      SHARE_NET)) { /* as containerd 2: low ports and ping need no capability in a pod */
 		(void)sysctl_write("net.ipv4.ip_unprivileged_port_start=0");
 		(void)sysctl_write("net.ipv4.ping_group_range=0 2147483647");
 	}
@@ -290,7 +292,8 @@ void sandbox_on_state(struct asker a, struct frame *f)
 void sandbox_save(void)
 {
 	struct buf *b = conn_buf();
-	_cleanup_close_ int fd = openat(keeper.dir_fd, "state.new", O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+	_cleanup_close_ int fd =
+		openat(keeper.dir_fd, "state.new", O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
 
 	frame_begin(b, FRAME_REPLY, 0);
 	sandbox_put_state(b);

@@ -10,9 +10,12 @@
 static void spec_add_mount(struct child *ch, struct fields f)
 {
 	struct spec_mount m = {
-		.source = fields_str(f, F_SOURCE), .subpath = fields_str(f, F_SUBPATH),
-		.target = fields_str(f, F_TARGET), .flags = fields_int(f, F_MOUNT_FLAGS, 0),
-		.size = fields_int(f, F_SIZE, 0), .tree = -1,
+		.source = fields_str(f, F_SOURCE),
+		.subpath = fields_str(f, F_SUBPATH),
+		.target = fields_str(f, F_TARGET),
+		.flags = fields_int(f, F_MOUNT_FLAGS, 0),
+		.size = fields_int(f, F_SIZE, 0),
+		.tree = -1,
 	};
 
 	if (!m.target || m.target[0] != '/' || (!m.source && !(m.flags & MOUNT_TMPFS)))
@@ -25,19 +28,44 @@ static void spec_add(struct child *ch, const struct field *f)
 	struct spec *s = &ch->spec;
 
 	switch (f->tag) {
-	case F_LAYER: VEC_PUSH(&s->layers, field_str(f)); break;
-	case F_ARG: VEC_PUSH(&s->argv, field_str(f)); break;
-	case F_ENV: VEC_PUSH(&s->env, field_str(f)); break;
-	case F_GROUP: VEC_PUSH(&s->groups, (gid_t)field_int(f)); break;
-	case F_MOUNT: spec_add_mount(ch, field_nested(f)); break;
-	case F_CWD: s->cwd = field_str(f); break;
-	case F_USER: s->user = field_str(f); break;
-	case F_UID: s->uid = field_int(f); break;
-	case F_GID: s->gid = field_int(f); break;
-	case F_FLAGS: s->flags = field_int(f); break;
-	case F_CAPS: s->caps = field_int(f); break;
-	case F_OOM_ADJ: s->oom_adj = field_int(f); break;
-	default: break; /* of a younger daemon */
+	case F_LAYER:
+		VEC_PUSH(&s->layers, field_str(f));
+		break;
+	case F_ARG:
+		VEC_PUSH(&s->argv, field_str(f));
+		break;
+	case F_ENV:
+		VEC_PUSH(&s->env, field_str(f));
+		break;
+	case F_GROUP:
+		VEC_PUSH(&s->groups, (gid_t)field_int(f));
+		break;
+	case F_MOUNT:
+		spec_add_mount(ch, field_nested(f));
+		break;
+	case F_CWD:
+		s->cwd = field_str(f);
+		break;
+	case F_USER:
+		s->user = field_str(f);
+		break;
+	case F_UID:
+		s->uid = field_int(f);
+		break;
+	case F_GID:
+		s->gid = field_int(f);
+		break;
+	case F_FLAGS:
+		s->flags = field_int(f);
+		break;
+	case F_CAPS:
+		s->caps = field_int(f);
+		break;
+	case F_OOM_ADJ:
+		s->oom_adj = field_int(f);
+		break;
+	default:
+		break; /* of a younger daemon */
 	}
 }
 

@@ -116,7 +116,8 @@ void user_resolve(struct child *ch)
 	if (uid < 0 && user.n && !str_to_i64(user, &uid)) {
 		if (!passwd_find(passwd, &user, 0, &e))
 			child_fail(ch, -ENOENT, KIND_CREATE,
-				   "unable to find user %" STR_FMT ": no matching entries in passwd file", STR_ARG(user));
+				   "unable to find user %" STR_FMT ": no matching entries in passwd file",
+				   STR_ARG(user));
 		uid = e.uid;
 		found = true;
 	} else {
@@ -128,10 +129,11 @@ void user_resolve(struct child *ch)
 		gid = s->gid;
 	else if (s->uid < 0 && group.n && !str_to_i64(group, &gid) && !group_find(groups, group, &gid))
 		child_fail(ch, -ENOENT, KIND_CREATE,
-			   "unable to find group %" STR_FMT ": no matching entries in group file", STR_ARG(group));
+			   "unable to find group %" STR_FMT ": no matching entries in group file",
+			   STR_ARG(group));
 	if (!user_id_ok(uid) || !user_id_ok(gid))
-		child_fail(ch, -EINVAL, KIND_CREATE, "user %lld or group %lld is out of range", (long long)uid,
-			   (long long)gid);
+		child_fail(ch, -EINVAL, KIND_CREATE, "user %lld or group %lld is out of range",
+			   (long long)uid, (long long)gid);
 	ch->uid = uid;
 	ch->gid = gid;
 	ch->home = found && e.home.n ? str_dup(e.home) : "/";
