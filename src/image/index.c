@@ -100,7 +100,7 @@ static char *image_make_repo_digest(const char *name, const char *digest)
 	struct image_ref r = { 0 };
 	char *out;
 
-	if (!name || !*digest || image_ref_parse(&r, name, &e) < 0)
+	if (!*digest || image_ref_parse(&r, name, &e) < 0)
 		return xstrdup("");
 	out = xasprintf("%s/%s@%s", r.registry, r.repository, digest);
 	image_ref_release(&r);
@@ -412,6 +412,9 @@ static int index_add_image(struct image_store *s, const char *tmp_name, const st
 		i->names = list_empty();
 	}
 	i->pinned |= pinned;
+	free(i->repo_digest); /* the newest place that the image came from */
+	i->repo_digest = image_make_repo_digest(node_cstr_or(node_first(node_getc(n, "names")), ""),
+						node_cstr_or(node_getc(n, "digest"), ""));
 	NODE_FOREACH (c, node_getc(n, "names")) {
 		struct image_ref r = { 0 };
 		_cleanup_free_ char *name = NULL;
@@ -423,8 +426,6 @@ static int index_add_image(struct image_store *s, const char *tmp_name, const st
 		index_take_name(s, i, name);
 		image_add_name(i, name);
 	}
-	free(i->repo_digest);
-	i->repo_digest = image_make_repo_digest(i->names[0], node_cstr_or(node_getc(n, "digest"), ""));
 	if (!streq(i->manifest, node_cstr(node_getc(n, "manifest")))) {
 		free(i->manifest);
 		i->manifest = xstrdup(node_cstr(node_getc(n, "manifest")));
