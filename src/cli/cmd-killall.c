@@ -7,9 +7,11 @@
 #include <stddef.h>
 #include <stdio.h>
 
+#include "base/hash.h"
 #include "base/path.h"
 #include "base/time.h"
 #include "cli/cli.h"
+#include "cli/server.h"
 #include "net/net.h"
 #include "run/run.h"
 
@@ -22,8 +24,8 @@ static const struct opt killall_opts[] = {
 	  KINGLET_DATA_DIR, .help = "the data directory of the server to clean up after" },
 	{ OPT_STRING, "bridge", 0, offsetof(struct killall_opts, bridge), "NAME", "KINGLET_BRIDGE", KINGLET_BRIDGE,
 	  .help = "the bridge that its pods are attached to" },
-	{ OPT_STRING, "cgroup", 0, offsetof(struct killall_opts, cgroup), "NAME", NULL, KINGLET_CGROUP,
-	  .help = "the server's control group", .hidden = true },
+	{ OPT_STRING, "cgroup", 0, offsetof(struct killall_opts, cgroup), "NAME", NULL, NULL,
+	  .help = "the cgroup that its pods run below, when the server was given one" },
 	{ .type = OPT_END },
 };
 
@@ -57,16 +59,26 @@ static int killall_server(const char *data_dir, struct buf *report, struct err *
 		       (long long)pid);
 }
 
+char *server_cgroup(const char *given, const char *data_dir)
+{
+	if (!str_empty(given))
+		return xstrdup(given);
+	if (streq(data_dir, KINGLET_DATA_DIR))
+		return xstrdup(KINGLET_CGROUP);
+	return xasprintf(KINGLET_CGROUP "-%08x", hash_fnv32a(str_of(data_dir)));
+}
+
 static int killall_run(void *opts, int argc, char **argv, struct err *e)
 {
 	struct killall_opts *o = opts;
 	_cleanup_buf_ struct buf report = BUF_INIT;
 	_cleanup_free_ char *agent = path_join(o->data_dir, "agent");
+	_cleanup_free_ char *cgroup = server_cgroup(o->cgroup, o->data_dir);
 	int rc;
 
 	rc = killall_server(o->data_dir, &report, e);
 	if (rc == 0)
-		rc = run_kill_all(agent, o->cgroup, &report, e);
+		rc = run_kill_all(agent, cgroup, &report, e);
 	if (rc == 0)
 		rc = net_kill_all(o->bridge, KINGLET_TABLE, &report, e);
 	fputs(report.len || rc < 0 ? report.s : "nothing to clean up\n", stdout);

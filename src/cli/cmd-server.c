@@ -83,8 +83,8 @@ static const struct opt server_opts[] = {
 	  .help = "name servers for pods; /etc/resolv.conf by default" },
 	{ OPT_STRING, "bridge", 0, O(bridge), "NAME", "KINGLET_BRIDGE", KINGLET_BRIDGE,
 	  .help = "bridge that pods are attached to" },
-	{ OPT_STRING, "cgroup", 0, O(cgroup), "NAME", NULL, KINGLET_CGROUP,
-	  .help = "control group of everything on this node: for several servers on one machine", .hidden = true },
+	{ OPT_STRING, "cgroup", 0, O(cgroup), "NAME", NULL, NULL,
+	  .help = "cgroup that pods run below; by default kinglet, or kinglet-HASH for another data directory" },
 	{ OPT_HEADING, .help = "Logging" },
 	{ OPT_STRING, "log-level", 'l', O(log_level), "LEVEL", "KINGLET_LOG_LEVEL", "info",
 	  .help = "trace, debug, info, warn or error" },
@@ -324,9 +324,10 @@ static void server_on_sandbox_lost(void *arg, struct sandbox *sb)
 
 static int server_open_agent(struct server *s, struct err *e)
 {
+	_cleanup_free_ char *cgroup = server_cgroup(s->opts->cgroup, s->opts->data_dir);
 	_cleanup_free_ char *images = path_join(s->agent_dir, "images");
 	_cleanup_free_ char *allocations = path_join(s->agent_dir, "addresses");
-	struct run_config run = { .loop = s->loop, .state_dir = s->agent_dir, .cgroup_name = s->opts->cgroup,
+	struct run_config run = { .loop = s->loop, .state_dir = s->agent_dir, .cgroup_name = cgroup,
 				  .on_exit = server_on_exit, .on_sandbox_lost = server_on_sandbox_lost, .arg = s };
 	struct net_config net = { .bridge = s->opts->bridge, .table = KINGLET_TABLE, .pod_cidr = s->pod_cidr,
 				  .cluster_cidr = s->opts->cluster_cidr, .state_file = allocations };

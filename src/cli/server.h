@@ -17,6 +17,9 @@ struct server_opts {
 	bool disable_agent;
 };
 
+/* The cgroup of the server with this data directory: servers side by side have one each. Owned by the caller. */
+char *server_cgroup(const char *given, const char *data_dir);
+
 /* Certificates below <data-dir>/server/tls, made when missing, renewed at start when they end within
  * PKI_RENEW_DAYS or when a name is missing from the serving certificate. All texts are PEM, owned. */
 #define PKI_CA_DAYS 3650

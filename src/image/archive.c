@@ -2,8 +2,6 @@
  * The outer tar of `docker save` or of an OCI layout: its files are put into a
  * directory under numbers, so that no name of the archive ever becomes a path.
  */
-#include <archive.h>
-#include <archive_entry.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -11,6 +9,7 @@
 
 #include "base/path.h"
 #include "image/internal.h"
+#include "image/libarchive.h"
 
 #define ARCHIVE_BLOCK (256 << 10)
 #define ARCHIVE_MEMBERS 100000
@@ -18,7 +17,7 @@
 
 static int archive_err(struct err *e, struct archive *a)
 {
-	const char *text = archive_error_string(a);
+	const char *text = la.archive_error_string(a);
 
 	return err_set(e, ERR_BAD_REQUEST, "this is no image archive that can be read: %s", text ? text : "damaged tar");
 }
@@ -35,7 +34,7 @@ static int archive_copy(struct archive *a, int fd, int64_t size, struct layer_li
 			       LIMIT_IMAGE_UNPACKED_BYTES >> 30);
 	lim->bytes_left -= size;
 	errno = 0;
-	while ((rc = archive_read_data_block(a, &p, &n, &at)) == ARCHIVE_OK)
+	while ((rc = la.archive_read_data_block(a, &p, &n, &at)) == ARCHIVE_OK)
 		if (pwrite(fd, p, n, at) != (ssize_t)n)
 			return err_errno(e, errno ? errno : ENOSPC, "unpack the archive");
 	if (rc == ARCHIVE_EOF && ftruncate(fd, size) < 0)
@@ -60,7 +59,7 @@ static void archive_link(struct map *names, const char *name, const char *target
 static int archive_member(struct archive *a, struct archive_entry *entry, int dir_fd, struct map *names, int number,
 			  struct layer_limits *lim, struct err *e)
 {
-	const char *name = archive_entry_pathname(entry);
+	const char *name = la.archive_entry_pathname(entry);
 	_cleanup_close_ int fd = -1;
 	char file[16];
 
@@ -68,37 +67,37 @@ static int archive_member(struct archive *a, struct archive_entry *entry, int di
 		return 0; /* nothing that an image has */
 	if (starts_with(name, "./"))
 		name += 2;
-	if (archive_entry_hardlink(entry)) {
-		archive_link(names, name, archive_entry_hardlink(entry), false);
+	if (la.archive_entry_hardlink(entry)) {
+		archive_link(names, name, la.archive_entry_hardlink(entry), false);
 		return 0;
 	}
-	if (archive_entry_filetype(entry) == S_IFLNK) {
-		archive_link(names, name, archive_entry_symlink(entry), true);
+	if (la.archive_entry_filetype(entry) == S_IFLNK) {
+		archive_link(names, name, la.archive_entry_symlink(entry), true);
 		return 0;
 	}
-	if (archive_entry_filetype(entry) != S_IFREG)
+	if (la.archive_entry_filetype(entry) != S_IFREG)
 		return 0;
 	snprintf(file, sizeof(file), "%d", number);
 	fd = openat(dir_fd, file, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
 	if (fd < 0)
 		return err_errno(e, errno, "unpack the archive");
 	map_set(names, str_of(name), xstrdup(file));
-	return archive_copy(a, fd, archive_entry_size(entry), lim, e);
+	return archive_copy(a, fd, la.archive_entry_size(entry), lim, e);
 }
 
 int archive_extract(int fd, int dir_fd, struct map *names, struct layer_limits *lim, struct err *e)
 {
-	struct archive *a = archive_read_new();
+	struct archive *a = la.archive_read_new();
 	struct archive_entry *entry;
 	int rc, n = 0;
 
-	archive_read_support_filter_gzip(a);
-	archive_read_support_filter_zstd(a);
-	archive_read_support_format_tar(a);
-	rc = archive_read_open_fd(a, fd, ARCHIVE_BLOCK);
+	la.archive_read_support_filter_gzip(a);
+	la.archive_read_support_filter_zstd(a);
+	la.archive_read_support_format_tar(a);
+	rc = la.archive_read_open_fd(a, fd, ARCHIVE_BLOCK);
 	if (rc != ARCHIVE_OK)
 		archive_err(e, a);
-	while (!err_is_set(e) && (rc = archive_read_next_header(a, &entry)) != ARCHIVE_EOF) {
+	while (!err_is_set(e) && (rc = la.archive_read_next_header(a, &entry)) != ARCHIVE_EOF) {
 		if (rc != ARCHIVE_OK && rc != ARCHIVE_WARN)
 			archive_err(e, a);
 		else if (++n > ARCHIVE_MEMBERS)
@@ -106,6 +105,6 @@ int archive_extract(int fd, int dir_fd, struct map *names, struct layer_limits *
 		else if (archive_member(a, entry, dir_fd, names, n, lim, e) < 0)
 			break;
 	}
-	archive_read_free(a);
+	la.archive_read_free(a);
 	return err_is_set(e) ? -e->code : 0;
 }

@@ -9,8 +9,6 @@
  * dev/, where the runtime mounts its own and they are left out. The stream is
  * hashed as it is read: a layer whose diff ID is another fails whole.
  */
-#include <archive.h>
-#include <archive_entry.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <sys/stat.h>
@@ -20,6 +18,7 @@
 #include "base/digest.h"
 #include "base/path.h"
 #include "image/internal.h"
+#include "image/libarchive.h"
 
 #define LAYER_BLOCK (256 << 10)
 #define LAYER_NAME_MAX 4096
@@ -37,15 +36,15 @@ struct layer {
 static la_ssize_t layer_read(struct archive *a, void *arg, const void **buffer)
 {
 	struct layer *l = arg;
-	la_ssize_t n = archive_read_data(l->raw, l->block, LAYER_BLOCK);
+	la_ssize_t n = la.archive_read_data(l->raw, l->block, LAYER_BLOCK);
 
 	if (n < 0) {
-		archive_set_error(a, EIO, "%s", archive_error_string(l->raw));
+		la.archive_set_error(a, EIO, "%s", la.archive_error_string(l->raw));
 		return ARCHIVE_FATAL;
 	}
 	l->lim->stream_left -= n;
 	if (l->lim->stream_left < 0) {
-		archive_set_error(a, EFBIG, "its content is larger than the limit of %llu GiB",
+		la.archive_set_error(a, EFBIG, "its content is larger than the limit of %llu GiB",
 				  LIMIT_IMAGE_UNPACKED_BYTES >> 30);
 		return ARCHIVE_FATAL;
 	}
@@ -56,7 +55,7 @@ static la_ssize_t layer_read(struct archive *a, void *arg, const void **buffer)
 
 static int layer_err(struct err *e, struct archive *a)
 {
-	const char *text = archive_error_string(a);
+	const char *text = la.archive_error_string(a);
 
 	return err_set(e, ERR_BAD_REQUEST, "the layer can't be read: %s", text ? text : "damaged archive");
 }
@@ -65,18 +64,18 @@ static int layer_open(struct layer *l, int fd, struct err *e)
 {
 	struct archive_entry *entry;
 
-	l->raw = archive_read_new();
-	archive_read_support_filter_gzip(l->raw);
-	archive_read_support_filter_zstd(l->raw);
-	archive_read_support_format_raw(l->raw);
-	archive_read_support_format_empty(l->raw);
-	if (archive_read_open_fd(l->raw, fd, LAYER_BLOCK) != ARCHIVE_OK ||
-	    archive_read_next_header(l->raw, &entry) != ARCHIVE_OK)
+	l->raw = la.archive_read_new();
+	la.archive_read_support_filter_gzip(l->raw);
+	la.archive_read_support_filter_zstd(l->raw);
+	la.archive_read_support_format_raw(l->raw);
+	la.archive_read_support_format_empty(l->raw);
+	if (la.archive_read_open_fd(l->raw, fd, LAYER_BLOCK) != ARCHIVE_OK ||
+	    la.archive_read_next_header(l->raw, &entry) != ARCHIVE_OK)
 		return layer_err(e, l->raw);
-	l->tar = archive_read_new();
-	archive_read_support_format_tar(l->tar);
-	archive_read_support_format_empty(l->tar);
-	if (archive_read_open(l->tar, l, NULL, layer_read, NULL) != ARCHIVE_OK)
+	l->tar = la.archive_read_new();
+	la.archive_read_support_format_tar(l->tar);
+	la.archive_read_support_format_empty(l->tar);
+	if (la.archive_read_open(l->tar, l, NULL, layer_read, NULL) != ARCHIVE_OK)
 		return layer_err(e, l->tar);
 	return 0;
 }
@@ -154,7 +153,7 @@ static int layer_write_data(struct layer *l, int fd, const char *name, int64_t s
 	if (ftruncate(fd, size) < 0)
 		return err_errno(e, errno, "write '%s'", name);
 	errno = 0;
-	while ((rc = archive_read_data_block(l->tar, &p, &n, &at)) == ARCHIVE_OK) {
+	while ((rc = la.archive_read_data_block(l->tar, &p, &n, &at)) == ARCHIVE_OK) {
 		if (at < 0 || at > size || (int64_t)n > size - at)
 			return err_set(e, ERR_BAD_REQUEST, "the layer's file '%s' is longer than its header says", name);
 		if (!layer_all_zero(p, n) && pwrite(fd, p, n, at) != (ssize_t)n)
@@ -174,21 +173,21 @@ static void layer_xattrs(int fd, struct archive_entry *entry)
 	const void *value;
 	size_t n;
 
-	archive_entry_xattr_reset(entry);
-	while (archive_entry_xattr_next(entry, &name, &value, &n) == ARCHIVE_OK)
+	la.archive_entry_xattr_reset(entry);
+	while (la.archive_entry_xattr_next(entry, &name, &value, &n) == ARCHIVE_OK)
 		if (layer_xattr_wanted(name))
 			(void)!fsetxattr(fd, name, value, n, 0); /* file systems without them do without */
 }
 
 static int layer_owner(int parent, const char *base, struct archive_entry *entry, bool link)
 {
-	struct timespec t[2] = { { .tv_sec = archive_entry_mtime(entry), .tv_nsec = archive_entry_mtime_nsec(entry) } };
+	struct timespec t[2] = { { .tv_sec = la.archive_entry_mtime(entry), .tv_nsec = la.archive_entry_mtime_nsec(entry) } };
 
 	t[1] = t[0];
-	if (fchownat(parent, base, (uid_t)archive_entry_uid(entry), (gid_t)archive_entry_gid(entry),
+	if (fchownat(parent, base, (uid_t)la.archive_entry_uid(entry), (gid_t)la.archive_entry_gid(entry),
 		     AT_SYMLINK_NOFOLLOW) < 0)
 		return -errno;
-	if (!link && fchmodat(parent, base, archive_entry_perm(entry) & 07777, 0) < 0)
+	if (!link && fchmodat(parent, base, la.archive_entry_perm(entry) & 07777, 0) < 0)
 		return -errno;
 	(void)utimensat(parent, base, t, AT_SYMLINK_NOFOLLOW);
 	return 0;
@@ -201,7 +200,7 @@ static int layer_file(struct layer *l, int parent, const char *base, const char 
 
 	if (fd < 0)
 		return err_errno(e, errno, "make '%s'", name);
-	if (layer_write_data(l, fd, name, archive_entry_size(entry), e) < 0)
+	if (layer_write_data(l, fd, name, la.archive_entry_size(entry), e) < 0)
 		return -e->code;
 	if (layer_owner(parent, base, entry, false) < 0)
 		return err_errno(e, errno, "set the owner of '%s'", name);
@@ -277,8 +276,8 @@ static bool layer_is_whiteout(int parent, const char *base)
 static int layer_make(struct layer *l, int parent, const char *base, const char *name, struct archive_entry *entry,
 		      struct err *e)
 {
-	mode_t type = archive_entry_filetype(entry);
-	const char *hardlink = archive_entry_hardlink(entry);
+	mode_t type = la.archive_entry_filetype(entry);
+	const char *hardlink = la.archive_entry_hardlink(entry);
 	bool was_whiteout = layer_is_whiteout(parent, base);
 	int rc = layer_clear_place(parent, base, type == S_IFDIR && !hardlink);
 
@@ -294,7 +293,7 @@ static int layer_make(struct layer *l, int parent, const char *base, const char 
 			return -e->code;
 		return was_whiteout ? layer_set_opaque(parent, base, name, e) : 0;
 	case S_IFLNK:
-		if (symlinkat(archive_entry_symlink(entry), parent, base) < 0)
+		if (symlinkat(la.archive_entry_symlink(entry), parent, base) < 0)
 			return err_errno(e, errno, "make the link '%s'", name);
 		break;
 	case S_IFIFO:
@@ -319,11 +318,11 @@ static int layer_entry(struct layer *l, struct archive_entry *entry, struct err 
 
 	if (l->lim->entries_left-- <= 0)
 		return err_set(e, ERR_TOO_LARGE, "the image has too many files");
-	if (!layer_name(archive_entry_pathname(entry), &name))
+	if (!layer_name(la.archive_entry_pathname(entry), &name))
 		return err_set(e, ERR_BAD_REQUEST, "the layer's member '%s' points outside of the image",
-			       archive_entry_pathname(entry) ? archive_entry_pathname(entry) : "");
+			       la.archive_entry_pathname(entry) ? la.archive_entry_pathname(entry) : "");
 	if (!name.len) /* the root itself: "./" */
-		return archive_entry_filetype(entry) == S_IFDIR && layer_owner(l->dir, ".", entry, false) < 0
+		return la.archive_entry_filetype(entry) == S_IFDIR && layer_owner(l->dir, ".", entry, false) < 0
 			       ? err_errno(e, errno, "set the owner of the image's root")
 			       : 0;
 	parent = layer_parent(l, name.s, &base);
@@ -339,7 +338,7 @@ static int layer_entries(struct layer *l, struct err *e)
 	struct archive_entry *entry;
 	int rc;
 
-	while ((rc = archive_read_next_header(l->tar, &entry)) == ARCHIVE_OK || rc == ARCHIVE_WARN)
+	while ((rc = la.archive_read_next_header(l->tar, &entry)) == ARCHIVE_OK || rc == ARCHIVE_WARN)
 		if (layer_entry(l, entry, e) < 0)
 			return -e->code;
 	return rc == ARCHIVE_EOF ? 0 : layer_err(e, l->tar);
@@ -352,7 +351,7 @@ static int layer_finish(struct layer *l, const char *diff_id, struct err *e)
 	_cleanup_buf_ struct buf got = BUF_INIT;
 	la_ssize_t n;
 
-	while ((n = archive_read_data(l->raw, l->block, LAYER_BLOCK)) > 0 && (l->lim->stream_left -= n) >= 0)
+	while ((n = la.archive_read_data(l->raw, l->block, LAYER_BLOCK)) > 0 && (l->lim->stream_left -= n) >= 0)
 		digest_update(l->digest, l->block, (size_t)n);
 	if (n < 0)
 		return layer_err(e, l->raw);
@@ -379,9 +378,9 @@ int layer_unpack(int blob_fd, int dir_fd, const char *diff_id, struct layer_limi
 	if (rc == 0)
 		rc = layer_finish(&l, diff_id, e);
 	if (l.tar)
-		archive_read_free(l.tar);
+		la.archive_read_free(l.tar);
 	if (l.raw)
-		archive_read_free(l.raw);
+		la.archive_read_free(l.raw);
 	digest_free(l.digest);
 	free(l.block);
 	return rc;

@@ -25,6 +25,7 @@
 #include "base/digest.h"
 #include "base/path.h"
 #include "image/internal.h"
+#include "image/libarchive.h"
 #include "image/manifest.h"
 
 #define UNPACK_IMAGES 256
@@ -554,7 +555,7 @@ int image_unpack_main(int argc, char **argv)
 	u.images = node_setk(u.doc, doc_root(u.doc), STR_LIT("images"), node_new(u.doc, DOC_ARRAY));
 	setlocale(LC_CTYPE, "C.UTF-8"); /* names in archives are UTF-8 */
 	digest_free(digest_new()); /* the library reads its configuration now */
-	if (sandbox_enter(argv[1], &e) < 0 || unpack_all(&u, argv[2], &e) < 0)
+	if (libarchive_load(&e) < 0 || sandbox_enter(argv[1], &e) < 0 || unpack_all(&u, argv[2], &e) < 0)
 		unpack_say_error(&e);
 	else
 		unpack_say(u.doc);
