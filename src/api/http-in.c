@@ -140,7 +140,7 @@ static int path_verb(struct req *r, struct err *e)
 	else
 		return status_generic_method(e);
 	r->at.verb = verb_name(r->verb);
-	return 0;
+	return r->is_watch_path && r->verb != VERB_WATCH ? status_generic_method(e) : 0;
 }
 
 /* GET of one object with watch=true is the watch of a list with one name. */
