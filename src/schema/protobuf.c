@@ -162,13 +162,23 @@ static struct node *proto_duration_text(struct proto *p, int64_t ns)
 	return node_new_cstr(p->d, text);
 }
 
+static int proto_text(struct proto *p, struct str s, struct node **ret)
+{
+	if (!str_is_utf8(s))
+		return proto_bad(p, "string contains invalid UTF-8");
+	*ret = node_new_str(p->d, s);
+	return 0;
+}
+
 static int proto_int_or_string(struct proto *p, struct str in, struct node **ret)
 {
 	struct proto_item type, i, s;
 
 	if (!proto_find(in, 1, &type) || !proto_find(in, 2, &i) || !proto_find(in, 3, &s))
 		return proto_bad(p, "malformed IntOrString");
-	*ret = type.n == 1 ? node_new_str(p->d, s.s) : node_new_int(p->d, (int32_t)i.n);
+	if (type.n == 1)
+		return proto_text(p, s.s, ret);
+	*ret = node_new_int(p->d, (int32_t)i.n);
 	return 0;
 }
 
@@ -186,14 +196,6 @@ static int proto_json(struct proto *p, struct str in, struct node **ret)
 	if (doc_parse_json(&d, raw.s, NULL, p->e) < 0)
 		return -p->e->code;
 	*ret = node_copy(p->d, doc_root(d));
-	return 0;
-}
-
-static int proto_text(struct proto *p, struct str s, struct node **ret)
-{
-	if (!str_is_utf8(s))
-		return proto_bad(p, "string contains invalid UTF-8");
-	*ret = node_new_str(p->d, s);
 	return 0;
 }
 
@@ -487,6 +489,8 @@ static const struct schema_type *proto_type(struct str api_version, struct str k
 	bool core = !rest.p;
 	const struct schema_type *t;
 
+	if (str_find(api_version, '\0') >= 0 || str_find(kind, '\0') >= 0)
+		return NULL;
 	snprintf(name, sizeof(name), "%" STR_FMT "/%" STR_FMT ".%" STR_FMT, STR_ARG(core ? STR_LIT("core") : group),
 		 STR_ARG(core ? group : rest), STR_ARG(kind));
 	t = schema_type_find(str_of(name));
