@@ -30,10 +30,11 @@ struct image_store {
 	VEC(struct image *) images;
 	uint64_t index_ino; /* of the index.json that was read: another one was put there by another process */
 	int64_t index_mtime_ns;
+	bool closing;
 	bool index_bad; /* what is there now can't be read */
 	struct job_queue *jobs; /* removal of big trees */
 	LIST_HEAD(, unpack) unpacks;
-	LIST_HEAD(, pull) pulls;
+	TAILQ_HEAD(, pull) pulls; /* in the order in which they were asked for */
 };
 
 /* --- store.c --- */

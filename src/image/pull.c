@@ -13,6 +13,9 @@
  * anonymous token is asked for where the challenge says, and the request is sent
  * again, once. Redirects are followed to any host, a few times, without the token.
  *
+ * A few pulls run at once, and of one reference only one: fifty pods that start
+ * together fetch their image once, and the others find its layers there.
+ *
  * What ends a request only notes the result; pull_step goes on from the loop, so
  * clients and exchanges are never freed within their own callbacks.
  */
@@ -30,6 +33,7 @@
 #define PULL_REDIRECTS 5
 #define PULL_STALL_MS 60000 /* nothing came for so long */
 #define PULL_CLIENTS 8
+#define PULL_AT_ONCE 4
 #define PULL_TOKEN_MAX (64u << 10)
 
 #define PULL_ACCEPT                                                                                       \
@@ -45,7 +49,8 @@ struct pull_client {
 };
 
 struct pull {
-	LIST_ENTRY(pull) link;
+	TAILQ_ENTRY(pull) link;
+	bool started; /* others wait for their turn */
 	struct image_store *store;
 	struct image_ref ref;
 	char *name; /* the reference as it is printed */
@@ -91,6 +96,7 @@ struct pull {
 };
 
 static void pull_send(struct pull *p);
+static void pull_start_waiting(struct image_store *s);
 
 static void pull_tell(struct pull *p, const char *fmt, ...) ATTR_PRINTF(2, 3);
 static void pull_tell(struct pull *p, const char *fmt, ...)
@@ -121,7 +127,7 @@ static void pull_request_over(struct pull *p)
 
 static void pull_free(struct pull *p)
 {
-	LIST_REMOVE(p, link);
+	TAILQ_REMOVE(&p->store->pulls, p, link);
 	pull_request_over(p);
 	if (p->unpack)
 		image_unpack_cancel(p->unpack);
@@ -170,6 +176,8 @@ static void pull_finish(struct pull *p, struct image *i)
 	if (lock >= 0 && image_index_load(s, &ignored) == 0)
 		image_sweep(s);
 	lock = close_fd(lock);
+	if (!s->closing)
+		pull_start_waiting(s);
 	done(arg, i, err_is_set(&err) ? &err : NULL);
 }
 
@@ -668,16 +676,47 @@ static void pull_step(struct loop_task *t)
 		pull_finish(p, NULL);
 }
 
-static int pull_start(struct pull *p, const char *ref, struct err *e)
+static void pull_start(struct pull *p)
 {
-	if (image_ref_parse(&p->ref, ref, e) < 0 || image_tmp_make(p->store, &p->tmp, e) < 0)
+	p->started = true;
+	if (image_tmp_make(p->store, &p->tmp, &p->err) < 0) {
+		loop_defer(p->store->loop, &p->step);
+		return;
+	}
+	pull_tell(p, "resolving %s", p->name);
+	pull_get(p, "manifests", p->ref.digest ? p->ref.digest : p->ref.tag, -1, p->ref.digest, -1);
+}
+
+static bool pull_may_start(const struct image_store *s, const struct pull *p)
+{
+	const struct pull *other;
+	int running = 0;
+
+	TAILQ_FOREACH (other, &s->pulls, link) {
+		if (other->started && streq(other->name, p->name))
+			return false;
+		running += other->started;
+	}
+	return running < PULL_AT_ONCE;
+}
+
+static void pull_start_waiting(struct image_store *s)
+{
+	struct pull *p;
+
+	TAILQ_FOREACH (p, &s->pulls, link)
+		if (!p->started && !err_is_set(&p->err) && pull_may_start(s, p))
+			pull_start(p);
+}
+
+static int pull_name(struct pull *p, const char *ref, struct err *e)
+{
+	if (image_ref_parse(&p->ref, ref, e) < 0)
 		return -e->code;
 	if (p->ref.digest) /* it says all; as containerd, what the tag was is forgotten */
 		p->ref.tag = free_null(p->ref.tag);
 	free(p->name);
 	p->name = image_ref_print(&p->ref);
-	pull_tell(p, "resolving %s", p->name);
-	pull_get(p, "manifests", p->ref.digest ? p->ref.digest : p->ref.tag, -1, p->ref.digest, -1);
 	return 0;
 }
 
@@ -696,7 +735,9 @@ void image_pull(struct image_store *s, const char *ref, void (*progress)(void *a
 	p->done = done;
 	p->arg = arg;
 	buf_init(&p->body);
-	LIST_INSERT_HEAD(&s->pulls, p, link);
-	if (pull_start(p, ref, &p->err) < 0)
+	TAILQ_INSERT_TAIL(&s->pulls, p, link);
+	if (pull_name(p, ref, &p->err) < 0)
 		loop_defer(s->loop, &p->step);
+	else
+		pull_start_waiting(s);
 }

@@ -347,6 +347,7 @@ int image_store_open(struct image_store **ret, struct loop *l, const char *dir, 
 	if (path_mkdirs(dir, 0700, e) < 0)
 		return err_wrap(e, "open the image store");
 	s = xcalloc(1, sizeof(*s));
+	TAILQ_INIT(&s->pulls);
 	s->loop = l;
 	s->dir = realpath(dir, NULL);
 	if (!s->dir)
@@ -376,7 +377,8 @@ struct image_store *image_store_close(struct image_store *s)
 
 	if (!s)
 		return NULL;
-	while ((p = LIST_FIRST(&s->pulls)))
+	s->closing = true;
+	while ((p = TAILQ_FIRST(&s->pulls)))
 		image_pull_close(p);
 	while ((u = LIST_FIRST(&s->unpacks)))
 		image_unpack_close(u);

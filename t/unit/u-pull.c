@@ -245,6 +245,31 @@ static void test_good(void)
 	need_token = redirect_blobs = false;
 }
 
+static void test_many(void)
+{
+	struct outcome all[12] = { 0 };
+	bool over = false;
+	int good = 0;
+
+	requests = 0;
+	for (size_t i = 0; i < ARRAY_SIZE(all); i++) {
+		_cleanup_free_ char *ref = xasprintf("127.0.0.1:%d/team/app:plain", port);
+
+		image_pull(store, ref, NULL, on_pulled, &all[i]);
+	}
+	while (!over) {
+		loop_turn(loop, 1000);
+		over = true;
+		for (size_t i = 0; i < ARRAY_SIZE(all); i++)
+			over = over && all[i].over;
+	}
+	for (size_t i = 0; i < ARRAY_SIZE(all); i++)
+		good += !*all[i].error && streq(all[i].cmd, "plain");
+	is_int(good, ARRAY_SIZE(all), "a dozen at once");
+	is_int(requests, 2 + 2 * (int)ARRAY_SIZE(all), "fetch the layers once");
+	forget(":plain");
+}
+
 static void test_bad(void)
 {
 	expect_error("a name that is none", ":Bad/Name:", "invalid reference format");
@@ -307,6 +332,7 @@ int main(int argc, char **argv)
 	if (image_store_open(&store, loop, top, &e) < 0)
 		printf("# %s\n", err_msg(&e));
 	test_good();
+	test_many();
 	test_bad();
 	test_close();
 	http_server_free(server);
