@@ -343,6 +343,16 @@ import_demo() # [NAME]
 	"$KINGLET" image import --data-dir "$DATA" "$test_image"
 }
 
+# The processes of all containers as seen from outside: pid, start time, command.
+container_processes()
+{
+	for dir in /proc/[0-9]*; do
+		grep -qs "/$CGROUP/kubepods" "$dir/cgroup" || continue
+		command=$(tr '\0' ' ' <"$dir/cmdline")
+		[ -z "$command" ] || echo "${dir#/proc/} $(awk '{ print $22 }' "$dir/stat") $command"
+	done 2>/dev/null | sort
+}
+
 wait_node()
 {
 	kubectl wait --for=condition=Ready node/n1 --timeout=$((30 * TEST_SLOW))s

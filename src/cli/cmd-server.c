@@ -169,7 +169,7 @@ static int server_names(struct server *s, struct err *e)
 	if (!str_empty(s->opts->node_ip))
 		snprintf(s->node_ip, sizeof(s->node_ip), "%s", s->opts->node_ip);
 	else
-		net_host_address(s->node_ip);
+		net_host_address(s->opts->bridge, s->node_ip);
 	return server_service_ip(s, e);
 }
 

@@ -30,14 +30,14 @@ struct net {
 };
 
 /* The link that holds the address towards others tells the MTU. */
-static int net_default_mtu(void)
+static int net_default_mtu(const char *bridge)
 {
 	struct ifaddrs *all, *a;
 	char text[46];
 	struct in_addr host;
 	int mtu = 1500;
 
-	net_host_address(text);
+	net_host_address(bridge, text);
 	if (inet_pton(AF_INET, text, &host) != 1 || getifaddrs(&all) < 0)
 		return mtu;
 	for (a = all; a; a = a->ifa_next) {
@@ -108,7 +108,7 @@ int net_open(struct net **ret, const struct net_config *cfg, struct err *e)
 
 	buf_init(&n->missing);
 	n->bridge = xstrdup(cfg->bridge);
-	n->mtu = cfg->mtu ? cfg->mtu : net_default_mtu();
+	n->mtu = cfg->mtu ? cfg->mtu : net_default_mtu(cfg->bridge);
 	if (net_setup(n, cfg, e) < 0) {
 		net_close(n);
 		return err_wrap(e, "set up the pod network");
@@ -216,7 +216,7 @@ static bool net_source_address(char out[46])
 	return inet_ntop(AF_INET, &from.sin_addr, out, 46) != NULL;
 }
 
-void net_host_address(char out[46])
+void net_host_address(const char *bridge, char out[46])
 {
 	struct ifaddrs *all, *a;
 
@@ -227,7 +227,7 @@ void net_host_address(char out[46])
 		return;
 	for (a = all; a; a = a->ifa_next) {
 		if (!a->ifa_addr || a->ifa_addr->sa_family != AF_INET || (a->ifa_flags & IFF_LOOPBACK) ||
-		    !(a->ifa_flags & IFF_UP))
+		    !(a->ifa_flags & IFF_UP) || streq(a->ifa_name, bridge))
 			continue;
 		inet_ntop(AF_INET, &((struct sockaddr_in *)a->ifa_addr)->sin_addr, out, 46);
 		break;

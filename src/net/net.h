@@ -37,8 +37,9 @@ int net_detach(struct net *n, const char *id, struct err *e) MUST_CHECK;
 /* Addresses whose id is not in keep (sorted array) are freed: after a restart. */
 void net_reconcile(struct net *n, const char *const *keep, size_t n_keep);
 
-/* The address that this node has towards others: of the default route, else the first global one, else 127.0.0.1. */
-void net_host_address(char out[46]);
+/* The address that this node has towards others: of the default route, else the first one that is not our bridge's, else
+ * 127.0.0.1. */
+void net_host_address(const char *bridge, char out[46]);
 /* For `kinglet killall`: removes bridge, its veths and the table. */
 int net_kill_all(const char *bridge, const char *table, struct buf *report, struct err *e) MUST_CHECK;
 
