@@ -244,6 +244,7 @@ void pod_adopt(struct pod *p, struct sandbox *s, bool alive)
 	p->settled = final;
 	if (s) {
 		p->sandbox = s;
+		p->adopted = true; /* the volumes are there, but their paths are not known yet */
 		steps_skip_to_sandbox(p);
 	} else if (!final && !pod_was_running(p)) {
 		return;
@@ -256,7 +257,6 @@ void pod_adopt(struct pod *p, struct sandbox *s, bool alive)
 	} else if (!alive) {
 		pod_adopt_dead(p);
 	} else {
-		p->adopted = true;
 		p->refs_changed = true; /* what changed meanwhile */
 	}
 }
