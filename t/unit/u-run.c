@@ -163,6 +163,7 @@ static struct sandbox *make_sandbox(struct run_sandbox_spec *spec)
 }
 
 static bool expect_failure;
+static unsigned attempts; /* names of logs are used once, as they are removed off the loop */
 
 static struct container *start(struct sandbox *s, struct run_container_spec *spec)
 {
@@ -174,6 +175,7 @@ static struct container *start(struct sandbox *s, struct run_container_spec *spe
 	rand_bytes(raw, sizeof(raw));
 	buf_add_hex(&id, raw, sizeof(raw));
 	spec->id = id.s;
+	spec->attempt = attempts++;
 	if (!spec->name)
 		spec->name = "main";
 	if (!spec->layers)
@@ -784,7 +786,7 @@ static void test_logs(struct sandbox *s)
 	int before = got.n_exits, files = 0;
 	const char *text;
 	struct dirent *d;
-	char *path, *p;
+	char *path, *p, *base;
 	DIR *dp;
 
 	many.log_max_bytes = 20000;
@@ -793,9 +795,10 @@ static void test_logs(struct sandbox *s)
 	WAIT(got.n_exits > before);
 	path = container_log_path(c);
 	*strrchr(path, '/') = '\0';
+	base = path + strlen(path) + 1;
 	dp = opendir(path);
 	while (dp && (d = readdir(dp)))
-		files += starts_with(d->d_name, "0.log");
+		files += starts_with(d->d_name, base);
 	closedir(dp);
 	is_int(files, 4, "logs are rotated, and only so many files are kept");
 	text = read_log(c, (struct run_log_opts){ .tail = -1 });
