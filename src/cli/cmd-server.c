@@ -116,6 +116,7 @@ struct server {
 	struct loop_signal *sigterm, *sigint, *sighup, *sigpipe;
 	struct loop_hook *trim;
 	VEC(const struct resource *) resources;
+	VEC(const char *) node_labels, node_taints; /* NULL-terminated */
 };
 
 #define SERVER_TREE_BYTES (512u << 10) /* parsed trees of objects that stay between turns */
@@ -322,6 +323,18 @@ static void server_on_sandbox_lost(void *arg, struct sandbox *sb)
 	agent_on_sandbox_lost(((struct server *)arg)->agent, sb);
 }
 
+/* What the node registers with: this one carries the control plane, as k3s labels it. */
+static void server_node_marks(struct server *s)
+{
+	VEC_PUSH(&s->node_labels, "node-role.kubernetes.io/control-plane=true");
+	for (size_t i = 0; i < s->opts->node_labels.n; i++)
+		VEC_PUSH(&s->node_labels, s->opts->node_labels.v[i]);
+	VEC_PUSH(&s->node_labels, NULL);
+	for (size_t i = 0; i < s->opts->node_taints.n; i++)
+		VEC_PUSH(&s->node_taints, s->opts->node_taints.v[i]);
+	VEC_PUSH(&s->node_taints, NULL);
+}
+
 static int server_open_agent(struct server *s, struct err *e)
 {
 	_cleanup_free_ char *cgroup = server_cgroup(s->opts->cgroup, s->opts->data_dir);
@@ -333,8 +346,7 @@ static int server_open_agent(struct server *s, struct err *e)
 				  .cluster_cidr = s->opts->cluster_cidr, .state_file = allocations };
 	struct node_config node = { .loop = s->loop, .client = s->client, .name = s->node_name, .ip = s->node_ip,
 				    .state_dir = s->agent_dir, .version = KINGLET_KUBERNETES,
-				    .labels = (const char *const *)s->opts->node_labels.v,
-				    .taints = (const char *const *)s->opts->node_taints.v,
+				    .labels = s->node_labels.v, .taints = s->node_taints.v,
 				    .cluster_dns = s->opts->cluster_dns, .cluster_domain = s->opts->cluster_domain,
 				    .resolv_conf = s->opts->resolv_conf, .service_host = s->service_ip,
 				    .service_port = 443, .max_pods = (int)s->opts->max_pods };
@@ -430,6 +442,7 @@ static int server_start(struct server *s, struct err *e)
 	api_start(s->api, server_ready, s);
 	s->ctl = ctl_new(&(struct ctl_config){ .client = s->client, .root_ca_pem = s->pki.ca_cert });
 	s->sched = sched_new(s->client, "default-scheduler");
+	server_node_marks(s);
 	return s->opts->disable_agent ? 0 : server_open_agent(s, e);
 }
 
@@ -458,6 +471,8 @@ static void server_stop(struct server *s)
 		loop_free(s->loop);
 	pki_release(&s->pki);
 	VEC_RELEASE(&s->resources);
+	VEC_RELEASE(&s->node_labels);
+	VEC_RELEASE(&s->node_taints);
 	free(s->node_name);
 	free(s->service_ip);
 	free(s->pod_cidr);
