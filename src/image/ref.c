@@ -101,6 +101,7 @@ int image_ref_parse(struct image_ref *r, const char *text, struct err *e)
 {
 	struct str s = str_of(text), digest = STR_NONE, tag = STR_NONE, host = STR_NONE;
 	ssize_t at = str_find(s, '@'), slash, colon;
+	bool bare;
 
 	*r = (struct image_ref){ 0 };
 	if (!s.n || s.n > REF_MAX)
@@ -124,12 +125,15 @@ int image_ref_parse(struct image_ref *r, const char *text, struct err *e)
 		host = str_sub(s, 0, (size_t)slash);
 		s = str_sub(s, (size_t)slash + 1, s.n);
 	}
-	if (!ref_path_ok(s) || s.n + host.n > REF_REPOSITORY_MAX || (host.n && !ref_host_ok(host)))
+	if (!ref_path_ok(s) || (host.n && !ref_host_ok(host)))
 		return ref_bad(e, text);
 	if (!host.n || str_eqc(host, "index.docker.io"))
 		host = STR_LIT("docker.io");
+	bare = str_eqc(host, "docker.io") && str_find(s, '/') < 0;
+	if (host.n + 1 + (bare ? strlen("library/") : 0) + s.n > REF_REPOSITORY_MAX)
+		return ref_bad(e, text);
 	r->registry = str_dup(host);
-	if (str_eqc(host, "docker.io") && str_find(s, '/') < 0)
+	if (bare)
 		r->repository = xasprintf("library/%" STR_FMT, STR_ARG(s));
 	else
 		r->repository = str_dup(s);
