@@ -129,8 +129,9 @@ test_expect_success 'a container that ends is started again; what it said before
 '
 
 test_expect_success 'delete ends it within its grace' '
-	kubectl delete -f "$srcdir/manifests/examples/hello.yaml" --timeout=60s >got &&
+	hello delete pod hello --timeout=60s >got &&
 	test_grep "pod \"hello\" deleted" got &&
+	kubectl delete --ignore-not-found -f "$srcdir/manifests/examples/hello.yaml" --timeout=60s &&
 	test_must_fail kubectl get namespace hello &&
 	test_must_fail curl -sS --max-time 2 http://$ip:8080/
 '

@@ -123,7 +123,7 @@ test_n=0 test_failed=0 test_finished='' TEST_SUFFIX=''
 
 test_show_() # FILE: as TAP comments, not too much of it
 {
-	tail -n "${2:-60}" "$1" 2>/dev/null | cut -c1-400 | sed 's/^/#   /'
+	tail -n "${2:-40}" "$1" 2>/dev/null | cut -c1-400 | sed 's/^/#   /'
 }
 
 test_result_() # STATUS TITLE
@@ -168,7 +168,7 @@ test_expect_success() # TITLE BODY
 	test_show_ "$TRASH/output"
 	if [ -s "$LOG" ]; then
 		echo "#   --- the end of the server's log:"
-		test_show_ "$LOG" 25
+		test_show_ "$LOG" 12
 	fi
 }
 
