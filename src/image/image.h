@@ -61,6 +61,10 @@ struct image *image_find(struct image_store *s, const char *ref);
 /* Calls f for each image. */
 void image_each(struct image_store *s, void (*f)(void *arg, struct image *i), void *arg);
 
+/* changed: the list of images is another, by this process or by another one. One watcher. */
+int image_store_watch(struct image_store *s, void (*changed)(void *arg), void *arg, struct err *e) MUST_CHECK;
+void image_store_unwatch(struct image_store *s);
+
 /* A docker-save or OCI-layout tar, plain, gzip or zstd. Corrupt or hostile content fails whole: nothing stays.
  * done: the names imported (NULL-terminated, borrowed) or err. progress may be NULL. */
 void image_import(struct image_store *s, const char *path, void (*progress)(void *arg, const char *what),

@@ -30,6 +30,10 @@ struct image_store {
 	VEC(struct image *) images;
 	uint64_t index_ino; /* of the index.json that was read: another one was put there by another process */
 	int64_t index_mtime_ns;
+	struct loop_fd *watch; /* watch.c; NULL: nobody asked */
+	int watch_fd;
+	void (*watch_changed)(void *arg);
+	void *watch_arg;
 	bool closing;
 	bool index_bad; /* what is there now can't be read */
 	struct job_queue *jobs; /* removal of big trees */

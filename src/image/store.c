@@ -378,6 +378,7 @@ struct image_store *image_store_close(struct image_store *s)
 	if (!s)
 		return NULL;
 	s->closing = true;
+	image_store_unwatch(s);
 	while ((p = TAILQ_FIRST(&s->pulls)))
 		image_pull_close(p);
 	while ((u = LIST_FIRST(&s->unpacks)))

@@ -92,6 +92,7 @@ struct node_agent *agent_free(struct node_agent *n)
 	if (!n)
 		return NULL;
 	n->ending = true;
+	image_store_unwatch(n->images);
 	unsubscribe(n->pods, n);
 	unsubscribe(n->nodes, n);
 	unsubscribe(n->configmaps, n);
@@ -321,6 +322,8 @@ static void reconcile_net(struct node_agent *n)
 
 /* --- start --- */
 
+static void images_changed(void *arg);
+
 static void agent_begin(struct node_agent *n)
 {
 	if (n->begun || !n->recovered || !informer_synced(n->pods))
@@ -378,11 +381,14 @@ static void recover_done(void *arg)
 void agent_start(struct node_agent *n)
 {
 	_cleanup_free_ char *pods = xasprintf("spec.nodeName=%s", n->name), *self = xasprintf("metadata.name=%s", n->name);
+	_cleanup_err_ struct err e = ERR_INIT;
 
 	n->pods = informer_get(n->client, n->r_pods, pods);
 	informer_subscribe(n->pods, &pod_ops, n);
 	n->nodes = informer_get(n->client, n->r_nodes, self);
 	informer_subscribe(n->nodes, &node_ops, n);
+	if (image_store_watch(n->images, images_changed, n, &e) < 0)
+		log_warn("images that are imported are noticed only when a pod asks for them", LE(&e));
 	(void)agent_services(n); /* nearly every container needs them */
 	run_recover(n->runtime, sandbox_found, recover_done, n);
 }
@@ -493,28 +499,10 @@ struct informer *agent_services(struct node_agent *n)
 
 /* --- images --- */
 
-bool agent_image_in_use(void *agent, const char *id)
+/* Images came or went: the Node's list is updated, and pods that wait for an image try again. */
+static void images_changed(void *arg)
 {
-	struct node_agent *n = agent;
-	struct map_iter it = { 0 };
-
-	while (map_next(n->by_uid, &it)) {
-		struct pod *p = it.value;
-
-		for (size_t i = 0; p->state < POD_OVER && i < p->n_ctrs; i++) {
-			struct image *img = p->ctrs[i]->image ? image_find(n->images, p->ctrs[i]->image) : NULL;
-			bool same = img && streq(img->id, id);
-
-			image_unref(img);
-			if (same)
-				return true;
-		}
-	}
-	return false;
-}
-
-void agent_images_changed(struct node_agent *n)
-{
+	struct node_agent *n = arg;
 	struct map_iter it = { 0 };
 
 	node_status_run(n);

@@ -46,11 +46,6 @@ struct node_agent *agent_free(struct node_agent *n);
 void agent_on_exit(void *agent, struct sandbox *s, const struct container_status *st);
 void agent_on_sandbox_lost(void *agent, struct sandbox *s);
 
-/* The image with this id ("sha256:...") is used by a pod of this node; for image_remove. */
-bool agent_image_in_use(void *agent, const char *id);
-/* Images were imported or removed: the Node's list is updated, and pods that wait for an image try again. */
-void agent_images_changed(struct node_agent *n);
-
 /* A socket connected to the agent's HTTP server: fd or -errno. */
 int agent_dial(struct node_agent *n);
 

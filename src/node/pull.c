@@ -93,7 +93,6 @@ static void pull_done(void *arg, struct image *img, const struct err *err)
 		c->pulled = true;
 		c->pull = (struct backoff){ 0 };
 		c->retry_ms = 0;
-		node_status_run(c->pod->agent);
 	} else {
 		pull_failed(c, call->image, err);
 	}

@@ -623,6 +623,15 @@ void image_pull(struct image_store *s UNUSED, const char *ref UNUSED, void (*pro
 	later(pull_answer, arg, (void *)done);
 }
 
+int image_store_watch(struct image_store *s UNUSED, void (*changed)(void *arg), void *arg UNUSED, struct err *e UNUSED)
+{
+	fake.images_changed = changed;
+	return 0;
+}
+void image_store_unwatch(struct image_store *s UNUSED)
+{
+}
+
 /* --- net --- */
 
 int net_attach(struct net *n UNUSED, const char *id UNUSED, int netns_fd UNUSED, struct net_attachment *out, struct err *e UNUSED)

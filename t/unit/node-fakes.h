@@ -17,6 +17,7 @@ struct fake {
 	char cgroup[64], next_id[65];
 	unsigned started, pod_patches;
 	const char *start_error, *start_kind; /* container_start fails with this */
+	void (*images_changed)(void *arg);
 	bool stubborn; /* containers do not end when told */
 	void (*found)(void *arg, struct sandbox *s);
 };
