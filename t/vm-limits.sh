@@ -1,0 +1,55 @@
+#!/bin/sh
+# What 9000-limits.t runs inside the virtual machine: limits of cgroup v2, seen
+# from the files and from what happens. Prints TAP. Emulation may be slow: few
+# steps, and every wait is for an event.
+build=$1 image=$2
+dir=/var/lib/k
+n=0
+ok() { n=$((n + 1)); echo "ok $n - $1"; }
+bad() { n=$((n + 1)); echo "not ok $n - $1"; shift; printf '%s\n' "$@" | sed 's/^/# /'; }
+is() { if [ "$1" = "$2" ]; then ok "$3"; else bad "$3" "got '$1', expected '$2'"; fi; }
+api() { curl -s --max-time 60 --cacert $dir/server/tls/ca.crt -H 'Authorization: Bearer vm' -H 'Content-Type: application/json' "$@"; }
+url=https://127.0.0.1:6443/api/v1/namespaces/default/pods
+# until CONDITION: at most five minutes
+until_true() { t=0; while ! eval "$1"; do t=$((t + 1)); [ $t -lt 1500 ] || return 1; sleep 0.2; done; }
+
+out=$("$build/kinglet" check 2>&1)
+case $out in *"Nothing is missing."*) ok "kinglet check finds all that it wants" ;; *) bad "kinglet check finds all that it wants" "$out" ;; esac
+"$build/kinglet" image import --data-dir $dir "$image" >/dev/null 2>&1 && ok "import the image" || bad "import the image"
+"$build/kinglet" server --data-dir $dir --write-kubeconfig $dir.yaml --node-name vm --token vm >/var/lib/log 2>&1 &
+server=$!
+until_true 'api -f -o /dev/null ${url%/pods}' && ok "the server is ready" || bad "the server is ready" "$(cat /var/lib/log)"
+
+pod() { # NAME RESTARTPOLICY RESOURCES COMMAND
+	api -f -o /dev/null -X POST $url -d "{\"apiVersion\":\"v1\",\"kind\":\"Pod\",\"metadata\":{\"name\":\"$1\"},\"spec\":{
+		\"restartPolicy\":\"$2\",\"terminationGracePeriodSeconds\":1,\"automountServiceAccountToken\":false,
+		\"containers\":[{\"name\":\"c\",\"image\":\"localhost/demo:1\",\"command\":[\"sh\",\"-c\",\"$4\"],\"resources\":$3}]}}"
+}
+field() { api $url/$1 | jq -r "$2"; }
+running() { [ "$(field $1 .status.phase)" = Running ]; }
+
+pod limited Always '{"requests":{"cpu":"250m","memory":"32Mi"},"limits":{"cpu":"500m","memory":"64Mi"}}' 'exec sleep 100000'
+pod best Always '{}' 'exec sleep 100000'
+pod sure Always '{"limits":{"cpu":"1","memory":"64Mi"}}' 'exec sleep 100000'
+pod greedy Never '{"limits":{"memory":"24Mi"}}' 'x=x; while :; do x=$x$x$x$x; done'
+until_true 'running limited && running best && running sure' && ok "pods with limits run" || bad "pods with limits run" "$(tail -5 /var/lib/log)"
+pid=$(pgrep -f '^sleep 100000' | while read -r p; do grep -q "$(field limited .metadata.uid)" /proc/$p/cgroup && echo $p; done | head -n1)
+cg=/sys/fs/cgroup$(sed -n 's/^0:://p' /proc/$pid/cgroup)
+is "$(cat "$cg/cpu.max")" "50000 100000" "cpu.max of a limit of 500m"
+is "$(cat "$cg/memory.max")" 67108864 "memory.max of a limit of 64Mi"
+is "$(cat "$cg/cpu.weight")" 35 "cpu.weight of a request of 250m, by the mapping of runc 1.3 and crun 1.23"
+case $cg in */kubepods/burstable/*) ok "a burstable pod is in the burstable tree" ;; *) bad "a burstable pod is in the burstable tree" "$cg" ;; esac
+is "$(cat "${cg%/*}/memory.max")" 67108864 "the pod's cgroup has the sum of the limits"
+tree=$(find /sys/fs/cgroup -type d -path '*kubepods*' | grep "$(field best .metadata.uid)" | head -n1)
+case $tree in */kubepods/besteffort/*) ok "a pod that asks for nothing is in the besteffort tree" ;; *) bad "besteffort" "$tree" ;; esac
+tree=$(find /sys/fs/cgroup -type d -path '*kubepods*' | grep "$(field sure .metadata.uid)" | head -n1)
+case $tree in *burstable* | *besteffort* | '') bad "a guaranteed pod is right below kubepods" "$tree" ;; *) ok "a guaranteed pod is right below kubepods" ;; esac
+until_true '[ "$(field greedy .status.phase)" = Failed ]' || :
+is "$(field greedy '.status.containerStatuses[0].state.terminated | "\(.reason) \(.exitCode)"')" "OOMKilled 137" "a container over its memory limit is OOMKilled"
+is "$(field limited .status.containerStatuses[0].restartCount)" 0 "and no other is touched"
+is "$(api ${url%/namespaces*}/nodes/vm | jq '[.status.conditions[] | select(.type == "FeaturesMissing" and .status == "True")] | length')" 0 "the node misses nothing"
+"$build/kinglet" killall --data-dir $dir >/var/lib/killall 2>&1 && ok "killall" || bad "killall" "$(cat /var/lib/killall)"
+is "$(find /sys/fs/cgroup -name 'kinglet*' | wc -l)" 0 "no cgroup is left"
+is "$(pgrep -c 'sleep|keeper')" 0 "no process is left"
+wait $server
+echo "1..$n"
