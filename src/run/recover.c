@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <signal.h>
 
+#include "base/log.h"
 #include "base/path.h"
 #include "base/proc.h"
 #include "run/internal.h"
@@ -91,6 +92,17 @@ static bool recover_is_ours(const struct runtime *r, const char *id)
 	return found;
 }
 
+/* Neither socket nor state: the daemon died before there was a keeper to speak of. Not in the background: the
+ * same pod may be set up again at once. */
+static void recover_stillborn(struct runtime *r, const char *id)
+{
+	_cleanup_free_ char *path = path_join(r->pods_dir, id);
+	_cleanup_err_ struct err e = ERR_INIT;
+
+	if (path_remove_tree(path, &e) < 0)
+		log_warn("what a sandbox left was not removed, ignoring", LE(&e));
+}
+
 static void recover_nothing(struct loop_task *t)
 {
 	struct runtime *r = CONTAINER_OF(t, struct runtime, rec_task);
@@ -112,6 +124,8 @@ void run_recover(struct runtime *r, void (*found)(void *arg, struct sandbox *s),
 	while (dir && (d = readdir(dir)))
 		if (recover_is_ours(r, d->d_name))
 			recover_one(r, d->d_name);
+		else if (d->d_name[0] != '.')
+			recover_stillborn(r, d->d_name);
 	if (dir)
 		closedir(dir);
 	r->rec_task.run = recover_nothing;

@@ -28,8 +28,8 @@
 #define SHM_BYTES (64 << 20)
 #define STATE_FILE_MAX (1 << 20)
 
-const char *const sandbox_files[] = { "keeper.sock", "keeper.log", "state",	 "state.new",
-				      "notes",	     "notes.new",  "containers", NULL };
+const char *const sandbox_files[] = { "containers", "keeper.log", "notes.new",	 "notes",
+				      "state.new",  "keeper.sock", "state",	 NULL };
 
 struct sandbox *sandbox_new(struct runtime *r, const char *id)
 {
