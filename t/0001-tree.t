@@ -1,6 +1,6 @@
 #!/bin/sh
 # The tree keeps to its own rules: who may include whom, headers that stand
-# alone, functions and files of a readable size.
+# alone, functions and files of a readable size, man pages that are true.
 : "${srcdir:=.}"
 export srcdir
 [ -z "$KINGLET_BUILD" ] || { srcdir=$(realpath "$srcdir"); cd "$KINGLET_BUILD" || exit 1; }
@@ -19,6 +19,7 @@ check() {
 
 check check-layers "includes follow src/LAYERS"
 check check-headers "every header compiles alone"
+check check-docs "the man pages have every option of --help, and no other"
 check check-sizes "no function is over 120 lines, no file over 1500"
 echo "1..$n"
 exit $failed

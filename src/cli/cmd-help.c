@@ -54,11 +54,26 @@ const struct cmd cmd_version = {
 	.run = version_run,
 };
 
-/* Child processes that this same binary runs as; not for people. */
+/* The options of a subcommand as its man page has them: for scripts/check-docs. */
+static int internal_mdoc(const char *name, struct err *e)
+{
+	_cleanup_buf_ struct buf out = BUF_INIT;
+	const struct cmd *c = cmd_find(name);
+
+	if (!c || !c->opts)
+		return err_set(e, ERR_NOT_FOUND, "'%s' is no subcommand with options", name);
+	opt_print_mdoc(c->opts, &out);
+	fputs(out.s, stdout);
+	return 0;
+}
+
+/* Child processes that this same binary runs as, and what the build asks for; not for people. */
 static int internal_run(void *opts, int argc, char **argv, struct err *e)
 {
 	if (argc > 1 && streq(argv[1], "unpack"))
 		return image_unpack_main(argc - 1, argv + 1);
+	if (argc == 3 && streq(argv[1], "mdoc"))
+		return internal_mdoc(argv[2], e);
 	return err_set(e, ERR_NOT_FOUND, "'internal' is for kinglet's own child processes");
 }
 
