@@ -87,7 +87,7 @@ static void unsubscribe(struct informer *i, struct node_agent *n)
 
 struct node_agent *agent_free(struct node_agent *n)
 {
-	struct map_iter it = { 0 };
+	struct map_iter it = {0};
 
 	if (!n)
 		return NULL;
@@ -128,7 +128,7 @@ struct node_agent *agent_free(struct node_agent *n)
 
 struct pod *agent_pod(struct node_agent *n, const char *ns, const char *name)
 {
-	struct map_iter it = { 0 };
+	struct map_iter it = {0};
 	struct pod *gone = NULL;
 
 	while (map_next(n->by_uid, &it)) {
@@ -247,7 +247,7 @@ static void orphan_destroy(void *arg)
 
 static void destroy_orphans(struct node_agent *n)
 {
-	struct map_iter it = { 0 };
+	struct map_iter it = {0};
 
 	while (map_next(n->found, &it)) {
 		struct orphan *o = xcalloc(1, sizeof(*o));
@@ -262,7 +262,8 @@ static void destroy_orphans(struct node_agent *n)
 }
 
 /* Directories of pods that are neither in the API nor have a sandbox. uid_at: the uid's place in the name. */
-static void sweep(struct node_agent *n, const char *sub, char sep, void (*drop)(struct node_agent *, const char *, const char *))
+static void sweep(struct node_agent *n, const char *sub, char sep,
+		  void (*drop)(struct node_agent *, const char *, const char *))
 {
 	_cleanup_free_ char *dir = path_join(n->state_dir, sub);
 	DIR *d = opendir(dir);
@@ -302,7 +303,7 @@ static int cstr_cmp(const void *a, const void *b)
 /* Addresses of pods that are here, or whose sandbox still is. */
 static void reconcile_net(struct node_agent *n)
 {
-	struct map_iter it = { 0 };
+	struct map_iter it = {0};
 	const char **keep = xcalloc(map_count(n->by_uid) + map_count(n->found) + 1, sizeof(*keep));
 	char **owned;
 	size_t k = 0, own = 0;
@@ -310,7 +311,7 @@ static void reconcile_net(struct node_agent *n)
 	owned = xcalloc(map_count(n->found) + 1, sizeof(*owned));
 	while (map_next(n->by_uid, &it))
 		keep[k++] = ((struct pod *)it.value)->uid;
-	it = (struct map_iter){ 0 };
+	it = (struct map_iter){0};
 	while (map_next(n->found, &it))
 		keep[k++] = owned[own++] = str_dup(it.key);
 	qsort(keep, k, sizeof(*keep), cstr_cmp);
@@ -348,7 +349,7 @@ static void pods_synced(void *arg)
 	agent_begin(arg);
 }
 
-static const struct informer_ops pod_ops = { .on_event = on_pod, .on_synced = pods_synced };
+static const struct informer_ops pod_ops = {.on_event = on_pod, .on_synced = pods_synced};
 
 static void on_node(void *arg, enum watch_type t, struct obj *o, struct obj *old UNUSED)
 {
@@ -358,7 +359,7 @@ static void on_node(void *arg, enum watch_type t, struct obj *o, struct obj *old
 		register_seen(n, t == WATCH_DELETED ? NULL : o);
 }
 
-static const struct informer_ops node_ops = { .on_event = on_node };
+static const struct informer_ops node_ops = {.on_event = on_node};
 
 static void sandbox_found(void *arg, struct sandbox *s)
 {
@@ -380,7 +381,8 @@ static void recover_done(void *arg)
 
 void agent_start(struct node_agent *n)
 {
-	_cleanup_free_ char *pods = xasprintf("spec.nodeName=%s", n->name), *self = xasprintf("metadata.name=%s", n->name);
+	_cleanup_free_ char *pods = xasprintf("spec.nodeName=%s", n->name),
+			    *self = xasprintf("metadata.name=%s", n->name);
 	_cleanup_err_ struct err e = ERR_INIT;
 
 	n->pods = informer_get(n->client, n->r_pods, pods);
@@ -429,7 +431,7 @@ static bool waits_for_config(struct pod *p)
 
 static void ref_changed(struct node_agent *n, enum agent_ref kind, struct obj *o)
 {
-	struct map_iter it = { 0 };
+	struct map_iter it = {0};
 
 	while (map_next(n->by_uid, &it)) {
 		struct pod *p = it.value;
@@ -466,13 +468,14 @@ static void refs_synced(void *arg)
 	ref_changed(arg, REF_CONFIGMAP, NULL);
 }
 
-static void on_service(void *arg UNUSED, enum watch_type t UNUSED, struct obj *o UNUSED, struct obj *old UNUSED)
+static void on_service(void *arg UNUSED, enum watch_type t UNUSED, struct obj *o UNUSED,
+		       struct obj *old UNUSED)
 {
 }
 
-static const struct informer_ops configmap_ops = { .on_event = on_configmap, .on_synced = refs_synced };
-static const struct informer_ops secret_ops = { .on_event = on_secret, .on_synced = refs_synced };
-static const struct informer_ops service_ops = { .on_event = on_service, .on_synced = refs_synced };
+static const struct informer_ops configmap_ops = {.on_event = on_configmap, .on_synced = refs_synced};
+static const struct informer_ops secret_ops = {.on_event = on_secret, .on_synced = refs_synced};
+static const struct informer_ops service_ops = {.on_event = on_service, .on_synced = refs_synced};
 
 int agent_ref(struct node_agent *n, enum agent_ref kind, const char *ns, const char *name, struct obj **ret)
 {
@@ -503,7 +506,7 @@ struct informer *agent_services(struct node_agent *n)
 static void images_changed(void *arg)
 {
 	struct node_agent *n = arg;
-	struct map_iter it = { 0 };
+	struct map_iter it = {0};
 
 	node_status_run(n);
 	while (map_next(n->by_uid, &it)) {
@@ -512,9 +515,10 @@ static void images_changed(void *arg)
 		for (size_t i = 0; i < p->n_ctrs; i++) {
 			struct ctr *c = p->ctrs[i];
 
-			if (c->state == CTR_WAIT && c->reason && (starts_with(c->reason, "ErrImage") || starts_with(c->reason, "Image"))) {
+			if (c->state == CTR_WAIT && c->reason &&
+			    (starts_with(c->reason, "ErrImage") || starts_with(c->reason, "Image"))) {
 				c->retry_ms = 0;
-				c->pull = (struct backoff){ 0 };
+				c->pull = (struct backoff){0};
 				pod_kick(p);
 			}
 		}

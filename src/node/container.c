@@ -45,7 +45,7 @@ struct ctr *ctr_new(struct pod *p, const char *name, enum ctr_kind kind)
 void ctr_end_clear(struct ctr_end *e)
 {
 	free(e->message);
-	*e = (struct ctr_end){ 0 };
+	*e = (struct ctr_end){0};
 }
 
 struct ctr *ctr_free(struct ctr *c)
@@ -227,7 +227,8 @@ static char *ctr_log_file(struct ctr *c, unsigned attempt)
 
 static char *termination_message(struct ctr *c, int exit_code)
 {
-	_cleanup_free_ char *dir = pod_dir(c->pod), *path = xasprintf("%s/containers/%s/%u", dir, c->name, c->attempt);
+	_cleanup_free_ char *dir = pod_dir(c->pod),
+			    *path = xasprintf("%s/containers/%s/%u", dir, c->name, c->attempt);
 	_cleanup_free_ char *log = NULL;
 	_cleanup_buf_ struct buf b = BUF_INIT;
 
@@ -396,7 +397,8 @@ static void start_failed(struct ctr *c, const struct err *err)
 	bool config = streq_null(err->kind, "CreateContainerConfigError");
 
 	ctr_event(c, "Warning", "Failed", text);
-	log_warn("container does not start", LS("pod", c->pod->name), LS("ns", c->pod->ns), LS("container", c->name), LE(err));
+	log_warn("container does not start", LS("pod", c->pod->name), LS("ns", c->pod->ns),
+		 LS("container", c->name), LE(err));
 	if (config || streq_null(err->kind, "CreateContainerError")) {
 		/* No attempt was made. */
 		if (c->last.set) {
@@ -470,7 +472,8 @@ static void make_id(char id[65])
 
 static void spec_failed(struct ctr *c, const struct err *e)
 {
-	const char *reason = streq_null(e->kind, "CreateContainerError") ? "CreateContainerError" : "CreateContainerConfigError";
+	const char *reason = streq_null(e->kind, "CreateContainerError") ? "CreateContainerError"
+									 : "CreateContainerConfigError";
 	_cleanup_free_ char *text = xasprintf("Error: %s", err_msg(e));
 
 	if (!streq_null(c->message, err_msg(e)))
@@ -490,7 +493,7 @@ static void next_attempt(struct ctr *c, struct image *img)
 	if (c->end.set) {
 		ctr_end_clear(&c->last);
 		c->last = c->end;
-		c->end = (struct ctr_end){ 0 };
+		c->end = (struct ctr_end){0};
 	}
 	if (c->id[0] || c->last.set)
 		c->attempt++;
@@ -506,7 +509,7 @@ static int ctr_hold_image(struct ctr *c, const struct image *img, struct err *e)
 
 static void ctr_start(struct ctr *c)
 {
-	struct run_container_spec spec = { 0 };
+	struct run_container_spec spec = {0};
 	_cleanup_err_ struct err e = ERR_INIT;
 	struct start_call *call;
 	struct image *img = NULL;
@@ -535,7 +538,7 @@ static void ctr_start(struct ctr *c)
 	c->retry_ms = 0;
 	c->pod->pending++;
 	call = xmalloc(sizeof(*call));
-	*call = (struct start_call){ c, c->attempt };
+	*call = (struct start_call){c, c->attempt};
 	container_start(c->pod->sandbox, &spec, start_done, call);
 out:
 	arena_free(a);
@@ -557,8 +560,10 @@ static bool crash_backoff_over(struct ctr *c)
 		return true;
 	}
 	backoff_text(c->crash.delay_ms, delay);
-	text = xasprintf("back-off %s restarting failed container=%s pod=%s_%s(%s)", delay, c->name, p->name, p->ns, p->uid);
-	ev = xasprintf("Back-off restarting failed container %s in pod %s_%s(%s)", c->name, p->name, p->ns, p->uid);
+	text = xasprintf("back-off %s restarting failed container=%s pod=%s_%s(%s)", delay, c->name, p->name,
+			 p->ns, p->uid);
+	ev = xasprintf("Back-off restarting failed container %s in pod %s_%s(%s)", c->name, p->name, p->ns,
+		       p->uid);
 	ctr_event(c, "Warning", "BackOff", ev);
 	ctr_wait(c, "CrashLoopBackOff", text);
 	c->retry_ms = until;
@@ -669,7 +674,8 @@ int64_t ctrs_next_due(struct pod *p)
 
 const struct node *ctr_status_in(struct pod *p, const char *name)
 {
-	static const enum field lists[] = { F_initContainerStatuses, F_containerStatuses, F_ephemeralContainerStatuses };
+	static const enum field lists[] = {F_initContainerStatuses, F_containerStatuses,
+					   F_ephemeralContainerStatuses};
 	const struct node *st = pod_status_node(p), *c;
 
 	for (size_t i = 0; i < ARRAY_SIZE(lists); i++)
@@ -680,8 +686,8 @@ const struct node *ctr_status_in(struct pod *p, const char *name)
 
 static const char *known_reason(const char *s)
 {
-	static const char *const all[] = { "Completed", "Error", "OOMKilled", "StartError", "Unknown",
-					   "ContainerStatusUnknown" };
+	static const char *const all[] = {"Completed",	"Error",   "OOMKilled",
+					  "StartError", "Unknown", "ContainerStatusUnknown"};
 
 	for (size_t i = 0; i < ARRAY_SIZE(all); i++)
 		if (streq(all[i], s))
@@ -736,7 +742,7 @@ static void ctr_recall(struct ctr *c, const struct node *status)
 		c->state = CTR_UP; /* until its sandbox proves to be gone: ctr_lost */
 	} else if (c->last.set) {
 		c->end = c->last;
-		c->last = (struct ctr_end){ 0 };
+		c->last = (struct ctr_end){0};
 		c->state = CTR_DOWN;
 	}
 	if (c->state == CTR_DOWN)
@@ -758,7 +764,7 @@ void ctr_adopt(struct ctr *c, struct container *rc, const struct node *status)
 	if (c->end.set && !streq(c->id, st.id)) { /* a newer attempt than the API knows */
 		ctr_end_clear(&c->last);
 		c->last = c->end;
-		c->end = (struct ctr_end){ 0 };
+		c->end = (struct ctr_end){0};
 	}
 	if (c->state == CTR_DOWN && c->end.set && streq(c->end.id, st.id) && st.state == CONTAINER_EXITED)
 		return;

@@ -23,7 +23,8 @@ static bool subscript(const char *path, const char *base, struct str *key)
 	return true;
 }
 
-/* Labels and annotations as a whole: key="value" lines in the keys' order, as the downward API prints them. */
+/* Labels and annotations as a whole: key="value" lines in the keys' order, as the downward API prints them.
+ */
 static int map_line_cmp(const void *a, const void *b)
 {
 	return str_cmp(node_key(*(struct node *const *)a), node_key(*(struct node *const *)b));
@@ -93,7 +94,8 @@ int env_field_ref(struct pod *p, const char *path, struct arena *a, const char *
 
 /* --- resourceFieldRef --- */
 
-static const struct node *container_of_ref(struct pod *p, const struct node *container, const struct node *sel)
+static const struct node *container_of_ref(struct pod *p, const struct node *container,
+					   const struct node *sel)
 {
 	const char *name = node_gets(sel, F_containerName);
 	const struct node *spec = pod_spec(p), *c;
@@ -127,7 +129,7 @@ int env_resource_ref(struct pod *p, const struct node *container, const struct n
 {
 	const char *res = node_gets(sel, F_resource), *name = strchr(res, '.');
 	const struct node *c = container_of_ref(p, container, sel);
-	struct quantity q, div = { 1000000000, 'd' };
+	struct quantity q, div = {1000000000, 'd'};
 	__int128 units;
 
 	if (!c)
@@ -135,10 +137,11 @@ int env_resource_ref(struct pod *p, const struct node *container, const struct n
 	if (!name || (!starts_with(res, "limits.") && !starts_with(res, "requests.")))
 		return err_set(e, ERR_INVALID, "unsupported container resource : %s", res);
 	name++;
-	if (!quantity_from_node(&q, node_getc(node_get(node_get(c, F_resources),
-						       res[0] == 'l' ? F_limits : F_requests), name))) {
+	if (!quantity_from_node(
+		    &q, node_getc(node_get(node_get(c, F_resources), res[0] == 'l' ? F_limits : F_requests),
+				  name))) {
 		if (res[0] == 'r')
-			q = (struct quantity){ 0, 'd' };
+			q = (struct quantity){0, 'd'};
 		else if (!node_default(p, name, &q))
 			return err_set(e, ERR_INVALID, "unsupported container resource : %s", res);
 	}
@@ -152,7 +155,8 @@ int env_resource_ref(struct pod *p, const struct node *container, const struct n
 /* --- ConfigMaps and Secrets --- */
 
 /* 1: there; 0: absent and that is allowed; negative: error or -EAGAIN. */
-static int env_object(struct ctr *c, enum agent_ref kind, const struct node *ref, struct obj **ret, struct err *e)
+static int env_object(struct ctr *c, enum agent_ref kind, const struct node *ref, struct obj **ret,
+		      struct err *e)
 {
 	const char *name = node_gets(ref, F_name);
 	int r = agent_ref(c->pod->agent, kind, c->pod->ns, name, ret);
@@ -161,7 +165,8 @@ static int env_object(struct ctr *c, enum agent_ref kind, const struct node *ref
 		return r;
 	if (node_bool(node_get(ref, F_optional), false))
 		return 0;
-	return err_set(e, ERR_NOT_FOUND, "%s \"%s\" not found", kind == REF_SECRET ? "secret" : "configmap", name);
+	return err_set(e, ERR_NOT_FOUND, "%s \"%s\" not found", kind == REF_SECRET ? "secret" : "configmap",
+		       name);
 }
 
 static const char *data_value(struct arena *a, enum agent_ref kind, const struct node *v)
@@ -205,7 +210,8 @@ static bool env_name_valid(struct str s)
 	return s.n > 0;
 }
 
-static int env_from(struct ctr *c, const struct node *src, struct arena *a, struct env_list *out, struct err *e)
+static int env_from(struct ctr *c, const struct node *src, struct arena *a, struct env_list *out,
+		    struct err *e)
 {
 	const struct node *cm = node_get(src, F_configMapRef), *sec = node_get(src, F_secretRef);
 	enum agent_ref kind = sec ? REF_SECRET : REF_CONFIGMAP;
@@ -282,7 +288,8 @@ static void env_service(struct arena *a, struct env_list *out, struct obj *o)
 	env_set(out, arena_printf(a, "%s_SERVICE_HOST", prefix), ip);
 	NODE_FOREACH (p, ports) {
 		int64_t port = node_int(node_get(p, F_port), 0);
-		const char *proto = node_cstr_or(node_get(p, F_protocol), "TCP"), *name = node_gets(p, F_name);
+		const char *proto = node_cstr_or(node_get(p, F_protocol), "TCP"),
+			   *name = node_gets(p, F_name);
 		char *text = arena_printf(a, "%lld", (long long)port), *lower = arena_strdup(a, proto);
 
 		for (char *q = lower; *q; q++)
@@ -290,7 +297,8 @@ static void env_service(struct arena *a, struct env_list *out, struct obj *o)
 		if (first)
 			env_set(out, arena_printf(a, "%s_SERVICE_PORT", prefix), text);
 		if (*name)
-			env_set(out, arena_printf(a, "%s_SERVICE_PORT_%s", prefix, env_prefix(a, name)), text);
+			env_set(out, arena_printf(a, "%s_SERVICE_PORT_%s", prefix, env_prefix(a, name)),
+				text);
 		env_service_port(a, out, prefix, ip, arena_strdup(a, proto), lower, port, first);
 		first = false;
 	}
@@ -329,7 +337,7 @@ static int env_services(struct pod *p, struct arena *a, struct env_list *out)
 int env_build(struct ctr *c, struct arena *a, struct env_list *out, struct err *e)
 {
 	const struct node *spec = ctr_spec(c);
-	_cleanup_(env_release) struct env_list services = { 0 };
+	_cleanup_(env_release) struct env_list services = {0};
 	const struct env_list *lists[2];
 	int r;
 

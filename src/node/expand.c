@@ -11,7 +11,7 @@ void env_set(struct env_list *l, const char *name, const char *value)
 			l->v[i].value = value;
 			return;
 		}
-	VEC_PUSH(l, ((struct env_var){ name, value }));
+	VEC_PUSH(l, ((struct env_var){name, value}));
 }
 
 const char *env_get(const struct env_list *l, const char *name)
@@ -53,7 +53,7 @@ char *expand_vars(struct arena *a, const char *text, const struct env_list *cons
 			buf_addch(&out, '$');
 			s += 2;
 		} else if (s[1] == '(' && (end = strchr(s + 2, ')'))) {
-			struct str name = { s + 2, (size_t)(end - s - 2) };
+			struct str name = {s + 2, (size_t)(end - s - 2)};
 
 			v = expand_look(name, lists, n);
 			if (v)

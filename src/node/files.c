@@ -9,7 +9,8 @@
 
 #define FILES_MAX (64u << 10)
 
-void files_hosts(struct buf *out, const char *ip, const char *hostname, const char *fqdn, const struct node *aliases)
+void files_hosts(struct buf *out, const char *ip, const char *hostname, const char *fqdn,
+		 const struct node *aliases)
 {
 	buf_adds(out, "# Kubernetes-managed hosts file.\n"
 		      "127.0.0.1\tlocalhost\n"
@@ -133,7 +134,7 @@ static void set_option(struct resolv_parts *p, const char *name, const char *val
 
 static void cluster_parts(struct resolv_parts *p, const struct resolv *r)
 {
-	struct resolv_parts host = { 0 };
+	struct resolv_parts host = {0};
 
 	for (size_t i = 0; i < p->servers.n; i++)
 		free(p->servers.v[i]);
@@ -155,7 +156,7 @@ static void cluster_parts(struct resolv_parts *p, const struct resolv *r)
 
 void files_resolv(struct buf *out, const struct resolv *r)
 {
-	struct resolv_parts p = { 0 };
+	struct resolv_parts p = {0};
 	bool none = streq(r->policy, "None");
 	bool cluster = streq(r->policy, "ClusterFirstWithHostNet") ||
 		       (!none && !streq(r->policy, "Default") && !r->host_network);

@@ -83,7 +83,7 @@ static bool hook_exec(struct hook *h, const struct node *command)
 {
 	const char **argv = xcalloc(node_count(command) + 1, sizeof(*argv));
 	struct container *rc = ctr_run(h->ctr);
-	struct run_exec_spec spec = { .argv = argv };
+	struct run_exec_spec spec = {.argv = argv};
 	size_t n = 0;
 
 	NODE_FOREACH (s, command)
@@ -94,10 +94,13 @@ static bool hook_exec(struct hook *h, const struct node *command)
 	return h->exec;
 }
 
-bool hook_run(struct ctr *c, bool pre_stop, int64_t timeout_ms, void (*done)(struct ctr *c, const char *failure))
+bool hook_run(struct ctr *c, bool pre_stop, int64_t timeout_ms,
+	      void (*done)(struct ctr *c, const char *failure))
 {
-	const struct node *spec = node_get(node_get(ctr_spec(c), F_lifecycle), pre_stop ? F_preStop : F_postStart);
-	const struct node *exec = node_get(spec, F_exec), *http = node_get(spec, F_httpGet), *sleep = node_get(spec, F_sleep);
+	const struct node *spec =
+		node_get(node_get(ctr_spec(c), F_lifecycle), pre_stop ? F_preStop : F_postStart);
+	const struct node *exec = node_get(spec, F_exec), *http = node_get(spec, F_httpGet),
+			  *sleep = node_get(spec, F_sleep);
 	struct hook *h;
 
 	if ((!exec && !http && !sleep) || c->hook)
@@ -111,8 +114,9 @@ bool hook_run(struct ctr *c, bool pre_stop, int64_t timeout_ms, void (*done)(str
 
 		h->sleeping = true;
 		loop_timer_set(h->timer, timeout_ms > 0 ? min_i64(ms, timeout_ms) : ms);
-	} else if (exec ? !hook_exec(h, node_get(exec, F_command)) :
-			  !(h->http = probe_http_once(c, http, timeout_ms ? timeout_ms : 30000, hook_http_done, h))) {
+	} else if (exec ? !hook_exec(h, node_get(exec, F_command))
+			: !(h->http = probe_http_once(c, http, timeout_ms ? timeout_ms : 30000,
+						      hook_http_done, h))) {
 		hook_free(h);
 		return false;
 	} else if (timeout_ms > 0) {

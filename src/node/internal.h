@@ -44,12 +44,12 @@ struct probe_try;
 struct server;
 
 #define NODE_COMPONENT "kubelet" /* as events and tools know the agent */
-#define NODE_RUNTIME "kinglet" /* scheme of container IDs */
+#define NODE_RUNTIME "kinglet"	 /* scheme of container IDs */
 
 /* --- restart.c --- */
 struct backoff {
 	int64_t delay_ms; /* 0: never failed */
-	int64_t last_ms; /* of the event that set it */
+	int64_t last_ms;  /* of the event that set it */
 };
 #define BACKOFF_FIRST_MS 10000
 #define BACKOFF_MAX_MS 300000
@@ -63,16 +63,17 @@ bool restart_wanted(const char *pod_policy, bool sidecar, int exit_code);
 /* --- containers --- */
 enum ctr_kind { CTR_INIT, CTR_SIDECAR, CTR_MAIN, CTR_EPHEMERAL };
 enum ctr_state {
-	CTR_WAIT, /* no attempt runs; reason says why; retry_ms when it is tried again (0: when something changes) */
+	CTR_WAIT,     /* no attempt runs; reason says why; retry_ms when it is tried again (0: when something
+			 changes) */
 	CTR_STARTING, /* container_start is under way */
-	CTR_UP, /* its first process runs */
-	CTR_DOWN, /* ended: see end */
+	CTR_UP,	      /* its first process runs */
+	CTR_DOWN,     /* ended: see end */
 };
 struct ctr_end { /* one attempt's end: ContainerStateTerminated */
 	bool set;
 	int exit_code, signal;
 	const char *reason; /* static */
-	char *message; /* or NULL */
+	char *message;	    /* or NULL */
 	int64_t started_s, finished_s;
 	char id[65];
 };
@@ -82,22 +83,22 @@ struct ctr {
 	char *name;
 	enum ctr_kind kind;
 	enum ctr_state state;
-	char id[65]; /* of the newest attempt; "" before the first */
-	unsigned attempt; /* number of the newest attempt: the restart count */
-	char *image; /* spec.image that the newest attempt was started with; NULL before */
+	char id[65];		     /* of the newest attempt; "" before the first */
+	unsigned attempt;	     /* number of the newest attempt: the restart count */
+	char *image;		     /* spec.image that the newest attempt was started with; NULL before */
 	char *image_name, *image_id; /* normalised, for the status; "" before */
-	const char *reason; /* static: why it waits; NULL: nothing special */
+	const char *reason;	     /* static: why it waits; NULL: nothing special */
 	char *message;
-	int64_t retry_ms; /* monotonic */
-	int64_t started_s; /* of the newest attempt */
+	int64_t retry_ms;	  /* monotonic */
+	int64_t started_s;	  /* of the newest attempt */
 	struct ctr_end end, last; /* of the newest (when down), of the one before */
 	bool started, ready;
-	bool pulling; /* an image pull is under way */
-	bool pulled; /* a pull ended well; the next attempt need not pull */
-	bool stopping; /* told to end */
-	int64_t kill_ms; /* monotonic: when a stopping one gets SIGKILL */
-	int64_t end_ms; /* monotonic: when the newest attempt ended */
-	struct hook *hook; /* the lifecycle hook that runs now */
+	bool pulling;	    /* an image pull is under way */
+	bool pulled;	    /* a pull ended well; the next attempt need not pull */
+	bool stopping;	    /* told to end */
+	int64_t kill_ms;    /* monotonic: when a stopping one gets SIGKILL */
+	int64_t end_ms;	    /* monotonic: when the newest attempt ended */
+	struct hook *hook;  /* the lifecycle hook that runs now */
 	bool restart_asked; /* stopped by a probe or for a new image: the attempt counts as failed */
 	struct backoff crash, pull;
 	char *pull_error; /* of the last pull */
@@ -107,16 +108,17 @@ struct ctr {
 
 /* --- pods --- */
 enum pod_state {
-	/* The steps of steps.c are done one after the other. Leaves to RUN behind the last one, to STOP when the
-	 * pod must end. */
+	/* The steps of steps.c are done one after the other. Leaves to RUN behind the last one, to STOP when
+	 * the pod must end. */
 	POD_SETUP,
 	/* The sandbox stands; containers are started, ended and restarted as their kind and the policy say.
 	 * Leaves to STOP when all is over or the pod must end, to SETUP when the sandbox was lost. */
 	POD_RUN,
-	/* No container is started any more; those that live are told to end: first the ordinary ones, then the
-	 * sidecars in reverse. Leaves to TEARDOWN when none lives. */
+	/* No container is started any more; those that live are told to end: first the ordinary ones, then
+	 * the sidecars in reverse. Leaves to TEARDOWN when none lives. */
 	POD_STOP,
-	/* The steps are undone backwards. Leaves to OVER behind the first one; to SETUP when the sandbox is made again. */
+	/* The steps are undone backwards. Leaves to OVER behind the first one; to SETUP when the sandbox is
+	   made again. */
 	POD_TEARDOWN,
 	/* Nothing of it is left but logs and its last status, which the API gets; an object that is being
 	 * deleted is then deleted for good. The worker goes with the object. */
@@ -133,7 +135,7 @@ struct pod {
 	char *uid, *ns, *name;
 	struct obj *obj; /* newest state seen */
 	enum pod_state state;
-	bool gone; /* no object of this uid in the API any more */
+	bool gone;    /* no object of this uid in the API any more */
 	bool settled; /* the API had a final phase when the pod was first seen: its status is not touched */
 	bool rebuild; /* TEARDOWN leads to SETUP: a new sandbox */
 	bool adopted; /* the sandbox is from a former life of the daemon */
@@ -143,20 +145,20 @@ struct pod {
 	int64_t step_retry_ms;
 	bool refs_changed; /* a ConfigMap or Secret of its namespace changed */
 	struct sandbox *sandbox;
-	char ip[46]; /* "" before the network step */
+	char ip[46];	   /* "" before the network step */
 	struct ctr **ctrs; /* init (with sidecars) first, in order; then main; then ephemeral */
 	size_t n_ctrs;
-	bool initialized; /* all init containers are through */
-	int64_t start_s; /* status.startTime, 0 before admission */
+	bool initialized;	 /* all init containers are through */
+	int64_t start_s;	 /* status.startTime, 0 before admission */
 	const char *fail_reason; /* static; the pod is Failed whatever its containers say */
 	char *fail_message;
 	int64_t stop_at_ms; /* monotonic: STOP's end of grace */
-	unsigned pending; /* calls under way that come back to this pod or one of its containers */
+	unsigned pending;   /* calls under way that come back to this pod or one of its containers */
 	struct loop_task task;
 	struct loop_timer *timer; /* the earliest of all that is due */
 	bool status_busy, delete_sent;
 	uint64_t told_hash; /* of the status that was sent last */
-	int64_t told_rv; /* the object's revision that the API answered with */
+	int64_t told_rv;    /* the object's revision that the API answered with */
 	int64_t status_due_ms, status_retry_ms, delete_retry_ms, undo_retry_ms;
 	int64_t event_ms; /* last FailedMount or FailedCreatePodSandBox event, and its text */
 	char *event_text;
@@ -174,15 +176,16 @@ struct node_agent {
 	struct runtime *runtime;
 	struct image_store *images;
 	struct net *net;
-	const struct resource *r_pods, *r_nodes, *r_leases, *r_configmaps, *r_secrets, *r_services, *r_accounts;
+	const struct resource *r_pods, *r_nodes, *r_leases, *r_configmaps, *r_secrets, *r_services,
+		*r_accounts;
 	struct informer *pods, *configmaps, *secrets, *services; /* the latter three from first need */
 	struct informer *nodes;
 	bool recovered, begun; /* recovery is over; so is the first list, and pods are followed */
-	struct map *by_uid; /* struct pod */
-	struct map *found; /* sandbox id -> struct sandbox, between recovery and the first list */
-	struct map *lost; /* ids of those whose keeper is gone, as long */
-	struct obj *node; /* the Node object as last seen */
-	bool node_ready; /* registered */
+	struct map *by_uid;    /* struct pod */
+	struct map *found;     /* sandbox id -> struct sandbox, between recovery and the first list */
+	struct map *lost;      /* ids of those whose keeper is gone, as long */
+	struct obj *node;      /* the Node object as last seen */
+	bool node_ready;       /* registered */
 	struct loop_timer *register_timer, *status_timer, *lease_timer;
 	bool lease_known, lease_busy;
 	char *status_sent; /* what of the Node's status was sent last, without the heartbeat times */
@@ -215,15 +218,15 @@ void pod_object_gone(struct pod *p, struct obj *last);
 void pod_adopt(struct pod *p, struct sandbox *s, bool alive);
 void pod_sandbox_lost(struct pod *p);
 void pod_kick(struct pod *p); /* something changed: run the worker at the end of this turn */
-void pod_put(struct pod *p); /* one pending call came back */
+void pod_put(struct pod *p);  /* one pending call came back */
 bool pod_deleting(struct pod *p);
 const struct node *pod_spec(struct pod *p);
 const struct node *pod_status_node(struct pod *p);
 bool pod_host_network(struct pod *p);
 char *pod_dir(const struct pod *p); /* <state_dir>/files/<uid>; owned by the caller; likewise below */
 char *pod_log_dir(const struct node_agent *n, const char *ns, const char *name, const char *uid);
-void pod_event(struct pod *p, const char *field_path, const char *type, const char *reason, const char *fmt, ...)
-	ATTR_PRINTF(5, 6);
+void pod_event(struct pod *p, const char *field_path, const char *type, const char *reason, const char *fmt,
+	       ...) ATTR_PRINTF(5, 6);
 /* The same text only once in 30 s: for what is tried again and again. */
 void pod_event_again(struct pod *p, const char *reason, const char *text);
 void pod_fail(struct pod *p, const char *reason, const char *fmt, ...) ATTR_PRINTF(3, 4);
@@ -235,14 +238,14 @@ enum step_result { STEP_DONE, STEP_WAIT }; /* negative: failed */
 bool steps_run(struct pod *p);
 /* Undoes rows backwards until `down_to` are left; true when that is reached. */
 bool steps_undo(struct pod *p, unsigned down_to);
-unsigned steps_before_sandbox(void); /* rows that come before it */
+unsigned steps_before_sandbox(void);	   /* rows that come before it */
 void steps_skip_to_sandbox(struct pod *p); /* adopted: all up to the sandbox are done */
 
 /* container.c */
 struct ctr *ctr_new(struct pod *p, const char *name, enum ctr_kind kind);
 struct ctr *ctr_free(struct ctr *c);
 const struct node *ctr_spec(struct ctr *c); /* borrowed for this turn; NULL when it left the pod's spec */
-char *ctr_field_path(const struct ctr *c); /* "spec.containers{name}" */
+char *ctr_field_path(const struct ctr *c);  /* "spec.containers{name}" */
 struct ctr *pod_ctr(struct pod *p, const char *name);
 void pod_make_ctrs(struct pod *p); /* adds those of the spec that are missing */
 /* Starts and restarts what is due. True when no container will ever run again. */
@@ -250,7 +253,8 @@ bool ctrs_run(struct pod *p);
 /* Tells those that live to end, in order. True when none lives. */
 bool ctrs_stop(struct pod *p);
 bool ctrs_over(struct pod *p); /* every ordinary container ended and none will be restarted */
-void ctr_stop(struct ctr *c, int64_t grace_ms, const char *why); /* why: the event's text, NULL: the usual one */
+void ctr_stop(struct ctr *c, int64_t grace_ms,
+	      const char *why); /* why: the event's text, NULL: the usual one */
 void ctr_ended(struct ctr *c, const struct container_status *st);
 void ctr_lost(struct ctr *c); /* its sandbox is gone without a word */
 void ctr_adopt(struct ctr *c, struct container *rc, const struct node *status);
@@ -260,12 +264,13 @@ bool ctr_will_restart(struct ctr *c);
 void ctr_wait(struct ctr *c, const char *reason, const char *message);
 void ctr_end_clear(struct ctr_end *e);
 const struct node *ctr_status_in(struct pod *p, const char *name); /* as the API has it */
-int64_t ctrs_next_due(struct pod *p); /* monotonic ms; INT64_MAX: nothing */
+int64_t ctrs_next_due(struct pod *p);				   /* monotonic ms; INT64_MAX: nothing */
 const struct node *node_named(const struct node *list, const char *name); /* array member by its name */
 
 /* hook.c: lifecycle hooks */
 /* Runs the hook in the background; done(c, text) with NULL or what failed. False: there is none. */
-bool hook_run(struct ctr *c, bool pre_stop, int64_t timeout_ms, void (*done)(struct ctr *c, const char *failure));
+bool hook_run(struct ctr *c, bool pre_stop, int64_t timeout_ms,
+	      void (*done)(struct ctr *c, const char *failure));
 void hook_cancel(struct ctr *c); /* done is not called */
 
 /* pull.c: 1: *ret is there (referenced); 0: wait (c's reason says for what) */
@@ -278,7 +283,7 @@ bool pull_policy_needs(const char *policy, const char *image, bool present);
 enum qos { QOS_GUARANTEED, QOS_BURSTABLE, QOS_BEST_EFFORT };
 enum qos qos_of(const struct node *pod_spec);
 const char *qos_name(enum qos q);
-const char *qos_cgroup(enum qos q); /* "kubepods/burstable" */
+const char *qos_cgroup(enum qos q);	/* "kubepods/burstable" */
 uint64_t qos_cpu_weight(int64_t milli); /* cpu request to cgroup v2's cpu.weight, as runc converts shares */
 void qos_container_limits(const struct node *resources, struct run_limits *out);
 void qos_pod_limits(const struct node *pod_spec, struct run_limits *out);
@@ -303,7 +308,8 @@ char *expand_vars(struct arena *a, const char *text, const struct env_list *cons
 
 /* env.c */
 /* fieldRef paths; ret in a. Fails for what is no such field. */
-int env_field_ref(struct pod *p, const char *path, struct arena *a, const char **ret, struct err *e) MUST_CHECK;
+int env_field_ref(struct pod *p, const char *path, struct arena *a, const char **ret,
+		  struct err *e) MUST_CHECK;
 int env_resource_ref(struct pod *p, const struct node *container, const struct node *sel, struct arena *a,
 		     const char **ret, struct err *e) MUST_CHECK;
 /* The variables of one container, complete but for the image's. -EAGAIN: wait for a reference. */
@@ -317,12 +323,13 @@ char *spec_hostname(struct pod *p); /* owned by the caller */
 
 /* files.c */
 int files_write(struct pod *p, struct err *e) MUST_CHECK;
-void files_hosts(struct buf *out, const char *ip, const char *hostname, const char *fqdn, const struct node *aliases);
+void files_hosts(struct buf *out, const char *ip, const char *hostname, const char *fqdn,
+		 const struct node *aliases);
 struct resolv {
 	const char *policy, *ns, *dns, *domain;
 	bool host_network;
 	const struct node *config; /* spec.dnsConfig */
-	struct str host; /* text of the host's resolv.conf */
+	struct str host;	   /* text of the host's resolv.conf */
 };
 void files_resolv(struct buf *out, const struct resolv *r);
 
@@ -331,17 +338,17 @@ struct volume_ctx {
 	struct pod *pod;
 	const struct node *vol; /* the volume in the spec */
 	const struct node *src; /* its source: vol.emptyDir, ... */
-	char *dir; /* where it may keep its files; nothing is there at first */
+	char *dir;		/* where it may keep its files; nothing is there at first */
 };
 struct volume_type {
-	enum field field; /* F_emptyDir */
+	enum field field;   /* F_emptyDir */
 	const char *plugin; /* "kubernetes.io~empty-dir" */
-	bool in_memory; /* the files live on the node's tmpfs */
+	bool in_memory;	    /* the files live on the node's tmpfs */
 	/* Makes or refreshes it; *path is what is mounted (owned by the caller, taken from dir when NULL).
 	 * 0, -EAGAIN (something is on its way), or an error. */
 	int (*up)(struct volume_ctx *v, char **path, struct err *e);
 	int (*down)(const char *dir, struct err *e); /* NULL: remove the directory */
-	bool refreshed; /* follows changes of the objects it shows */
+	bool refreshed;				     /* follows changes of the objects it shows */
 };
 int volumes_up(struct pod *p, struct err *e) MUST_CHECK; /* 0, -EAGAIN or an error */
 void volumes_refresh(struct pod *p);
@@ -349,9 +356,9 @@ void volumes_refresh(struct pod *p);
 int volumes_down(struct node_agent *n, const char *uid, struct err *e) MUST_CHECK;
 bool volumes_refer(struct pod *p, enum agent_ref kind, const char *name);
 const char *volume_path(struct pod *p, const char *name); /* NULL: no such volume */
-int64_t volumes_next_due(struct pod *p); /* token refresh; monotonic ms */
-extern const struct volume_type volume_empty_dir, volume_host_path, volume_config_map, volume_secret, volume_projected,
-	volume_downward_api;
+int64_t volumes_next_due(struct pod *p);		  /* token refresh; monotonic ms */
+extern const struct volume_type volume_empty_dir, volume_host_path, volume_config_map, volume_secret,
+	volume_projected, volume_downward_api;
 bool volume_is_mount(const char *path);
 int64_t pod_fs_group(struct pod *p); /* -1: none */
 void volume_tokens_free(struct pod *p);
@@ -370,7 +377,8 @@ struct payload {
 void payload_add(struct payload *p, const char *path, const void *data, size_t len, mode_t mode);
 void payload_release(struct payload *p);
 /* gid -1: leave. uid -1: leave. */
-int writer_write(const char *dir, const struct payload *p, int64_t uid, int64_t gid, struct err *e) MUST_CHECK;
+int writer_write(const char *dir, const struct payload *p, int64_t uid, int64_t gid,
+		 struct err *e) MUST_CHECK;
 
 /* probe.c */
 void probes_start(struct ctr *c, bool adopted);
@@ -381,7 +389,8 @@ struct probe_try *probe_http_once(struct ctr *c, const struct node *http_get, in
 void probe_try_cancel(struct probe_try *t); /* NULL accepted; done is not called */
 
 /* status.c */
-struct doc *status_make(struct pod *p); /* root: the patch, with a complete status; depends on p's state only */
+struct doc *
+status_make(struct pod *p); /* root: the patch, with a complete status; depends on p's state only */
 const char *status_phase(struct pod *p); /* static */
 bool status_changed(const struct node *have, const struct node *want);
 /* Sends a patch when something changed (and no other is under way). True when the API has what is. */
@@ -391,7 +400,7 @@ bool status_terminal(const char *phase);
 /* register.c, heartbeat.c */
 void register_start(struct node_agent *n);
 void register_seen(struct node_agent *n, struct obj *o); /* NULL: the Node object was deleted */
-void node_status_run(struct node_agent *n); /* something about the node changed */
+void node_status_run(struct node_agent *n);		 /* something about the node changed */
 struct doc *node_status_make(struct node_agent *n);
 int node_measure(struct node_agent *n, struct err *e) MUST_CHECK;
 void heartbeat_start(struct node_agent *n);

@@ -4,11 +4,11 @@
  * port-forward, logs) as HTTP on connections that agent_dial hands out, with the
  * kubelet's paths:
  *
- *	GET  /containerLogs/NS/POD/CONTAINER?follow=&previous=&tailLines=&sinceSeconds=&sinceTime=&timestamps=&limitBytes=
- *	GET|POST /exec/NS/POD/CONTAINER?command=&input=1&output=1&error=1&tty=1     (WebSocket or SPDY upgrade)
- *	GET|POST /attach/NS/POD/CONTAINER?...
- *	GET|POST /portForward/NS/POD                                                 (WebSocket or SPDY upgrade)
- *	GET  /pods, /stats/summary, /healthz
+ *	GET
+ * /containerLogs/NS/POD/CONTAINER?follow=&previous=&tailLines=&sinceSeconds=&sinceTime=&timestamps=&limitBytes=
+ *	GET|POST /exec/NS/POD/CONTAINER?command=&input=1&output=1&error=1&tty=1     (WebSocket or SPDY
+ *upgrade) GET|POST /attach/NS/POD/CONTAINER?... GET|POST /portForward/NS/POD (WebSocket or SPDY upgrade) GET
+ * /pods, /stats/summary, /healthz
  */
 #ifndef NODE_NODE_H
 #define NODE_NODE_H
@@ -23,18 +23,19 @@ struct node_agent;
 struct node_config {
 	struct loop *loop;
 	struct client *client;
-	const char *name; /* Node's metadata.name */
-	const char *ip; /* InternalIP */
-	const char *state_dir; /* <data-dir>/agent */
-	const char *version; /* kubeletVersion, "v1.36.2+kinglet1" */
+	const char *name;	   /* Node's metadata.name */
+	const char *ip;		   /* InternalIP */
+	const char *state_dir;	   /* <data-dir>/agent */
+	const char *version;	   /* kubeletVersion, "v1.36.2+kinglet1" */
 	const char *const *labels; /* "k=v", NULL-terminated or NULL; at first registration only */
 	const char *const *taints;
 	const char *cluster_dns, *cluster_domain; /* "10.43.0.10" or NULL, "cluster.local" */
-	const char *resolv_conf; /* NULL: /etc/resolv.conf */
+	const char *resolv_conf;		  /* NULL: /etc/resolv.conf */
 	const char *service_host; /* KUBERNETES_SERVICE_HOST and port for containers; may be NULL */
 	int service_port;
 	int max_pods; /* 0: 110 */
-	struct runtime *runtime; /* its callbacks are agent_on_exit, agent_on_sandbox_lost with the agent as arg */
+	struct runtime
+		*runtime; /* its callbacks are agent_on_exit, agent_on_sandbox_lost with the agent as arg */
 	struct image_store *images;
 	struct net *net; /* NULL: only host-network pods can run */
 };

@@ -17,7 +17,7 @@ static void pod_timer(void *arg);
 
 const char *pod_state_name(enum pod_state s)
 {
-	static const char *const names[] = { "setup", "run", "stop", "teardown", "over" };
+	static const char *const names[] = {"setup", "run", "stop", "teardown", "over"};
 
 	return names[s];
 }
@@ -52,7 +52,8 @@ char *pod_log_dir(const struct node_agent *n, const char *ns, const char *name, 
 	return xasprintf("%s/logs/pods/%s_%s_%s", n->state_dir, ns, name, uid);
 }
 
-void pod_event(struct pod *p, const char *field_path, const char *type, const char *reason, const char *fmt, ...)
+void pod_event(struct pod *p, const char *field_path, const char *type, const char *reason, const char *fmt,
+	       ...)
 {
 	_cleanup_free_ char *text = NULL;
 	va_list ap;
@@ -60,7 +61,8 @@ void pod_event(struct pod *p, const char *field_path, const char *type, const ch
 	va_start(ap, fmt);
 	text = xvasprintf(fmt, ap);
 	va_end(ap);
-	client_event(p->agent->client, p->obj, field_path, NODE_COMPONENT, p->agent->name, type, reason, "%s", text);
+	client_event(p->agent->client, p->obj, field_path, NODE_COMPONENT, p->agent->name, type, reason, "%s",
+		     text);
 }
 
 void pod_event_again(struct pod *p, const char *reason, const char *text)
@@ -189,7 +191,8 @@ static bool pod_was_running(struct pod *p)
 {
 	const struct node *st = pod_status_node(p);
 
-	return node_count(node_get(st, F_containerStatuses)) || node_count(node_get(st, F_initContainerStatuses));
+	return node_count(node_get(st, F_containerStatuses)) ||
+	       node_count(node_get(st, F_initContainerStatuses));
 }
 
 static void adopt_ctrs(struct pod *p, struct sandbox *s)
@@ -227,7 +230,8 @@ static void pod_adopt_dead(struct pod *p)
 		p->state = POD_STOP;
 		return;
 	}
-	pod_event(p, NULL, "Normal", "SandboxChanged", "Pod sandbox changed, it will be killed and re-created.");
+	pod_event(p, NULL, "Normal", "SandboxChanged",
+		  "Pod sandbox changed, it will be killed and re-created.");
 	if (p->sandbox) {
 		p->rebuild = true;
 		p->state = POD_TEARDOWN;
@@ -266,7 +270,8 @@ void pod_sandbox_lost(struct pod *p)
 	for (size_t i = 0; i < p->n_ctrs; i++)
 		ctr_lost(p->ctrs[i]);
 	if (p->state == POD_RUN && !ctrs_over(p)) {
-		pod_event(p, NULL, "Normal", "SandboxChanged", "Pod sandbox changed, it will be killed and re-created.");
+		pod_event(p, NULL, "Normal", "SandboxChanged",
+			  "Pod sandbox changed, it will be killed and re-created.");
 		p->rebuild = true;
 	}
 	pod_kick(p);
@@ -301,7 +306,8 @@ static int64_t pod_deadline_ms(struct pod *p)
 static void pod_check_deadline(struct pod *p)
 {
 	if (pod_deadline_ms(p) <= time_mono_ms())
-		pod_fail(p, "DeadlineExceeded", "Pod was active on the node longer than the specified deadline");
+		pod_fail(p, "DeadlineExceeded",
+			 "Pod was active on the node longer than the specified deadline");
 }
 
 /* Objects that volumes and variables refer to changed. */
@@ -385,7 +391,8 @@ static void pod_deleted(void *arg, struct obj *o UNUSED, const struct err *err)
 	struct pod *p = arg;
 
 	if (err && err->reason != ERR_NOT_FOUND && err->reason != ERR_CONFLICT) {
-		log_warn("cannot delete the pod's object, trying again", LS("pod", p->name), LS("ns", p->ns), LE(err));
+		log_warn("cannot delete the pod's object, trying again", LS("pod", p->name), LS("ns", p->ns),
+			 LE(err));
 		p->delete_sent = false;
 		p->delete_retry_ms = time_mono_ms() + SEC_MS;
 	}
@@ -455,8 +462,8 @@ static bool pod_tell(struct pod *p)
 static void pod_arm(struct pod *p)
 {
 	int64_t now = time_mono_ms(), due = INT64_MAX;
-	const int64_t times[] = { p->step_retry_ms, p->status_due_ms, p->status_retry_ms, p->delete_retry_ms,
-				  p->undo_retry_ms };
+	const int64_t times[] = {p->step_retry_ms, p->status_due_ms, p->status_retry_ms, p->delete_retry_ms,
+				 p->undo_retry_ms};
 
 	for (size_t i = 0; i < ARRAY_SIZE(times); i++)
 		if (times[i])

@@ -55,8 +55,8 @@ struct probe {
 	bool passed;
 };
 
-static const enum field probe_fields[] = { F_startupProbe, F_livenessProbe, F_readinessProbe };
-static const char *const probe_names[] = { "Startup", "Liveness", "Readiness" };
+static const enum field probe_fields[] = {F_startupProbe, F_livenessProbe, F_readinessProbe};
+static const char *const probe_names[] = {"Startup", "Liveness", "Readiness"};
 
 /* --- one try --- */
 
@@ -125,7 +125,8 @@ static void try_timeout(void *arg)
 	try_end(t, false, "%s", t->timeout_text);
 }
 
-static struct probe_try *try_new(struct ctr *c, int64_t timeout_ms, void (*done)(void *, bool, const char *), void *arg)
+static struct probe_try *try_new(struct ctr *c, int64_t timeout_ms, void (*done)(void *, bool, const char *),
+				 void *arg)
 {
 	struct probe_try *t = xcalloc(1, sizeof(*t));
 
@@ -158,7 +159,9 @@ static int probe_port(struct ctr *c, const struct node *port)
 	if (node_is(port, DOC_INT))
 		v = node_int(port, 0);
 	else if (!str_to_i64(node_str(port), &v))
-		v = node_int(node_get(node_named(node_get(ctr_spec(c), F_ports), node_cstr_or(port, "")), F_containerPort), 0);
+		v = node_int(node_get(node_named(node_get(ctr_spec(c), F_ports), node_cstr_or(port, "")),
+				      F_containerPort),
+			     0);
 	return v > 0 && v < 65536 ? (int)v : -1;
 }
 
@@ -204,14 +207,14 @@ static void http_headers(struct probe_try *t, const struct node *list)
 
 		agent |= strcasecmp(name, "User-Agent") == 0;
 		accept |= strcasecmp(name, "Accept") == 0;
-		t->headers[n++] = (struct http_header){ str_of(name), str_of(value) };
+		t->headers[n++] = (struct http_header){str_of(name), str_of(value)};
 		if (n + 2 >= PROBE_HEADERS)
 			break;
 	}
 	if (!agent)
-		t->headers[n++] = (struct http_header){ STR_LIT("User-Agent"), STR_LIT("kube-probe/1.36") };
+		t->headers[n++] = (struct http_header){STR_LIT("User-Agent"), STR_LIT("kube-probe/1.36")};
 	if (!accept)
-		t->headers[n++] = (struct http_header){ STR_LIT("Accept"), STR_LIT("*/*") };
+		t->headers[n++] = (struct http_header){STR_LIT("Accept"), STR_LIT("*/*")};
 	t->x.headers = t->headers;
 	t->x.n_headers = n;
 }
@@ -222,9 +225,9 @@ static void try_http(struct probe_try *t, const struct node *get, int64_t timeou
 	bool https = node_streq(node_get(get, F_scheme), "HTTPS");
 	const char *path = node_gets(get, F_path);
 	int port = probe_port(c, node_get(get, F_port));
-	struct tls_config tc = { .insecure = true };
+	struct tls_config tc = {.insecure = true};
 	_cleanup_err_ struct err e = ERR_INIT;
-	struct http_client_config cfg = { .loop = c->pod->agent->loop, .connect_timeout_ms = (int)timeout_ms };
+	struct http_client_config cfg = {.loop = c->pod->agent->loop, .connect_timeout_ms = (int)timeout_ms};
 
 	if (port < 0) {
 		try_end(t, false, "couldn't find port: %s", node_cstr_or(node_get(get, F_port), ""));
@@ -240,7 +243,9 @@ static void try_http(struct probe_try *t, const struct node *get, int64_t timeou
 	t->target = xasprintf("%s%s", *path == '/' ? "" : "/", path);
 	t->url = xasprintf("%s://%s:%d%s", https ? "https" : "http", cfg.host, port, t->target);
 	free(t->timeout_text);
-	t->timeout_text = xasprintf("Get \"%s\": context deadline exceeded (Client.Timeout exceeded while awaiting headers)", t->url);
+	t->timeout_text = xasprintf(
+		"Get \"%s\": context deadline exceeded (Client.Timeout exceeded while awaiting headers)",
+		t->url);
 	t->http = http_client_new(&cfg);
 	http_headers(t, node_get(get, F_httpHeaders));
 	t->x.method = "GET";
@@ -265,14 +270,15 @@ static void tcp_ready(void *arg, int what UNUSED)
 	getsockopt(t->fd, SOL_SOCKET, SO_ERROR, &eno, &len);
 	loop_fd_set(t->watch, 0);
 	if (eno)
-		try_end(t, false, "dial tcp %s: connect: %s", t->url, eno == ECONNREFUSED ? "connection refused" : strerror(eno));
+		try_end(t, false, "dial tcp %s: connect: %s", t->url,
+			eno == ECONNREFUSED ? "connection refused" : strerror(eno));
 	else
 		try_end(t, true, "%s", "");
 }
 
 static void try_tcp(struct probe_try *t, const struct node *sock)
 {
-	struct sockaddr_in sa = { .sin_family = AF_INET };
+	struct sockaddr_in sa = {.sin_family = AF_INET};
 	const char *host = probe_host(t->ctr, sock);
 	int port = probe_port(t->ctr, node_get(sock, F_port));
 
@@ -287,7 +293,8 @@ static void try_tcp(struct probe_try *t, const struct node *sock)
 	}
 	t->fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 	if (t->fd < 0 || (connect(t->fd, (struct sockaddr *)&sa, sizeof(sa)) < 0 && errno != EINPROGRESS)) {
-		try_end(t, false, "dial tcp %s: connect: %s", t->url, errno == ECONNREFUSED ? "connection refused" : strerror(errno));
+		try_end(t, false, "dial tcp %s: connect: %s", t->url,
+			errno == ECONNREFUSED ? "connection refused" : strerror(errno));
 		return;
 	}
 	t->watch = loop_fd_new(t->ctr->pod->agent->loop, t->fd, LOOP_WRITE, tcp_ready, t);
@@ -351,7 +358,7 @@ static void exec_ended(void *arg, int exit_code, const struct err *err)
 static void try_exec(struct probe_try *t, const struct node *command, int64_t timeout_ms)
 {
 	const char **argv = xcalloc(node_count(command) + 1, sizeof(*argv));
-	struct run_exec_spec spec = { .argv = argv, .out = true };
+	struct run_exec_spec spec = {.argv = argv, .out = true};
 	struct container *rc = ctr_run(t->ctr);
 	_cleanup_buf_ struct buf text = BUF_INIT;
 	size_t n = 0;
@@ -361,7 +368,8 @@ static void try_exec(struct probe_try *t, const struct node *command, int64_t ti
 		buf_addf(&text, "%s%s", n > 1 ? " " : "", argv[n - 1]);
 	}
 	free(t->timeout_text);
-	t->timeout_text = xasprintf("command timed out: \"%s\" timed out after %llds", text.s, (long long)(timeout_ms / 1000));
+	t->timeout_text = xasprintf("command timed out: \"%s\" timed out after %llds", text.s,
+				    (long long)(timeout_ms / 1000));
 	if (rc && n)
 		t->exec = container_exec(rc, &spec, exec_started, exec_ended, t);
 	if (!t->exec)
@@ -427,13 +435,17 @@ static void probe_failed(struct probe *p)
 	text = xasprintf("Container %s failed %s probe, will be restarted", c->name,
 			 p->kind == PROBE_STARTUP ? "startup" : "liveness");
 	c->restart_asked = true;
-	ctr_stop(c, node_int(own ? own : node_get(pod_spec(c->pod), F_terminationGracePeriodSeconds), 30) * SEC_MS, text);
+	ctr_stop(c,
+		 node_int(own ? own : node_get(pod_spec(c->pod), F_terminationGracePeriodSeconds), 30) *
+			 SEC_MS,
+		 text);
 }
 
 /* The first period of a probe that only makes things better. */
 static bool probe_quick(struct probe *p)
 {
-	return p->kind != PROBE_LIVENESS && !p->passed && !node_int(node_get(probe_spec(p), F_initialDelaySeconds), 0) &&
+	return p->kind != PROBE_LIVENESS && !p->passed &&
+	       !node_int(node_get(probe_spec(p), F_initialDelaySeconds), 0) &&
 	       time_mono_ms() - p->begun_ms < probe_int(p, F_periodSeconds, 10, 1) * SEC_MS;
 }
 

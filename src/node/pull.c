@@ -24,7 +24,7 @@ bool pull_policy_needs(const char *policy, const char *image, bool present)
 
 char *image_display_name(struct image *i, const char *asked)
 {
-	struct image_ref r = { 0 };
+	struct image_ref r = {0};
 	_cleanup_err_ struct err e = ERR_INIT;
 	char *out = NULL;
 
@@ -87,11 +87,12 @@ static void pull_done(void *arg, struct image *img, const struct err *err)
 
 	c->pulling = false;
 	if (img && !err) {
-		text = xasprintf("Successfully pulled image \"%s\" in %.3gs (%.3gs including waiting). Image size: %lld bytes.",
+		text = xasprintf("Successfully pulled image \"%s\" in %.3gs (%.3gs including waiting). Image "
+				 "size: %lld bytes.",
 				 call->image, s, s, (long long)img->size);
 		pull_event(c, "Normal", "Pulled", text);
 		c->pulled = true;
-		c->pull = (struct backoff){ 0 };
+		c->pull = (struct backoff){0};
 		c->retry_ms = 0;
 	} else {
 		pull_failed(c, call->image, err);
@@ -120,7 +121,7 @@ static int pull_start(struct ctr *c, const char *image)
 	text = xasprintf("Pulling image \"%s\"", image);
 	pull_event(c, "Normal", "Pulling", text);
 	call = xcalloc(1, sizeof(*call));
-	*call = (struct pull_call){ c, xstrdup(image), now };
+	*call = (struct pull_call){c, xstrdup(image), now};
 	c->pulling = true;
 	c->retry_ms = 0;
 	c->pod->pending++;
@@ -130,7 +131,8 @@ static int pull_start(struct ctr *c, const char *image)
 
 static int bad_name(struct ctr *c, const char *image)
 {
-	_cleanup_free_ char *text = xasprintf("Failed to apply default image tag \"%s\": couldn't parse image name \"%s\": invalid reference format",
+	_cleanup_free_ char *text = xasprintf("Failed to apply default image tag \"%s\": couldn't parse "
+					      "image name \"%s\": invalid reference format",
 					      image, image);
 
 	if (!c->reason || !streq(c->reason, "InvalidImageName"))
@@ -141,7 +143,8 @@ static int bad_name(struct ctr *c, const char *image)
 
 static int never_there(struct ctr *c, const char *image)
 {
-	_cleanup_free_ char *text = xasprintf("Container image \"%s\" is not present with pull policy of Never", image);
+	_cleanup_free_ char *text =
+		xasprintf("Container image \"%s\" is not present with pull policy of Never", image);
 
 	if (!c->reason || !streq(c->reason, "ErrImageNeverPull"))
 		pull_event(c, "Warning", "ErrImageNeverPull", text);
@@ -155,7 +158,7 @@ int ctr_image(struct ctr *c, struct image **ret)
 	const char *image = node_gets(spec, F_image), *policy = node_gets(spec, F_imagePullPolicy);
 	_cleanup_err_ struct err e = ERR_INIT;
 	_cleanup_free_ char *text = NULL;
-	struct image_ref ref = { 0 };
+	struct image_ref ref = {0};
 	struct image *img;
 	bool valid = image_ref_parse(&ref, image, &e) == 0;
 
@@ -171,7 +174,9 @@ int ctr_image(struct ctr *c, struct image **ret)
 		}
 		if (!img)
 			return never_there(c, image);
-		text = xasprintf("Container image \"%s\" already present on machine and can be accessed by the pod", image);
+		text = xasprintf(
+			"Container image \"%s\" already present on machine and can be accessed by the pod",
+			image);
 		pull_event(c, "Normal", "Pulled", text);
 		c->pulled = true; /* told once for each attempt */
 	}

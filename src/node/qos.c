@@ -15,7 +15,8 @@ static bool quantity_of(const struct node *list, const char *name, struct quanti
 	return quantity_from_node(q, node_getc(list, name));
 }
 
-/* Requests count as limits where only limits are given; the API server defaults them, static documents may not. */
+/* Requests count as limits where only limits are given; the API server defaults them, static documents may
+ * not. */
 static int64_t request_of(const struct node *resources, const char *name)
 {
 	struct quantity q;
@@ -37,7 +38,7 @@ static int64_t limit_of(const struct node *resources, const char *name)
 
 static void qos_scan(const struct node *containers, bool *any, bool *guaranteed)
 {
-	static const char *const names[] = { "cpu", "memory" };
+	static const char *const names[] = {"cpu", "memory"};
 
 	NODE_FOREACH (c, containers) {
 		const struct node *r = node_get(c, F_resources);
@@ -66,14 +67,14 @@ enum qos qos_of(const struct node *spec)
 
 const char *qos_name(enum qos q)
 {
-	static const char *const names[] = { "Guaranteed", "Burstable", "BestEffort" };
+	static const char *const names[] = {"Guaranteed", "Burstable", "BestEffort"};
 
 	return names[q];
 }
 
 const char *qos_cgroup(enum qos q)
 {
-	static const char *const names[] = { "kubepods", "kubepods/burstable", "kubepods/besteffort" };
+	static const char *const names[] = {"kubepods", "kubepods/burstable", "kubepods/besteffort"};
 
 	return names[q];
 }
@@ -117,7 +118,8 @@ static bool is_sidecar(const struct node *init_container)
 }
 
 /* max(sum of containers and sidecars, each init container with the sidecars before it) */
-static int64_t pod_sum(const struct node *spec, const char *name, int64_t (*of)(const struct node *, const char *))
+static int64_t pod_sum(const struct node *spec, const char *name,
+		       int64_t (*of)(const struct node *, const char *))
 {
 	int64_t sum = 0, sidecars = 0, init = 0;
 

@@ -32,9 +32,9 @@ int node_measure(struct node_agent *n, struct err *e)
 
 static const char *arch_of(const char *machine)
 {
-	static const char *const names[][2] = { { "x86_64", "amd64" }, { "aarch64", "arm64" }, { "armv", "arm" },
-						{ "i686", "386" }, { "riscv64", "riscv64" }, { "ppc64le", "ppc64le" },
-						{ "s390x", "s390x" } };
+	static const char *const names[][2] = {
+		{"x86_64", "amd64"},	{"aarch64", "arm64"},	{"armv", "arm"},   {"i686", "386"},
+		{"riscv64", "riscv64"}, {"ppc64le", "ppc64le"}, {"s390x", "s390x"}};
 
 	for (size_t i = 0; i < ARRAY_SIZE(names); i++)
 		if (starts_with(machine, names[i][0]))
@@ -84,7 +84,9 @@ static void put_info(struct node_agent *n, struct doc *d, struct node *status)
 	uname(&u);
 	os_image(&os);
 	node_sets(d, i, F_machineID, first_line("/etc/machine-id", &b));
-	node_sets(d, i, F_systemUUID, *first_line("/sys/class/dmi/id/product_uuid", &b) ? b.s : first_line("/etc/machine-id", &b));
+	node_sets(d, i, F_systemUUID,
+		  *first_line("/sys/class/dmi/id/product_uuid", &b) ? b.s
+								    : first_line("/etc/machine-id", &b));
 	node_sets(d, i, F_bootID, first_line("/proc/sys/kernel/random/boot_id", &b));
 	node_sets(d, i, F_kernelVersion, u.release);
 	node_sets(d, i, F_osImage, os.len ? os.s : "Linux");
@@ -96,20 +98,22 @@ static void put_info(struct node_agent *n, struct doc *d, struct node *status)
 	node_sets(d, i, F_architecture, arch_of(u.machine));
 }
 
-static void put_resources(struct node_agent *n, struct doc *d, struct node *status, enum field f, bool allocatable)
+static void put_resources(struct node_agent *n, struct doc *d, struct node *status, enum field f,
+			  bool allocatable)
 {
 	struct node *o = node_need_object(d, status, f);
 	int64_t disk = allocatable ? n->disk_bytes / 10 * 9 : n->disk_bytes;
 
 	node_setk(d, o, STR_LIT("cpu"), node_new_fmt(d, "%lld", (long long)(n->cpu_milli / 1000)));
-	node_setk(d, o, STR_LIT("ephemeral-storage"), allocatable ? node_new_fmt(d, "%lld", (long long)disk) :
-								    node_new_fmt(d, "%lldKi", (long long)(disk / 1024)));
+	node_setk(d, o, STR_LIT("ephemeral-storage"),
+		  allocatable ? node_new_fmt(d, "%lld", (long long)disk)
+			      : node_new_fmt(d, "%lldKi", (long long)(disk / 1024)));
 	node_setk(d, o, STR_LIT("memory"), node_new_fmt(d, "%lldKi", (long long)(n->memory_bytes / 1024)));
 	node_setk(d, o, STR_LIT("pods"), node_new_fmt(d, "%d", n->max_pods));
 }
 
-static void put_cond(struct node_agent *n, struct doc *d, struct node *list, const char *type, bool on, const char *reason,
-		     const char *message)
+static void put_cond(struct node_agent *n, struct doc *d, struct node *list, const char *type, bool on,
+		     const char *reason, const char *message)
 {
 	const struct node *have = n->node ? node_path(obj_node(n->node), F_status, F_conditions) : NULL;
 	const struct node *old = cond_find(have, type), *when = node_get(old, F_lastTransitionTime);
@@ -121,7 +125,8 @@ static void put_cond(struct node_agent *n, struct doc *d, struct node *list, con
 	node_sets(d, c, F_type, type);
 	node_sets(d, c, F_status, status);
 	node_sets(d, c, F_lastHeartbeatTime, now);
-	node_sets(d, c, F_lastTransitionTime, when && node_streq(node_get(old, F_status), status) ? node_cstr_or(when, now) : now);
+	node_sets(d, c, F_lastTransitionTime,
+		  when && node_streq(node_get(old, F_status), status) ? node_cstr_or(when, now) : now);
 	node_sets(d, c, F_reason, reason);
 	node_sets(d, c, F_message, message);
 }
@@ -132,7 +137,7 @@ static void put_machine(struct node_agent *n, struct doc *d, struct node *list)
 	const struct run_machine *m = run_machine(n->runtime);
 	const char *net = n->net ? net_missing(n->net) : "";
 	_cleanup_buf_ struct buf text = BUF_INIT;
-	const char *const parts[] = { m->missing, net };
+	const char *const parts[] = {m->missing, net};
 
 	for (size_t i = 0; i < ARRAY_SIZE(parts); i++) {
 		struct str rest = str_of(parts[i]), line;
@@ -151,14 +156,18 @@ static void put_conditions(struct node_agent *n, struct doc *d, struct node *sta
 {
 	struct node *list = node_need_array(d, status, F_conditions);
 
-	put_cond(n, d, list, "MemoryPressure", false, "KubeletHasSufficientMemory", "kubelet has sufficient memory available");
-	put_cond(n, d, list, "DiskPressure", false, "KubeletHasNoDiskPressure", "kubelet has no disk pressure");
-	put_cond(n, d, list, "PIDPressure", false, "KubeletHasSufficientPID", "kubelet has sufficient PID available");
+	put_cond(n, d, list, "MemoryPressure", false, "KubeletHasSufficientMemory",
+		 "kubelet has sufficient memory available");
+	put_cond(n, d, list, "DiskPressure", false, "KubeletHasNoDiskPressure",
+		 "kubelet has no disk pressure");
+	put_cond(n, d, list, "PIDPressure", false, "KubeletHasSufficientPID",
+		 "kubelet has sufficient PID available");
 	put_machine(n, d, list);
 	if (n->recovered)
 		put_cond(n, d, list, "Ready", true, "KubeletReady", "kubelet is posting ready status");
 	else
-		put_cond(n, d, list, "Ready", false, "KubeletNotReady", "container runtime is recovering the pods of an earlier run");
+		put_cond(n, d, list, "Ready", false, "KubeletNotReady",
+			 "container runtime is recovering the pods of an earlier run");
 }
 
 struct images {
@@ -182,7 +191,7 @@ static int image_size_cmp(const void *a, const void *b)
 static void put_images(struct node_agent *n, struct doc *d, struct node *status)
 {
 	struct node *list = node_need_array(d, status, F_images);
-	struct images all = { .list = VEC_INIT };
+	struct images all = {.list = VEC_INIT};
 
 	image_each(n->images, image_take, &all);
 	if (all.list.n)
@@ -191,7 +200,8 @@ static void put_images(struct node_agent *n, struct doc *d, struct node *status)
 		struct image *img = all.list.v[i];
 
 		if (i < IMAGES_MAX) {
-			struct node *o = node_append(list, node_new(d, DOC_OBJECT)), *names = node_need_array(d, o, F_names);
+			struct node *o = node_append(list, node_new(d, DOC_OBJECT)),
+				    *names = node_need_array(d, o, F_names);
 
 			if (!str_empty(img->repo_digest))
 				node_append(names, node_new_cstr(d, img->repo_digest));
@@ -381,7 +391,8 @@ void node_status_run(struct node_agent *n)
 		return;
 	d = node_status_make(n);
 	text = status_text(d);
-	if (n->status_sent && streq(n->status_sent, text) && now - n->status_sent_ms < STATUS_EVERY_MS - SEC_MS) {
+	if (n->status_sent && streq(n->status_sent, text) &&
+	    now - n->status_sent_ms < STATUS_EVERY_MS - SEC_MS) {
 		free(text);
 		doc_unref(d);
 		return;

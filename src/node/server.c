@@ -42,7 +42,7 @@ struct ctr *server_ctr(struct server *s, const char *uid, const char *name)
 
 void server_error(struct http_req *r, int status, const char *fmt, ...)
 {
-	struct http_resp resp = { .status = status, .content_type = "text/plain; charset=utf-8" };
+	struct http_resp resp = {.status = status, .content_type = "text/plain; charset=utf-8"};
 	_cleanup_buf_ struct buf b = BUF_INIT;
 	va_list ap;
 
@@ -88,7 +88,7 @@ static void log_gone(void *arg)
 
 static void log_begin(struct log_session *s)
 {
-	struct http_resp resp = { .status = 200, .content_type = "text/plain" };
+	struct http_resp resp = {.status = 200, .content_type = "text/plain"};
 
 	if (s->begun)
 		return;
@@ -165,7 +165,8 @@ static int log_opts(struct str query, struct run_log_opts *o)
 
 	o->follow = query_bool(query, "follow");
 	o->timestamps = query_bool(query, "timestamps");
-	if (query_int(query, "tailLines", -1, &o->tail) < 0 || query_int(query, "limitBytes", 0, &o->limit_bytes) < 0 ||
+	if (query_int(query, "tailLines", -1, &o->tail) < 0 ||
+	    query_int(query, "limitBytes", 0, &o->limit_bytes) < 0 ||
 	    query_int(query, "sinceSeconds", 0, &since) < 0)
 		return -EINVAL;
 	if (since)
@@ -186,7 +187,8 @@ static int log_attempt(struct http_req *r, struct ctr *c, bool previous)
 	if (previous) {
 		if (c->last.set && c->attempt > 0)
 			return (int)c->attempt - 1;
-		server_error(r, 400, "previous terminated container \"%s\" in pod \"%s\" not found", c->name, pod);
+		server_error(r, 400, "previous terminated container \"%s\" in pod \"%s\" not found", c->name,
+			     pod);
 		return -1;
 	}
 	if (!waiting)
@@ -205,7 +207,7 @@ static int log_attempt(struct http_req *r, struct ctr *c, bool previous)
 
 static void serve_logs(struct server *srv, struct http_req *r, struct ctr *c, struct str query)
 {
-	struct run_log_opts o = { .tail = -1 };
+	struct run_log_opts o = {.tail = -1};
 	_cleanup_free_ char *dir = NULL, *path = NULL;
 	struct log_session *s;
 	int attempt;
@@ -239,9 +241,9 @@ static void serve_logs(struct server *srv, struct http_req *r, struct ctr *c, st
 
 static void serve_pods(struct server *srv, struct http_req *r)
 {
-	struct http_resp resp = { .status = 200, .content_type = "application/json" };
+	struct http_resp resp = {.status = 200, .content_type = "application/json"};
 	_cleanup_buf_ struct buf b = BUF_INIT;
-	struct map_iter it = { 0 };
+	struct map_iter it = {0};
 	bool first = true;
 
 	buf_adds(&b, "{\"kind\":\"PodList\",\"apiVersion\":\"v1\",\"metadata\":{},\"items\":[");
@@ -273,10 +275,11 @@ static int64_t cpu_used_ns(void)
 {
 	_cleanup_buf_ struct buf b = BUF_INIT;
 	_cleanup_err_ struct err e = ERR_INIT;
-	unsigned long long v[8] = { 0 };
+	unsigned long long v[8] = {0};
 
 	if (path_read("/proc/stat", 256 << 10, &b, &e) < 0 ||
-	    sscanf(b.s, "cpu %llu %llu %llu %llu %llu %llu %llu %llu", &v[0], &v[1], &v[2], &v[3], &v[4], &v[5], &v[6], &v[7]) < 4)
+	    sscanf(b.s, "cpu %llu %llu %llu %llu %llu %llu %llu %llu", &v[0], &v[1], &v[2], &v[3], &v[4],
+		   &v[5], &v[6], &v[7]) < 4)
 		return 0;
 	return (int64_t)(v[0] + v[1] + v[2] + v[5] + v[6] + v[7]) * (SEC_NS / sysconf(_SC_CLK_TCK));
 }
@@ -294,17 +297,18 @@ static void put_usage(struct doc *d, struct node *o)
 	node_setk(d, cpu, STR_LIT("usageCoreNanoSeconds"), node_new_int(d, cpu_used_ns()));
 	node_setk(d, mem, STR_LIT("time"), node_new_cstr(d, now));
 	node_setk(d, mem, STR_LIT("availableBytes"), node_new_int(d, avail));
-	node_setk(d, mem, STR_LIT("usageBytes"), node_new_int(d, total - proc_number("/proc/meminfo", "MemFree:") * 1024));
+	node_setk(d, mem, STR_LIT("usageBytes"),
+		  node_new_int(d, total - proc_number("/proc/meminfo", "MemFree:") * 1024));
 	node_setk(d, mem, STR_LIT("workingSetBytes"), node_new_int(d, total - avail));
 }
 
 static void serve_stats(struct server *srv, struct http_req *r)
 {
-	struct http_resp resp = { .status = 200, .content_type = "application/json" };
+	struct http_resp resp = {.status = 200, .content_type = "application/json"};
 	struct doc *d = doc_new();
 	struct node *root = node_new(d, DOC_OBJECT), *node, *pods;
 	_cleanup_buf_ struct buf b = BUF_INIT;
-	struct map_iter it = { 0 };
+	struct map_iter it = {0};
 	char t[TIME_RFC3339_LEN];
 
 	doc_set_root(d, root);
@@ -382,7 +386,8 @@ static void serve_container(struct server *srv, struct http_req *r, const struct
 	}
 	c = t->container ? pod_ctr(p, t->container) : NULL;
 	if (!c)
-		server_error(r, 404, "container %s not found in pod %s", t->container ? t->container : "", p->name);
+		server_error(r, 404, "container %s not found in pod %s", t->container ? t->container : "",
+			     p->name);
 	else if (streq(t->verb, "containerLogs"))
 		serve_logs(srv, r, c, query);
 	else if (streq(t->verb, "exec"))
@@ -395,9 +400,9 @@ static void on_request(void *arg, struct http_req *r)
 {
 	struct server *srv = arg;
 	const struct http_head *h = http_req_head(r);
-	_cleanup_(target_release) struct target t = { 0 };
-	static const char *const verbs[] = { "containerLogs", "exec", "attach", "portForward" };
-	struct http_resp ok = { .status = 200, .content_type = "text/plain; charset=utf-8" };
+	_cleanup_(target_release) struct target t = {0};
+	static const char *const verbs[] = {"containerLogs", "exec", "attach", "portForward"};
+	struct http_resp ok = {.status = 200, .content_type = "text/plain; charset=utf-8"};
 
 	target_parse(&t, h->path);
 	if (str_eqc(h->path, "/healthz")) {
@@ -423,7 +428,7 @@ static void on_request(void *arg, struct http_req *r)
 struct server *server_new(struct node_agent *n)
 {
 	struct server *s = xcalloc(1, sizeof(*s));
-	struct http_server_config cfg = { .loop = n->loop, .on_request = on_request, .arg = s };
+	struct http_server_config cfg = {.loop = n->loop, .on_request = on_request, .arg = s};
 
 	s->agent = n;
 	TAILQ_INIT(&s->sessions);

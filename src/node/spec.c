@@ -59,7 +59,8 @@ char *spec_hostname(struct pod *p)
 		return xstrdup(p->agent->hostname);
 	if (*over)
 		return xstrdup(over);
-	if (node_bool(node_get(spec, F_setHostnameAsFQDN), false) && *node_gets(spec, F_subdomain) && p->agent->domain) {
+	if (node_bool(node_get(spec, F_setHostnameAsFQDN), false) && *node_gets(spec, F_subdomain) &&
+	    p->agent->domain) {
 		out = xasprintf("%s.%s.%s.svc.%s", *h ? h : p->name, node_gets(spec, F_subdomain), p->ns,
 				p->agent->domain);
 		if (strlen(out) <= 64)
@@ -104,7 +105,8 @@ int spec_sandbox(struct pod *p, struct arena *a, struct run_sandbox_spec *out, s
 
 		NODE_FOREACH (s, sysctls) {
 			if (strstr(node_gets(s, F_name), ".."))
-				return err_set(e, ERR_INVALID, "forbidden sysctl: \"%s\"", node_gets(s, F_name));
+				return err_set(e, ERR_INVALID, "forbidden sysctl: \"%s\"",
+					       node_gets(s, F_name));
 			v[n++] = arena_printf(a, "%s=%s", node_gets(s, F_name), node_gets(s, F_value));
 		}
 		out->sysctls = v;
@@ -122,11 +124,12 @@ static const char *const *expand_list(struct arena *a, const struct node *list, 
 	return v;
 }
 
-static int spec_command(const struct node *spec, const struct image *img, const struct env_list *env, struct arena *a,
-			struct run_container_spec *out, struct err *e)
+static int spec_command(const struct node *spec, const struct image *img, const struct env_list *env,
+			struct arena *a, struct run_container_spec *out, struct err *e)
 {
 	const struct node *command = node_get(spec, F_command), *args = node_get(spec, F_args);
-	size_t max = node_count(command) + node_count(args) + strings_count(img->entrypoint) + strings_count(img->cmd);
+	size_t max = node_count(command) + node_count(args) + strings_count(img->entrypoint) +
+		     strings_count(img->cmd);
 	const char **v = arena_zalloc(a, (max + 1) * sizeof(*v));
 	size_t n = 0;
 
@@ -154,7 +157,7 @@ static int spec_command(const struct node *spec, const struct image *img, const 
 static void spec_env(struct ctr *c, const struct image *img, const struct env_list *env, struct arena *a,
 		     struct run_container_spec *out)
 {
-	_cleanup_(env_release) struct env_list all = { 0 };
+	_cleanup_(env_release) struct env_list all = {0};
 	char *host = spec_hostname(c->pod);
 	const char **v;
 
@@ -167,7 +170,8 @@ static void spec_env(struct ctr *c, const struct image *img, const struct env_li
 		struct str s = str_of(img->env[i]), name = str_cut(&s, '=');
 
 		if (name.n)
-			env_set(&all, arena_memdupz(a, name.p, name.n), arena_memdupz(a, s.p ? s.p : "", s.n));
+			env_set(&all, arena_memdupz(a, name.p, name.n),
+				arena_memdupz(a, s.p ? s.p : "", s.n));
 	}
 	for (size_t i = 0; i < env->n; i++)
 		env_set(&all, env->v[i].name, env->v[i].value);
@@ -179,7 +183,8 @@ static void spec_env(struct ctr *c, const struct image *img, const struct env_li
 
 /* --- security --- */
 
-static int check_non_root(struct ctr *c, const struct image *img, const struct run_container_spec *s, struct err *e)
+static int check_non_root(struct ctr *c, const struct image *img, const struct run_container_spec *s,
+			  struct err *e)
 {
 	struct pod *p = c->pod;
 	struct str rest = str_of(img->user), user = str_cut(&rest, ':');
@@ -188,23 +193,29 @@ static int check_non_root(struct ctr *c, const struct image *img, const struct r
 	if (!s->run_as_non_root)
 		return 0;
 	if (uid == 0)
-		return err_set(e, ERR_INVALID, "container's runAsUser breaks non-root policy (pod: \"%s_%s(%s)\", container: %s)",
-			       p->name, p->ns, p->uid, c->name);
+		return err_set(
+			e, ERR_INVALID,
+			"container's runAsUser breaks non-root policy (pod: \"%s_%s(%s)\", container: %s)",
+			p->name, p->ns, p->uid, c->name);
 	if (uid > 0)
 		return 0;
 	if (user.n && !str_to_i64(user, &uid))
-		return err_set(e, ERR_INVALID, "container has runAsNonRoot and image has non-numeric user (%" STR_FMT
+		return err_set(e, ERR_INVALID,
+			       "container has runAsNonRoot and image has non-numeric user (%" STR_FMT
 			       "), cannot verify user is non-root (pod: \"%s_%s(%s)\", container: %s)",
 			       STR_ARG(user), p->name, p->ns, p->uid, c->name);
 	if (!user.n || uid == 0)
-		return err_set(e, ERR_INVALID, "container has runAsNonRoot and image will run as root (pod: \"%s_%s(%s)\", container: %s)",
+		return err_set(e, ERR_INVALID,
+			       "container has runAsNonRoot and image will run as root (pod: \"%s_%s(%s)\", "
+			       "container: %s)",
 			       p->name, p->ns, p->uid, c->name);
 	return 0;
 }
 
 static void spec_groups(struct pod *p, struct arena *a, struct run_container_spec *out)
 {
-	const struct node *sec = node_get(pod_spec(p), F_securityContext), *extra = node_get(sec, F_supplementalGroups);
+	const struct node *sec = node_get(pod_spec(p), F_securityContext),
+			  *extra = node_get(sec, F_supplementalGroups);
 	int64_t fs_group = pod_fs_group(p), *v = arena_alloc(a, (node_count(extra) + 1) * sizeof(*v));
 	size_t n = 0;
 
@@ -216,17 +227,19 @@ static void spec_groups(struct pod *p, struct arena *a, struct run_container_spe
 	out->n_groups = n;
 }
 
-static int spec_seccomp(struct ctr *c, const struct node *spec, struct arena *a, struct run_container_spec *out,
-			struct err *e)
+static int spec_seccomp(struct ctr *c, const struct node *spec, struct arena *a,
+			struct run_container_spec *out, struct err *e)
 {
 	const struct node *prof = sec_get(c->pod, spec, F_seccompProfile);
 	const char *type = node_gets(prof, F_type), *file = node_gets(prof, F_localhostProfile);
 
-	out->seccomp = out->privileged || streq(type, "Unconfined") ? RUN_SECCOMP_UNCONFINED : RUN_SECCOMP_DEFAULT;
+	out->seccomp =
+		out->privileged || streq(type, "Unconfined") ? RUN_SECCOMP_UNCONFINED : RUN_SECCOMP_DEFAULT;
 	if (out->privileged || !streq(type, "Localhost"))
 		return 0;
 	if (!*file || *file == '/' || strstr(file, ".."))
-		return err_set(e, ERR_INVALID, "localhostProfile must be set if seccompProfile type is Localhost.");
+		return err_set(e, ERR_INVALID,
+			       "localhostProfile must be set if seccompProfile type is Localhost.");
 	out->seccomp = RUN_SECCOMP_FILE;
 	out->seccomp_file = arena_printf(a, "%s/seccomp/%s", c->pod->agent->state_dir, file);
 	return 0;
@@ -295,7 +308,8 @@ static int make_subpath(const char *volume, const char *sub, struct err *e)
 	struct stat st;
 
 	if (root < 0 && errno == ENOTDIR)
-		return err_set(e, ERR_INVALID, "failed to prepare subPath for volumeMount: '%s' is no directory", volume);
+		return err_set(e, ERR_INVALID,
+			       "failed to prepare subPath for volumeMount: '%s' is no directory", volume);
 	if (root < 0 || fstat(root, &st) < 0)
 		return err_errno(e, errno, "open '%s'", volume);
 	for (size_t i = 1; i <= n; i++) {
@@ -322,7 +336,8 @@ static int subpath_of(struct ctr *c, const struct node *m, const char *volume, c
 	if (*expr) {
 		sub = expand_vars(a, expr, &env, 1);
 		if (strstr(sub, "$("))
-			return err_set(e, ERR_INVALID, "missing value for \"%s\" in container \"%s\"", expr, c->name);
+			return err_set(e, ERR_INVALID, "missing value for \"%s\" in container \"%s\"", expr,
+				       c->name);
 	}
 	if (!*sub)
 		return 0;
@@ -344,12 +359,14 @@ static int mount_volume(struct ctr *c, const struct node *m, const struct env_li
 			struct mounts *out, struct err *e)
 {
 	struct pod *p = c->pod;
-	const char *name = node_gets(m, F_name), *path = volume_path(p, name), *target = node_gets(m, F_mountPath);
+	const char *name = node_gets(m, F_name), *path = volume_path(p, name),
+		   *target = node_gets(m, F_mountPath);
 	const char *prop = node_gets(m, F_mountPropagation), *rro = node_gets(m, F_recursiveReadOnly);
-	struct run_mount r = { .type = RUN_MOUNT_BIND };
+	struct run_mount r = {.type = RUN_MOUNT_BIND};
 
 	if (!path)
-		return err_set(e, ERR_INVALID, "volumeMount \"%s\" refers to a volume that the pod does not have", name);
+		return err_set(e, ERR_INVALID,
+			       "volumeMount \"%s\" refers to a volume that the pod does not have", name);
 	r.source = arena_strdup(a, path);
 	r.target = *target == '/' ? arena_strdup(a, target) : arena_printf(a, "/%s", target);
 	r.read_only = node_bool(node_get(m, F_readOnly), false) ||
@@ -362,15 +379,17 @@ static int mount_volume(struct ctr *c, const struct node *m, const struct env_li
 	return 0;
 }
 
-static void mount_file(struct ctr *c, const char *file, const char *target, struct arena *a, struct mounts *out)
+static void mount_file(struct ctr *c, const char *file, const char *target, struct arena *a,
+		       struct mounts *out)
 {
 	char *dir;
 
 	if (has_target(out, target))
 		return;
 	dir = pod_dir(c->pod);
-	VEC_PUSH(out, ((struct run_mount){ .type = RUN_MOUNT_BIND, .source = arena_printf(a, "%s/%s", dir, file),
-					   .target = target }));
+	VEC_PUSH(out, ((struct run_mount){.type = RUN_MOUNT_BIND,
+					  .source = arena_printf(a, "%s/%s", dir, file),
+					  .target = target}));
 	free(dir);
 }
 
@@ -380,7 +399,8 @@ static int mount_termination_log(struct ctr *c, const struct node *spec, unsigne
 {
 	const char *target = node_cstr_or(node_get(spec, F_terminationMessagePath), "/dev/termination-log");
 	_cleanup_free_ char *pod = pod_dir(c->pod);
-	char *dir = arena_printf(a, "%s/containers/%s", pod, c->name), *file = arena_printf(a, "%s/%u", dir, attempt);
+	char *dir = arena_printf(a, "%s/containers/%s", pod, c->name),
+	     *file = arena_printf(a, "%s/%u", dir, attempt);
 
 	if (!*target || has_target(out, target))
 		return 0;
@@ -388,14 +408,15 @@ static int mount_termination_log(struct ctr *c, const struct node *spec, unsigne
 		return -e->code;
 	if (chmod(file, 0666) < 0)
 		return err_errno(e, errno, "change the mode of '%s'", file);
-	VEC_PUSH(out, ((struct run_mount){ .type = RUN_MOUNT_BIND, .source = file, .target = arena_strdup(a, target) }));
+	VEC_PUSH(out, ((struct run_mount){
+			      .type = RUN_MOUNT_BIND, .source = file, .target = arena_strdup(a, target)}));
 	return 0;
 }
 
 static int spec_mounts(struct ctr *c, const struct node *spec, const struct env_list *env, struct arena *a,
 		       struct run_container_spec *out, struct err *e)
 {
-	struct mounts m = { 0 };
+	struct mounts m = {0};
 	int r = 0;
 
 	NODE_FOREACH (vm, node_get(spec, F_volumeMounts)) {
@@ -429,24 +450,27 @@ static void spec_resources(struct ctr *c, const struct node *spec, struct run_co
 	if (quantity_from_node(&q, node_getc(node_get(res, F_requests), "memory")) ||
 	    quantity_from_node(&q, node_getc(node_get(res, F_limits), "memory")))
 		mem = quantity_value(&q);
-	out->oom_score_adj = qos_oom_score_adj(qos_of(pod), mem, c->pod->agent->memory_bytes, is_critical(pod));
+	out->oom_score_adj =
+		qos_oom_score_adj(qos_of(pod), mem, c->pod->agent->memory_bytes, is_critical(pod));
 }
 
 int spec_container(struct ctr *c, const struct image *img, struct arena *a, struct run_container_spec *out,
 		   struct err *e)
 {
 	const struct node *spec = ctr_spec(c);
-	_cleanup_(env_release) struct env_list env = { 0 };
+	_cleanup_(env_release) struct env_list env = {0};
 	const char *cwd = node_gets(spec, F_workingDir);
 	_cleanup_free_ char *log_dir = NULL;
 	int r;
 
-	*out = (struct run_container_spec){ .name = c->name, .attempt = out->attempt, .id = out->id };
+	*out = (struct run_container_spec){.name = c->name, .attempt = out->attempt, .id = out->id};
 	out->layers = (const char *const *)img->layers;
 	out->tty = node_bool(node_get(spec, F_tty), false);
 	out->stdin_open = node_bool(node_get(spec, F_stdin), false);
 	out->stdin_once = node_bool(node_get(spec, F_stdinOnce), false);
-	out->cwd = *cwd ? arena_strdup(a, cwd) : !str_empty(img->working_dir) ? arena_strdup(a, img->working_dir) : "/";
+	out->cwd = *cwd				  ? arena_strdup(a, cwd)
+		   : !str_empty(img->working_dir) ? arena_strdup(a, img->working_dir)
+						  : "/";
 	if (!str_empty(img->stop_signal))
 		out->stop_signal = arena_strdup(a, img->stop_signal);
 	if (*node_gets(node_get(spec, F_lifecycle), F_stopSignal))

@@ -50,7 +50,8 @@ static bool init_failed(struct pod *p)
 	for (size_t i = 0; i < p->n_ctrs; i++) {
 		struct ctr *c = p->ctrs[i];
 
-		if (c->kind == CTR_INIT && c->state == CTR_DOWN && c->end.exit_code != 0 && !ctr_will_restart(c))
+		if (c->kind == CTR_INIT && c->state == CTR_DOWN && c->end.exit_code != 0 &&
+		    !ctr_will_restart(c))
 			return true;
 	}
 	return false;
@@ -59,7 +60,7 @@ static bool init_failed(struct pod *p)
 const char *status_phase(struct pod *p)
 {
 	const char *policy = node_cstr_or(node_get(pod_spec(p), F_restartPolicy), "Always");
-	struct tally t = { 0 };
+	struct tally t = {0};
 
 	if (p->fail_reason)
 		return "Failed";
@@ -122,8 +123,10 @@ static void put_waiting(struct doc *d, struct node *state, struct ctr *c)
 {
 	struct node *w = node_need_object(d, state, F_waiting);
 
-	node_sets(d, w, F_reason, c->reason ? c->reason : has_inits(c->pod) && !c->pod->initialized ? "PodInitializing" :
-											  "ContainerCreating");
+	node_sets(d, w, F_reason,
+		  c->reason				      ? c->reason
+		  : has_inits(c->pod) && !c->pod->initialized ? "PodInitializing"
+							      : "ContainerCreating");
 	if (c->message)
 		node_sets(d, w, F_message, c->message);
 }
@@ -167,9 +170,10 @@ static void put_mounts(struct doc *d, struct node *o, const struct node *spec)
 		if (node_bool(node_get(m, F_readOnly), false)) {
 			node_setb(d, v, F_readOnly, true);
 			node_sets(d, v, F_recursiveReadOnly,
-				  *node_gets(m, F_recursiveReadOnly) && !node_streq(node_get(m, F_recursiveReadOnly), "Disabled") ?
-					  "Enabled" :
-					  "Disabled");
+				  *node_gets(m, F_recursiveReadOnly) &&
+						  !node_streq(node_get(m, F_recursiveReadOnly), "Disabled")
+					  ? "Enabled"
+					  : "Disabled");
 		}
 	}
 }
@@ -178,7 +182,8 @@ static void put_ctr(struct doc *d, struct node *list, struct ctr *c)
 {
 	struct node *o = node_append(list, node_new(d, DOC_OBJECT));
 	const struct node *spec = ctr_spec(c), *res = node_get(spec, F_resources);
-	bool ready = c->kind == CTR_INIT ? c->state == CTR_DOWN && c->end.exit_code == 0 : c->state == CTR_UP && c->ready;
+	bool ready = c->kind == CTR_INIT ? c->state == CTR_DOWN && c->end.exit_code == 0
+					 : c->state == CTR_UP && c->ready;
 	const char *id = c->id[0] ? c->id : "";
 
 	node_sets(d, o, F_name, c->name);
@@ -274,8 +279,8 @@ static void put_initialized(struct conds *k, struct pod *p, const char *phase)
 
 	for (size_t i = 0; i < p->n_ctrs; i++) {
 		struct ctr *c = p->ctrs[i];
-		bool done = c->kind == CTR_INIT ? c->state == CTR_DOWN && c->end.exit_code == 0 :
-						  c->started || c->state == CTR_DOWN;
+		bool done = c->kind == CTR_INIT ? c->state == CTR_DOWN && c->end.exit_code == 0
+						: c->started || c->state == CTR_DOWN;
 
 		if (c->kind <= CTR_SIDECAR && !done && !p->initialized)
 			name_list(&b, "containers with incomplete status:", c->name);
@@ -310,23 +315,29 @@ static void unready_gates(struct conds *k, struct pod *p, struct buf *out)
 		const struct node *c = cond_find(k->have, type);
 
 		if (!c)
-			buf_addf(out, "%scorresponding condition of pod readiness gate \"%s\" does not exist.", out->len ? ", " : "", type);
+			buf_addf(out,
+				 "%scorresponding condition of pod readiness gate \"%s\" does not exist.",
+				 out->len ? ", " : "", type);
 		else if (!node_streq(node_get(c, F_status), "True"))
-			buf_addf(out, "%sthe status of pod readiness gate \"%s\" is not \"True\", but %s", out->len ? ", " : "", type,
-				 node_gets(c, F_status));
+			buf_addf(out, "%sthe status of pod readiness gate \"%s\" is not \"True\", but %s",
+				 out->len ? ", " : "", type, node_gets(c, F_status));
 	}
 }
 
 static void put_conditions(struct doc *d, struct node *status, struct pod *p, const char *phase)
 {
 	const struct node *have = node_get(pod_status_node(p), F_conditions);
-	struct conds k = { .d = d, .list = node_need_array(d, status, F_conditions), .have = have, .now = time_wall_s() };
+	struct conds k = {
+		.d = d, .list = node_need_array(d, status, F_conditions), .have = have, .now = time_wall_s()};
 	_cleanup_buf_ struct buf b = BUF_INIT, gates = BUF_INIT;
-	const char *why = streq(phase, "Succeeded") ? "PodCompleted" : streq(phase, "Failed") ? "PodFailed" : NULL;
+	const char *why = streq(phase, "Succeeded") ? "PodCompleted"
+			  : streq(phase, "Failed")  ? "PodFailed"
+						    : NULL;
 	struct node *order;
 
 	k.generation = node_int(node_get(meta_of(obj_node(p->obj)), F_generation), 0);
-	put_cond(&k, "PodReadyToStartContainers", p->sandbox && p->ip[0] && !pod_finished(p) && !p->rebuild, NULL, NULL);
+	put_cond(&k, "PodReadyToStartContainers", p->sandbox && p->ip[0] && !pod_finished(p) && !p->rebuild,
+		 NULL, NULL);
 	put_initialized(&k, p, phase);
 	unready(p, &b);
 	unready_gates(&k, p, &gates);
@@ -341,7 +352,8 @@ static void put_conditions(struct doc *d, struct node *status, struct pod *p, co
 	if (why)
 		put_cond(&k, "ContainersReady", false, why, NULL);
 	else
-		put_cond(&k, "ContainersReady", !b.len, b.len ? "ContainersNotReady" : NULL, b.len ? b.s : NULL);
+		put_cond(&k, "ContainersReady", !b.len, b.len ? "ContainersNotReady" : NULL,
+			 b.len ? b.s : NULL);
 	put_cond(&k, "PodScheduled", true, NULL, NULL);
 	order = node_setk(d, status, STR_LIT("$setElementOrder/conditions"), node_new(d, DOC_ARRAY));
 	NODE_FOREACH (c, k.list) {
@@ -392,7 +404,7 @@ struct doc *status_make(struct pod *p)
 
 static bool cond_differs(const struct node *old, const struct node *want)
 {
-	static const enum field fields[] = { F_status, F_reason, F_message, F_observedGeneration };
+	static const enum field fields[] = {F_status, F_reason, F_message, F_observedGeneration};
 
 	for (size_t i = 0; i < ARRAY_SIZE(fields); i++) {
 		const struct node *a = node_get(old, fields[i]), *b = node_get(want, fields[i]);
@@ -436,7 +448,8 @@ bool status_changed(const struct node *have, const struct node *want)
 
 		if (m->name == F_conditions) {
 			NODE_FOREACH (c, m)
-				if (cond_differs(cond_find(node_get(have, F_conditions), node_gets(c, F_type)), c))
+				if (cond_differs(
+					    cond_find(node_get(have, F_conditions), node_gets(c, F_type)), c))
 					return true;
 			continue;
 		}
@@ -457,7 +470,8 @@ static void status_sent(void *arg, struct obj *o, const struct err *err)
 	if (err) {
 		/* Not found: the watch will tell. */
 		if (err->reason != ERR_NOT_FOUND)
-			log_debug("cannot tell a pod's status, trying again", LS("pod", p->name), LS("ns", p->ns), LE(err));
+			log_debug("cannot tell a pod's status, trying again", LS("pod", p->name),
+				  LS("ns", p->ns), LE(err));
 		p->status_retry_ms = time_mono_ms() + SEC_MS;
 		p->told_hash = 0;
 	} else if (o) {
@@ -498,6 +512,7 @@ bool status_run(struct pod *p)
 	}
 	p->status_busy = true;
 	p->pending++;
-	client_patch(p->agent->client, p->agent->r_pods, p->ns, p->name, "status", PATCH_STRATEGIC, d, status_sent, p);
+	client_patch(p->agent->client, p->agent->r_pods, p->ns, p->name, "status", PATCH_STRATEGIC, d,
+		     status_sent, p);
 	return false;
 }

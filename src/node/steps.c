@@ -22,7 +22,7 @@ struct step {
 
 static int64_t used_by_others(struct pod *p, const char *resource)
 {
-	struct map_iter it = { 0 };
+	struct map_iter it = {0};
 	int64_t sum = 0;
 
 	while (map_next(p->agent->by_uid, &it)) {
@@ -38,7 +38,9 @@ static int64_t used_by_others(struct pod *p, const char *resource)
 static bool admit_resource(struct pod *p, const char *name, int64_t capacity)
 {
 	int64_t want = qos_pod_request(pod_spec(p), name), used;
-	static const struct { const char *name, *reason; } reasons[] = { { "cpu", "OutOfcpu" }, { "memory", "OutOfmemory" } };
+	static const struct {
+		const char *name, *reason;
+	} reasons[] = {{"cpu", "OutOfcpu"}, {"memory", "OutOfmemory"}};
 
 	if (want <= 0)
 		return true;
@@ -46,8 +48,9 @@ static bool admit_resource(struct pod *p, const char *name, int64_t capacity)
 	if (used + want <= capacity)
 		return true;
 	pod_fail(p, reasons[streq(name, "memory")].reason,
-		 "Pod was rejected: Node didn't have enough resource: %s, requested: %lld, used: %lld, capacity: %lld", name,
-		 (long long)want, (long long)used, (long long)capacity);
+		 "Pod was rejected: Node didn't have enough resource: %s, requested: %lld, used: %lld, "
+		 "capacity: %lld",
+		 name, (long long)want, (long long)used, (long long)capacity);
 	return false;
 }
 
@@ -63,7 +66,8 @@ static bool admit_selector(struct pod *p)
 		if (have && str_eq(node_str(have), node_str(want)))
 			continue;
 		pod_fail(p, "NodeAffinity",
-			 "Pod was rejected: Predicate NodeAffinity failed: node(s) didn't match Pod's node affinity/selector");
+			 "Pod was rejected: Predicate NodeAffinity failed: node(s) didn't match Pod's node "
+			 "affinity/selector");
 		return false;
 	}
 	return true;
@@ -80,11 +84,13 @@ static int step_admit(struct pod *p, struct err *e UNUSED)
 	pods = used_by_others(p, NULL);
 	if (pods + 1 > n->max_pods) {
 		pod_fail(p, "OutOfpods",
-			 "Pod was rejected: Node didn't have enough resource: pods, requested: 1, used: %lld, capacity: %d",
+			 "Pod was rejected: Node didn't have enough resource: pods, requested: 1, used: "
+			 "%lld, capacity: %d",
 			 (long long)pods, n->max_pods);
 		return STEP_WAIT;
 	}
-	if (!admit_resource(p, "cpu", n->cpu_milli) || !admit_resource(p, "memory", n->memory_bytes) || !admit_selector(p))
+	if (!admit_resource(p, "cpu", n->cpu_milli) || !admit_resource(p, "memory", n->memory_bytes) ||
+	    !admit_selector(p))
 		return STEP_WAIT;
 	return STEP_DONE;
 }
@@ -155,7 +161,8 @@ static int step_sandbox(struct pod *p, struct err *e)
 	if (p->sandbox)
 		return STEP_DONE;
 	if (!p->agent->net && !pod_host_network(p))
-		return err_set(e, ERR_SERVICE_UNAVAILABLE, "network is not ready: this node has no pod network");
+		return err_set(e, ERR_SERVICE_UNAVAILABLE,
+			       "network is not ready: this node has no pod network");
 	a = arena_new();
 	r = spec_sandbox(p, a, &spec, e);
 	if (r == 0) {
@@ -174,7 +181,8 @@ static void sandbox_gone(void *arg, const struct err *err)
 
 	p->step_busy = false;
 	if (err) {
-		log_warn("pod sandbox is not gone, trying again", LS("pod", p->name), LS("ns", p->ns), LE(err));
+		log_warn("pod sandbox is not gone, trying again", LS("pod", p->name), LS("ns", p->ns),
+			 LE(err));
 		p->undo_retry_ms = time_mono_ms() + SEC_MS;
 	} else {
 		p->sandbox = NULL;
@@ -227,12 +235,12 @@ static int step_files(struct pod *p, struct err *e)
 }
 
 static const struct step pod_steps[] = {
-	{ "admit", step_admit, NULL, "Failed" },
-	{ "directories", step_dirs, undo_dirs, "FailedMount" },
-	{ "volumes", step_volumes, undo_volumes, "FailedMount" },
-	{ "sandbox", step_sandbox, undo_sandbox, "FailedCreatePodSandBox" },
-	{ "network", step_network, undo_network, "FailedCreatePodSandBox" },
-	{ "files", step_files, NULL, "FailedCreatePodSandBox" },
+	{"admit", step_admit, NULL, "Failed"},
+	{"directories", step_dirs, undo_dirs, "FailedMount"},
+	{"volumes", step_volumes, undo_volumes, "FailedMount"},
+	{"sandbox", step_sandbox, undo_sandbox, "FailedCreatePodSandBox"},
+	{"network", step_network, undo_network, "FailedCreatePodSandBox"},
+	{"files", step_files, NULL, "FailedCreatePodSandBox"},
 };
 
 static const struct step *sandbox_row(void)
@@ -253,7 +261,8 @@ void steps_skip_to_sandbox(struct pod *p)
 static void step_failed(struct pod *p, const struct step *s, const struct err *e)
 {
 	bool sandbox = streq(s->event, "FailedCreatePodSandBox");
-	_cleanup_free_ char *text = xasprintf("%s%s", sandbox ? "Failed to create pod sandbox: " : "", err_msg(e));
+	_cleanup_free_ char *text =
+		xasprintf("%s%s", sandbox ? "Failed to create pod sandbox: " : "", err_msg(e));
 	int64_t now = time_mono_ms();
 
 	backoff_next(&p->step_backoff, now, STEP_RETRY_FIRST_MS, STEP_RETRY_MAX_MS);
@@ -282,7 +291,7 @@ bool steps_run(struct pod *p)
 			return false;
 		p->steps_done++;
 	}
-	p->step_backoff = (struct backoff){ 0 };
+	p->step_backoff = (struct backoff){0};
 	return true;
 }
 
@@ -298,8 +307,8 @@ bool steps_undo(struct pod *p, unsigned down_to)
 		int r = s->undo ? s->undo(p, &e) : STEP_DONE;
 
 		if (r < 0) {
-			log_warn("cannot take away a pod's things, trying again", LS("pod", p->name), LS("ns", p->ns),
-				 LS("step", s->name), LE(&e));
+			log_warn("cannot take away a pod's things, trying again", LS("pod", p->name),
+				 LS("ns", p->ns), LS("step", s->name), LE(&e));
 			p->undo_retry_ms = time_mono_ms() + SEC_MS;
 			return false;
 		}

@@ -205,8 +205,8 @@ static size_t cmd_stdin(void *arg, struct str data)
 			continue;
 		} else if (errno == EAGAIN) {
 			if (!c->in_watch)
-				c->in_watch = loop_fd_new(c->server ? server_agent(c->server)->loop : NULL, c->in, LOOP_WRITE,
-							  in_writable, c);
+				c->in_watch = loop_fd_new(c->server ? server_agent(c->server)->loop : NULL,
+							  c->in, LOOP_WRITE, in_writable, c);
 			break;
 		} else {
 			return data.n;
@@ -391,8 +391,8 @@ static struct cmd *cmd_new(struct server *s, struct ctr *ctr, struct remote_want
 	c->uid = xstrdup(ctr->pod->uid);
 	c->name = xstrdup(ctr->name);
 	c->in = -1;
-	c->out = (struct cmd_out){ .cmd = c, .channel = REMOTE_STDOUT, .fd = -1 };
-	c->err = (struct cmd_out){ .cmd = c, .channel = REMOTE_STDERR, .fd = -1 };
+	c->out = (struct cmd_out){.cmd = c, .channel = REMOTE_STDOUT, .fd = -1};
+	c->err = (struct cmd_out){.cmd = c, .channel = REMOTE_STDERR, .fd = -1};
 	session_add(s, &c->session);
 	return c;
 }
@@ -499,7 +499,8 @@ static void fwd_dialed(void *arg, int fd)
 		fd_set_nonblock(fd, true);
 		portfwd_join(d->conn, fd);
 	} else {
-		err_set(&e, ERR_INTERNAL, "failed to connect to localhost:%d inside the pod's network: %s", d->port, fd == -ECONNREFUSED ? "connection refused" : strerror(-fd));
+		err_set(&e, ERR_INTERNAL, "failed to connect to localhost:%d inside the pod's network: %s",
+			d->port, fd == -ECONNREFUSED ? "connection refused" : strerror(-fd));
 		portfwd_end(d->conn, &e);
 	}
 	free(d);
@@ -518,11 +519,11 @@ static void fwd_open(void *arg, struct portfwd_conn *conn, int port)
 		return;
 	}
 	d = xcalloc(1, sizeof(*d));
-	*d = (struct fwd_dial){ conn, port };
+	*d = (struct fwd_dial){conn, port};
 	sandbox_dial(p->sandbox, port, fwd_dialed, d);
 }
 
-static const struct portfwd_ops fwd_ops = { .on_open = fwd_open, .on_close = fwd_gone };
+static const struct portfwd_ops fwd_ops = {.on_open = fwd_open, .on_close = fwd_gone};
 
 void stream_port_forward(struct server *s, struct http_req *r, struct pod *p)
 {

@@ -24,7 +24,7 @@ static void fill_release(struct fill *f)
 
 static void fill_init(struct fill *f, struct volume_ctx *v)
 {
-	*f = (struct fill){ .v = v, .uid = -1, .gid = pod_fs_group(v->pod) };
+	*f = (struct fill){.v = v, .uid = -1, .gid = pod_fs_group(v->pod)};
 	f->dflt = (mode_t)node_int(node_get(v->src, F_defaultMode), 0644) & 0777;
 }
 
@@ -57,8 +57,8 @@ static const struct node *object_value(const struct node *root, const char *key,
 	return v;
 }
 
-static int fill_items(struct fill *f, const struct node *root, const struct node *items, bool secret, bool optional,
-		      struct err *e)
+static int fill_items(struct fill *f, const struct node *root, const struct node *items, bool secret,
+		      bool optional, struct err *e)
 {
 	bool base64;
 
@@ -69,7 +69,8 @@ static int fill_items(struct fill *f, const struct node *root, const struct node
 		if (v)
 			fill_value(f, node_gets(i, F_path), base64, v, fill_mode(f, node_get(i, F_mode)));
 		else if (!optional)
-			return err_set(e, ERR_NOT_FOUND, "references non-existent %s key: %s", secret ? "secret" : "config", key);
+			return err_set(e, ERR_NOT_FOUND, "references non-existent %s key: %s",
+				       secret ? "secret" : "config", key);
 	}
 	return 0;
 }
@@ -84,7 +85,8 @@ static void fill_all(struct fill *f, const struct node *root, bool secret)
 }
 
 /* 0, -EAGAIN without an error, or an error. */
-static int fill_object(struct fill *f, const struct node *src, enum agent_ref kind, const char *name, struct err *e)
+static int fill_object(struct fill *f, const struct node *src, enum agent_ref kind, const char *name,
+		       struct err *e)
 {
 	struct pod *p = f->v->pod;
 	bool secret = kind == REF_SECRET, optional = node_bool(node_get(src, F_optional), false);
@@ -95,8 +97,9 @@ static int fill_object(struct fill *f, const struct node *src, enum agent_ref ki
 	if (r < 0)
 		return r;
 	if (r == 0)
-		return optional ? 0 :
-				  err_set(e, ERR_NOT_FOUND, "%s \"%s\" not found", secret ? "secret" : "configmap", name);
+		return optional ? 0
+				: err_set(e, ERR_NOT_FOUND, "%s \"%s\" not found",
+					  secret ? "secret" : "configmap", name);
 	if (node_count(items))
 		return fill_items(f, obj_node(o), items, secret, optional, e);
 	fill_all(f, obj_node(o), secret);
@@ -142,7 +145,7 @@ static struct pod_token *token_find(struct pod *p, const char *volume, const cha
 		if (streq(p->tokens[i].volume, volume) && streq(p->tokens[i].path, path))
 			return &p->tokens[i];
 	p->tokens = xreallocarray(p->tokens, p->n_tokens + 1, sizeof(*p->tokens));
-	p->tokens[p->n_tokens] = (struct pod_token){ .volume = xstrdup(volume), .path = xstrdup(path) };
+	p->tokens[p->n_tokens] = (struct pod_token){.volume = xstrdup(volume), .path = xstrdup(path)};
 	return &p->tokens[p->n_tokens++];
 }
 
@@ -157,7 +160,8 @@ static void token_done(void *arg, struct obj *o, const struct err *err)
 	t->busy = false;
 	t->error = free_null(t->error);
 	if (!node_get(st, F_token)) {
-		t->error = xasprintf("failed to fetch token: %s", err ? err_msg(err) : "the answer holds none");
+		t->error =
+			xasprintf("failed to fetch token: %s", err ? err_msg(err) : "the answer holds none");
 		t->refresh_s = now + 10;
 	} else {
 		set_str(&t->token, node_gets(st, F_token));
@@ -186,7 +190,8 @@ static void token_ask(struct pod *p, struct pod_token *t, const struct node *src
 	spec = node_need_object(d, root, F_spec);
 	node_seti(d, spec, F_expirationSeconds, node_int(node_get(src, F_expirationSeconds), TOKEN_SECONDS));
 	if (*node_gets(src, F_audience))
-		node_append(node_need_array(d, spec, F_audiences), node_new_cstr(d, node_gets(src, F_audience)));
+		node_append(node_need_array(d, spec, F_audiences),
+			    node_new_cstr(d, node_gets(src, F_audience)));
 	else
 		node_need_array(d, spec, F_audiences);
 	ref = node_need_object(d, spec, F_boundObjectRef);
@@ -194,11 +199,11 @@ static void token_ask(struct pod *p, struct pod_token *t, const struct node *src
 	node_sets(d, ref, F_kind, "Pod");
 	node_sets(d, ref, F_name, p->name);
 	node_sets(d, ref, F_uid, p->uid);
-	*call = (struct token_call){ p, xstrdup(t->volume), xstrdup(t->path) };
+	*call = (struct token_call){p, xstrdup(t->volume), xstrdup(t->path)};
 	t->busy = true;
 	p->pending++;
-	client_create_sub(p->agent->client, p->agent->r_accounts, p->ns, *account ? account : "default", "token", d,
-			  token_done, call);
+	client_create_sub(p->agent->client, p->agent->r_accounts, p->ns, *account ? account : "default",
+			  "token", d, token_done, call);
 }
 
 static int fill_token(struct fill *f, const struct node *src, struct err *e)
@@ -207,7 +212,8 @@ static int fill_token(struct fill *f, const struct node *src, struct err *e)
 	struct pod_token *t = token_find(p, node_gets(f->v->vol, F_name), node_gets(src, F_path));
 	mode_t mode = pod_fs_group(p) >= 0 ? 0640 : 0600;
 
-	if (!t->busy && (!t->token || time_wall_s() >= t->refresh_s) && !(t->error && time_wall_s() < t->refresh_s))
+	if (!t->busy && (!t->token || time_wall_s() >= t->refresh_s) &&
+	    !(t->error && time_wall_s() < t->refresh_s))
 		token_ask(p, t, src);
 	if (!t->token)
 		return t->error ? err_set(e, ERR_INTERNAL, "%s", t->error) : -EAGAIN;
@@ -226,8 +232,9 @@ int64_t volumes_next_due(struct pod *p)
 
 	for (size_t i = 0; i < p->n_tokens; i++)
 		if (!p->tokens[i].busy && p->tokens[i].refresh_s)
-			due = min_i64(due, time_mono_ms() +
-						   max_i64(p->tokens[i].refresh_s - time_wall_s(), 1) * SEC_MS);
+			due = min_i64(due,
+				      time_mono_ms() +
+					      max_i64(p->tokens[i].refresh_s - time_wall_s(), 1) * SEC_MS);
 	return due;
 }
 
@@ -308,15 +315,28 @@ static int projected_up(struct volume_ctx *v, char **path UNUSED, struct err *e)
 }
 
 const struct volume_type volume_config_map = {
-	.field = F_configMap, .plugin = "kubernetes.io~configmap", .up = config_map_up, .refreshed = true,
+	.field = F_configMap,
+	.plugin = "kubernetes.io~configmap",
+	.up = config_map_up,
+	.refreshed = true,
 };
 const struct volume_type volume_secret = {
-	.field = F_secret, .plugin = "kubernetes.io~secret", .in_memory = true, .up = secret_up, .refreshed = true,
+	.field = F_secret,
+	.plugin = "kubernetes.io~secret",
+	.in_memory = true,
+	.up = secret_up,
+	.refreshed = true,
 };
 const struct volume_type volume_projected = {
-	.field = F_projected, .plugin = "kubernetes.io~projected", .in_memory = true, .up = projected_up,
+	.field = F_projected,
+	.plugin = "kubernetes.io~projected",
+	.in_memory = true,
+	.up = projected_up,
 	.refreshed = true,
 };
 const struct volume_type volume_downward_api = {
-	.field = F_downwardAPI, .plugin = "kubernetes.io~downward-api", .up = downward_up, .refreshed = true,
+	.field = F_downwardAPI,
+	.plugin = "kubernetes.io~downward-api",
+	.up = downward_up,
+	.refreshed = true,
 };

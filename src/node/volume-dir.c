@@ -29,9 +29,9 @@ static int empty_dir_up(struct volume_ctx *v, char **path UNUSED, struct err *e)
 	if (path_mkdirs(v->dir, 0777, e) < 0)
 		return -e->code;
 	if (memory && !volume_is_mount(v->dir)) {
-		opts = quantity_from_node(&q, node_get(v->src, F_sizeLimit)) && quantity_value(&q) > 0 ?
-			       xasprintf("mode=0777,size=%lld", (long long)quantity_value(&q)) :
-			       xstrdup("mode=0777");
+		opts = quantity_from_node(&q, node_get(v->src, F_sizeLimit)) && quantity_value(&q) > 0
+			       ? xasprintf("mode=0777,size=%lld", (long long)quantity_value(&q))
+			       : xstrdup("mode=0777");
 		if (mount("tmpfs", v->dir, "tmpfs", MS_NOSUID | MS_NODEV, opts) < 0)
 			return err_errno(e, errno, "mount tmpfs on '%s'", v->dir);
 	}
@@ -62,14 +62,14 @@ static const struct host_type {
 	mode_t make; /* S_IFDIR or S_IFREG: made when absent */
 	const char *what;
 } host_types[] = {
-	{ "", 0, S_IFDIR, NULL },
-	{ "DirectoryOrCreate", S_IFDIR, S_IFDIR, "a directory" },
-	{ "Directory", S_IFDIR, 0, "a directory" },
-	{ "FileOrCreate", S_IFREG, S_IFREG, "a file" },
-	{ "File", S_IFREG, 0, "a file" },
-	{ "Socket", S_IFSOCK, 0, "a socket file" },
-	{ "CharDevice", S_IFCHR, 0, "a character device" },
-	{ "BlockDevice", S_IFBLK, 0, "a block device" },
+	{"", 0, S_IFDIR, NULL},
+	{"DirectoryOrCreate", S_IFDIR, S_IFDIR, "a directory"},
+	{"Directory", S_IFDIR, 0, "a directory"},
+	{"FileOrCreate", S_IFREG, S_IFREG, "a file"},
+	{"File", S_IFREG, 0, "a file"},
+	{"Socket", S_IFSOCK, 0, "a socket file"},
+	{"CharDevice", S_IFCHR, 0, "a character device"},
+	{"BlockDevice", S_IFBLK, 0, "a block device"},
 };
 
 static int host_make(const char *path, const struct host_type *t, struct err *e)

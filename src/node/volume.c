@@ -23,7 +23,7 @@
 
 static const struct volume_type *const volume_types[] = {
 	&volume_empty_dir, &volume_host_path, &volume_config_map,
-	&volume_secret, &volume_projected, &volume_downward_api,
+	&volume_secret,	   &volume_projected, &volume_downward_api,
 };
 
 static const struct volume_type *volume_type_of(const struct node *vol)
@@ -85,11 +85,12 @@ static int volume_up(struct pod *p, const struct node *vol, struct err *e)
 	int r;
 
 	if (!t)
-		return err_set(e, ERR_INVALID, "volume \"%s\" is of a type that this node does not know", name);
+		return err_set(e, ERR_INVALID, "volume \"%s\" is of a type that this node does not know",
+			       name);
 	if (t->in_memory && volatile_ready(p->agent, e) < 0)
 		return -e->code;
 	dir = volume_dir(p, t, name);
-	struct volume_ctx v = { .pod = p, .vol = vol, .src = node_get(vol, t->field), .dir = dir };
+	struct volume_ctx v = {.pod = p, .vol = vol, .src = node_get(vol, t->field), .dir = dir};
 	r = t->up(&v, &path, e);
 	if (r < 0)
 		return r;
@@ -109,7 +110,8 @@ int volumes_up(struct pod *p, struct err *e)
 		if (r == -EAGAIN && !err_is_set(e)) {
 			wait = true;
 		} else if (r < 0) {
-			return err_wrap(e, "MountVolume.SetUp failed for volume \"%s\" ", node_gets(vol, F_name));
+			return err_wrap(e, "MountVolume.SetUp failed for volume \"%s\" ",
+					node_gets(vol, F_name));
 		}
 	}
 	return wait ? -EAGAIN : 0;
@@ -201,7 +203,8 @@ static bool source_refers(const struct node *s, enum agent_ref kind, const char 
 {
 	if (kind == REF_CONFIGMAP)
 		return node_streq(node_path(s, F_configMap, F_name), name);
-	return node_streq(node_path(s, F_secret, F_secretName), name) || node_streq(node_path(s, F_secret, F_name), name);
+	return node_streq(node_path(s, F_secret, F_secretName), name) ||
+	       node_streq(node_path(s, F_secret, F_name), name);
 }
 
 bool volumes_refer(struct pod *p, enum agent_ref kind, const char *name)

@@ -30,7 +30,7 @@ void payload_add(struct payload *p, const char *path, const void *data, size_t l
 			p->v[i].mode = mode;
 			return;
 		}
-	VEC_PUSH(p, ((struct payload_file){ xstrdup(path), xmemdupz(data, len), len, mode }));
+	VEC_PUSH(p, ((struct payload_file){xstrdup(path), xmemdupz(data, len), len, mode}));
 }
 
 void payload_release(struct payload *p)

@@ -95,7 +95,8 @@ static struct obj *put(const struct resource *r, struct doc *d, struct obj *old)
 {
 	struct obj *o;
 
-	node_set(d, node_need_object(d, doc_root(d), F_metadata), F_resourceVersion, node_new_fmt(d, "%lld", (long long)++revision));
+	node_set(d, node_need_object(d, doc_root(d), F_metadata), F_resourceVersion,
+		 node_new_fmt(d, "%lld", (long long)++revision));
 	o = obj_new(r, d, revision);
 	doc_unref(d);
 	if (old) {
@@ -165,7 +166,8 @@ static struct later *answer_later(client_done done, void *arg, struct obj *o)
 	return l;
 }
 
-void client_create(struct client *c UNUSED, const struct resource *r, const char *ns, struct doc *body, client_done done, void *arg)
+void client_create(struct client *c UNUSED, const struct resource *r, const char *ns, struct doc *body,
+		   client_done done, void *arg)
 {
 	struct obj *o = fake_get(r, ns, meta_name(doc_root(body)));
 	char uid[37];
@@ -182,8 +184,9 @@ void client_create(struct client *c UNUSED, const struct resource *r, const char
 	answer_later(done, arg, put(r, body, NULL));
 }
 
-void client_patch(struct client *c UNUSED, const struct resource *r, const char *ns, const char *name, const char *sub UNUSED,
-		  enum patch_type t UNUSED, struct doc *patch, client_done done, void *arg)
+void client_patch(struct client *c UNUSED, const struct resource *r, const char *ns, const char *name,
+		  const char *sub UNUSED, enum patch_type t UNUSED, struct doc *patch, client_done done,
+		  void *arg)
 {
 	struct obj *o = fake_get(r, ns, name);
 	struct node *status = node_get(doc_root(patch), F_status);
@@ -211,8 +214,8 @@ void client_patch(struct client *c UNUSED, const struct resource *r, const char 
 	answer_later(done, arg, put(r, d, o));
 }
 
-void client_delete(struct client *c UNUSED, const struct resource *r, const char *ns, const char *name, const char *uid,
-		   int64_t grace_s UNUSED, client_done done, void *arg)
+void client_delete(struct client *c UNUSED, const struct resource *r, const char *ns, const char *name,
+		   const char *uid, int64_t grace_s UNUSED, client_done done, void *arg)
 {
 	struct obj *o = fake_get(r, ns, name);
 
@@ -221,8 +224,9 @@ void client_delete(struct client *c UNUSED, const struct resource *r, const char
 		fake_remove(o);
 }
 
-void client_create_sub(struct client *c UNUSED, const struct resource *r, const char *ns UNUSED, const char *name UNUSED,
-		       const char *sub UNUSED, struct doc *body, client_done done, void *arg)
+void client_create_sub(struct client *c UNUSED, const struct resource *r, const char *ns UNUSED,
+		       const char *name UNUSED, const char *sub UNUSED, struct doc *body, client_done done,
+		       void *arg)
 {
 	struct obj *o;
 
@@ -242,7 +246,8 @@ static void synced(struct later *l)
 		i->ops.on_synced(i->arg);
 }
 
-struct informer *informer_get(struct client *c UNUSED, const struct resource *r, const char *field_selector UNUSED)
+struct informer *informer_get(struct client *c UNUSED, const struct resource *r,
+			      const char *field_selector UNUSED)
 {
 	for (size_t i = 0; i < informers.n; i++)
 		if (informers.v[i]->res == r) {
@@ -290,8 +295,9 @@ struct obj *informer_next(struct informer *i, const char *ns, struct obj *prev)
 	return NULL;
 }
 
-void client_event(struct client *c UNUSED, struct obj *about, const char *field_path, const char *component UNUSED,
-		  const char *host UNUSED, const char *type, const char *reason, const char *fmt, ...)
+void client_event(struct client *c UNUSED, struct obj *about, const char *field_path,
+		  const char *component UNUSED, const char *host UNUSED, const char *type, const char *reason,
+		  const char *fmt, ...)
 {
 	va_list ap;
 
@@ -331,7 +337,8 @@ size_t fake_sandboxes(void)
 
 static void sandbox_answer(struct later *l)
 {
-	void (*done)(void *, struct sandbox *, const struct err *) = (void (*)(void *, struct sandbox *, const struct err *))l->b;
+	void (*done)(void *, struct sandbox *, const struct err *) =
+		(void (*)(void *, struct sandbox *, const struct err *))l->b;
 	struct sandbox *s = xcalloc(1, sizeof(*s));
 
 	snprintf(s->id, sizeof(s->id), "%s", l->text);
@@ -411,7 +418,7 @@ static void start_answer(struct later *l)
 	struct sandbox *s = sandbox_of(l->text);
 	struct container *c = xcalloc(1, sizeof(*c));
 
-	*c = (struct container){ .sandbox = s, .st = l->st };
+	*c = (struct container){.sandbox = s, .st = l->st};
 	snprintf(c->id, sizeof(c->id), "%s", fake.next_id);
 	if (fake.start_error) {
 		struct err e = ERR_INIT;
@@ -452,7 +459,8 @@ void container_start(struct sandbox *s, const struct run_container_spec *spec,
 	for (size_t i = 0; i < spec->n_mounts; i++)
 		buf_addf(&fake.spec, "mount %s %s%s\n", spec->mounts[i].target, spec->mounts[i].source,
 			 spec->mounts[i].read_only ? " ro" : "");
-	buf_addf(&fake.spec, "user %lld oom %d cwd %s\n", (long long)spec->run_as_user, spec->oom_score_adj, spec->cwd);
+	buf_addf(&fake.spec, "user %lld oom %d cwd %s\n", (long long)spec->run_as_user, spec->oom_score_adj,
+		 spec->cwd);
 }
 void container_status(const struct container *c, struct container_status *out)
 {
@@ -513,20 +521,23 @@ static void recovered(struct later *l)
 		fake.found(l->a, sandboxes.v[i]);
 	done(l->a);
 }
-void run_recover(struct runtime *r UNUSED, void (*found)(void *arg, struct sandbox *s), void (*done)(void *arg), void *arg)
+void run_recover(struct runtime *r UNUSED, void (*found)(void *arg, struct sandbox *s),
+		 void (*done)(void *arg), void *arg)
 {
 	fake.found = found;
 	later(recovered, arg, (void *)done);
 }
 const struct run_machine *run_machine(const struct runtime *r UNUSED)
 {
-	static const struct run_machine m = { .missing = "" };
+	static const struct run_machine m = {.missing = ""};
 
 	return &m;
 }
 struct run_exec *container_exec(struct container *c UNUSED, const struct run_exec_spec *spec UNUSED,
-				void (*started)(void *arg, const struct run_io *io, const struct err *err) UNUSED,
-				void (*ended)(void *arg, int exit_code, const struct err *err) UNUSED, void *arg UNUSED)
+				void (*started)(void *arg, const struct run_io *io, const struct err *err)
+					UNUSED,
+				void (*ended)(void *arg, int exit_code, const struct err *err) UNUSED,
+				void *arg UNUSED)
 {
 	return NULL;
 }
@@ -537,18 +548,22 @@ void run_exec_kill(struct run_exec *x UNUSED)
 {
 }
 void container_attach(struct container *c UNUSED, bool in UNUSED, bool out UNUSED, bool err UNUSED,
-		      void (*started)(void *arg, const struct run_io *io, const struct err *err) UNUSED, void *arg UNUSED)
+		      void (*started)(void *arg, const struct run_io *io, const struct err *err) UNUSED,
+		      void *arg UNUSED)
 {
 }
 void container_resize(struct container *c UNUSED, uint16_t rows UNUSED, uint16_t cols UNUSED)
 {
 }
-void sandbox_dial(struct sandbox *s UNUSED, int port UNUSED, void (*done)(void *arg, int fd) UNUSED, void *arg UNUSED)
+void sandbox_dial(struct sandbox *s UNUSED, int port UNUSED, void (*done)(void *arg, int fd) UNUSED,
+		  void *arg UNUSED)
 {
 }
-struct run_log *run_log_read(struct loop *l UNUSED, const char *path UNUSED, const struct run_log_opts *o UNUSED,
+struct run_log *run_log_read(struct loop *l UNUSED, const char *path UNUSED,
+			     const struct run_log_opts *o UNUSED,
 			     void (*data)(void *arg, const void *p, size_t n) UNUSED,
-			     void (*end)(void *arg, const struct err *err) UNUSED, bool (*running)(void *arg) UNUSED, void *arg UNUSED)
+			     void (*end)(void *arg, const struct err *err) UNUSED,
+			     bool (*running)(void *arg) UNUSED, void *arg UNUSED)
 {
 	return NULL;
 }
@@ -579,10 +594,19 @@ char *image_ref_print(const struct image_ref *r)
 {
 	return xasprintf("docker.io/library/%s", r->repository);
 }
-static char *words[] = { "/bin/app", NULL }, *none[] = { NULL }, *image_env[] = { "PATH=/bin", "IMG=1", NULL };
-static struct image the_image = { .refs = 1, .id = "sha256:abc", .names = none, .repo_digest = "", .layers = none,
-				  .entrypoint = words, .cmd = none, .env = image_env, .user = "", .working_dir = "/w",
-				  .stop_signal = "", .volumes = none };
+static char *words[] = {"/bin/app", NULL}, *none[] = {NULL}, *image_env[] = {"PATH=/bin", "IMG=1", NULL};
+static struct image the_image = {.refs = 1,
+				 .id = "sha256:abc",
+				 .names = none,
+				 .repo_digest = "",
+				 .layers = none,
+				 .entrypoint = words,
+				 .cmd = none,
+				 .env = image_env,
+				 .user = "",
+				 .working_dir = "/w",
+				 .stop_signal = "",
+				 .volumes = none};
 struct image *image_find(struct image_store *s UNUSED, const char *ref)
 {
 	return strstr(ref, "missing") ? NULL : &the_image;
@@ -595,12 +619,14 @@ struct image *image_unref(struct image *i UNUSED)
 {
 	return NULL;
 }
-int image_hold(struct image_store *s UNUSED, const struct image *i UNUSED, const char *holder UNUSED, struct err *e UNUSED)
+int image_hold(struct image_store *s UNUSED, const struct image *i UNUSED, const char *holder UNUSED,
+	       struct err *e UNUSED)
 {
 	return 0;
 }
 
-void image_unhold_if(struct image_store *s UNUSED, bool (*drop)(void *arg, const char *holder) UNUSED, void *arg UNUSED)
+void image_unhold_if(struct image_store *s UNUSED, bool (*drop)(void *arg, const char *holder) UNUSED,
+		     void *arg UNUSED)
 {
 }
 
@@ -610,20 +636,23 @@ void image_each(struct image_store *s UNUSED, void (*f)(void *arg, struct image 
 }
 static void pull_answer(struct later *l)
 {
-	void (*done)(void *, struct image *, const struct err *) = (void (*)(void *, struct image *, const struct err *))l->b;
+	void (*done)(void *, struct image *, const struct err *) =
+		(void (*)(void *, struct image *, const struct err *))l->b;
 	struct err e = ERR_INIT;
 
 	err_set(&e, ERR_NOT_FOUND, "no such host");
 	done(l->a, NULL, &e);
 	err_release(&e);
 }
-void image_pull(struct image_store *s UNUSED, const char *ref UNUSED, void (*progress)(void *arg, const char *what) UNUSED,
+void image_pull(struct image_store *s UNUSED, const char *ref UNUSED,
+		void (*progress)(void *arg, const char *what) UNUSED,
 		void (*done)(void *arg, struct image *i, const struct err *err), void *arg)
 {
 	later(pull_answer, arg, (void *)done);
 }
 
-int image_store_watch(struct image_store *s UNUSED, void (*changed)(void *arg), void *arg UNUSED, struct err *e UNUSED)
+int image_store_watch(struct image_store *s UNUSED, void (*changed)(void *arg), void *arg UNUSED,
+		      struct err *e UNUSED)
 {
 	fake.images_changed = changed;
 	return 0;
@@ -634,7 +663,8 @@ void image_store_unwatch(struct image_store *s UNUSED)
 
 /* --- net --- */
 
-int net_attach(struct net *n UNUSED, const char *id UNUSED, int netns_fd UNUSED, struct net_attachment *out, struct err *e UNUSED)
+int net_attach(struct net *n UNUSED, const char *id UNUSED, int netns_fd UNUSED, struct net_attachment *out,
+	       struct err *e UNUSED)
 {
 	snprintf(out->ip, sizeof(out->ip), "10.42.0.5");
 	return 0;
@@ -657,8 +687,8 @@ int remote_want_parse(struct remote_want *ret UNUSED, struct str query UNUSED, s
 {
 	return err_set(e, ERR_BAD_REQUEST, "no streams here");
 }
-struct remote *remote_accept(struct http_req *r UNUSED, struct remote_want want UNUSED, const struct remote_ops *ops UNUSED,
-			     void *arg UNUSED)
+struct remote *remote_accept(struct http_req *r UNUSED, struct remote_want want UNUSED,
+			     const struct remote_ops *ops UNUSED, void *arg UNUSED)
 {
 	return NULL;
 }
@@ -678,8 +708,8 @@ void remote_fail(struct remote *s UNUSED, const struct err *e UNUSED)
 void remote_abort(struct remote *s UNUSED)
 {
 }
-struct portfwd *portfwd_accept(struct http_req *r UNUSED, const char *what UNUSED, const struct portfwd_ops *ops UNUSED,
-			       void *arg UNUSED)
+struct portfwd *portfwd_accept(struct http_req *r UNUSED, const char *what UNUSED,
+			       const struct portfwd_ops *ops UNUSED, void *arg UNUSED)
 {
 	return NULL;
 }

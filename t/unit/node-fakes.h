@@ -13,7 +13,8 @@ struct fake {
 	struct loop *loop;
 	struct node_agent *agent;
 	const struct resource *pods;
-	struct buf events, spec, stops; /* lines: what was recorded; the newest container's spec; who was stopped */
+	struct buf events, spec,
+		stops; /* lines: what was recorded; the newest container's spec; who was stopped */
 	char cgroup[64], next_id[65];
 	unsigned started, pod_patches;
 	const char *start_error, *start_kind; /* container_start fails with this */

@@ -27,7 +27,7 @@ static struct doc *parse(const char *json)
 
 static void test_backoff(void)
 {
-	struct backoff b = { 0 };
+	struct backoff b = {0};
 	int64_t until = 0;
 	char t[32];
 
@@ -48,14 +48,16 @@ static void test_backoff(void)
 	is_str(t, "2m40s", "2m40s");
 	backoff_text(300000, t);
 	is_str(t, "5m0s", "5m0s");
-	ok(restart_wanted("Always", false, 0) && !restart_wanted("Never", false, 1) && !restart_wanted("OnFailure", false, 0) &&
-	   restart_wanted("OnFailure", false, 3) && restart_wanted("Never", true, 0), "restart policy");
+	ok(restart_wanted("Always", false, 0) && !restart_wanted("Never", false, 1) &&
+		   !restart_wanted("OnFailure", false, 0) && restart_wanted("OnFailure", false, 3) &&
+		   restart_wanted("Never", true, 0),
+	   "restart policy");
 }
 
 static void test_expand(void)
 {
-	struct env_list a = { 0 }, b = { 0 };
-	const struct env_list *lists[] = { &a, &b };
+	struct env_list a = {0}, b = {0};
+	const struct env_list *lists[] = {&a, &b};
 	struct arena *ar = arena_new();
 
 	env_set(&a, "A", "1");
@@ -65,7 +67,8 @@ static void test_expand(void)
 	env_set(&b, "C", "3");
 	is_int((long long)a.n, 2, "a variable once");
 	is_str(expand_vars(ar, "$(A)-$(B)-$(C)", lists, 2), "1-two-3", "expansion, first list first");
-	is_str(expand_vars(ar, "$$(A) $(NO) $(A $A $", lists, 2), "$(A) $(NO) $(A $A $", "escapes, unknown and broken ones stay");
+	is_str(expand_vars(ar, "$$(A) $(NO) $(A $A $", lists, 2), "$(A) $(NO) $(A $A $",
+	       "escapes, unknown and broken ones stay");
 	is_str(expand_vars(ar, "$$$(A)", lists, 2), "$1", "a doubled dollar before a reference");
 	arena_free(ar);
 	env_release(&a);
@@ -75,16 +78,19 @@ static void test_expand(void)
 static void test_qos(void)
 {
 	struct doc *best = parse("{\"containers\":[{\"name\":\"a\"}]}");
-	struct doc *burst = parse("{\"containers\":[{\"resources\":{\"requests\":{\"cpu\":\"250m\",\"memory\":\"64Mi\"}}},{}],"
-				  "\"initContainers\":[{\"resources\":{\"requests\":{\"cpu\":\"1\"}}},"
-				  "{\"restartPolicy\":\"Always\",\"resources\":{\"requests\":{\"cpu\":\"100m\"}}}]}");
-	struct doc *guar = parse("{\"containers\":[{\"resources\":{\"limits\":{\"cpu\":\"500m\",\"memory\":\"1Gi\"}}}]}");
+	struct doc *burst = parse(
+		"{\"containers\":[{\"resources\":{\"requests\":{\"cpu\":\"250m\",\"memory\":\"64Mi\"}}},{}],"
+		"\"initContainers\":[{\"resources\":{\"requests\":{\"cpu\":\"1\"}}},"
+		"{\"restartPolicy\":\"Always\",\"resources\":{\"requests\":{\"cpu\":\"100m\"}}}]}");
+	struct doc *guar = parse(
+		"{\"containers\":[{\"resources\":{\"limits\":{\"cpu\":\"500m\",\"memory\":\"1Gi\"}}}]}");
 	struct run_limits l;
 
 	is_str(qos_name(qos_of(doc_root(best))), "BestEffort", "BestEffort");
 	is_str(qos_name(qos_of(doc_root(burst))), "Burstable", "Burstable");
 	is_str(qos_name(qos_of(doc_root(guar))), "Guaranteed", "limits alone make Guaranteed");
-	is_int(qos_pod_request(doc_root(burst), "cpu"), 1000, "an init container's request counts when it is larger");
+	is_int(qos_pod_request(doc_root(burst), "cpu"), 1000,
+	       "an init container's request counts when it is larger");
 	is_int(qos_pod_request(doc_root(burst), "memory"), 64 << 20, "memory request");
 	qos_pod_limits(doc_root(guar), &l);
 	is_int(l.cpu_quota_us, 50000, "cpu quota of the pod");
@@ -107,21 +113,32 @@ static void test_qos(void)
 static void test_files(void)
 {
 	struct doc *d = parse("{\"aliases\":[{\"ip\":\"1.2.3.4\",\"hostnames\":[\"a\",\"b\"]}],"
-			      "\"dns\":{\"nameservers\":[\"9.9.9.9\"],\"searches\":[\"x.y\"],\"options\":[{\"name\":\"ndots\",\"value\":\"2\"},{\"name\":\"edns0\"}]}}");
+			      "\"dns\":{\"nameservers\":[\"9.9.9.9\"],\"searches\":[\"x.y\"],\"options\":[{"
+			      "\"name\":\"ndots\",\"value\":\"2\"},{\"name\":\"edns0\"}]}}");
 	struct buf b = BUF_INIT;
-	struct resolv r = { .policy = "ClusterFirst", .ns = "ns1", .dns = "10.43.0.10", .domain = "cluster.local",
-			    .host = STR_LIT("# x\nnameserver 8.8.8.8\nsearch corp.example\noptions timeout:1\n") };
+	struct resolv r = {
+		.policy = "ClusterFirst",
+		.ns = "ns1",
+		.dns = "10.43.0.10",
+		.domain = "cluster.local",
+		.host = STR_LIT("# x\nnameserver 8.8.8.8\nsearch corp.example\noptions timeout:1\n")};
 
-	files_hosts(&b, "10.42.0.9", "web", "web.sub.ns1.svc.cluster.local", node_getc(doc_root(d), "aliases"));
-	ok(strstr(b.s, "10.42.0.9\tweb.sub.ns1.svc.cluster.local\tweb\n") && strstr(b.s, "1.2.3.4\ta\tb\n"), "/etc/hosts");
+	files_hosts(&b, "10.42.0.9", "web", "web.sub.ns1.svc.cluster.local",
+		    node_getc(doc_root(d), "aliases"));
+	ok(strstr(b.s, "10.42.0.9\tweb.sub.ns1.svc.cluster.local\tweb\n") && strstr(b.s, "1.2.3.4\ta\tb\n"),
+	   "/etc/hosts");
 	buf_clear(&b);
 	files_resolv(&b, &r);
-	is_str(b.s, "search ns1.svc.cluster.local svc.cluster.local cluster.local corp.example\nnameserver 10.43.0.10\n"
-		    "options timeout:1 ndots:5\n", "ClusterFirst");
+	is_str(b.s,
+	       "search ns1.svc.cluster.local svc.cluster.local cluster.local corp.example\nnameserver "
+	       "10.43.0.10\n"
+	       "options timeout:1 ndots:5\n",
+	       "ClusterFirst");
 	buf_clear(&b);
 	r.host_network = true;
 	files_resolv(&b, &r);
-	is_str(b.s, "search corp.example\nnameserver 8.8.8.8\noptions timeout:1\n", "ClusterFirst on the host's network is Default");
+	is_str(b.s, "search corp.example\nnameserver 8.8.8.8\noptions timeout:1\n",
+	       "ClusterFirst on the host's network is Default");
 	buf_clear(&b);
 	r.policy = "None";
 	r.config = node_getc(doc_root(d), "dns");
@@ -144,8 +161,9 @@ static void is_file(const char *path, const char *want, const char *what)
 
 static void test_writer(void)
 {
-	char *d = path_join(dir, "w"), *a = path_join(d, "a"), *b = path_join(d, "b"), *data = path_join(d, "..data");
-	struct payload p = { 0 };
+	char *d = path_join(dir, "w"), *a = path_join(d, "a"), *b = path_join(d, "b"),
+	     *data = path_join(d, "..data");
+	struct payload p = {0};
 	struct err e = ERR_INIT;
 	char link1[256] = "", link2[256] = "";
 	struct stat st;
@@ -157,7 +175,8 @@ static void test_writer(void)
 	ok(stat(a, &st) == 0 && (st.st_mode & 0777) == 0640, "its mode");
 	ok(readlink(data, link1, sizeof(link1) - 1) > 0 && starts_with(link1, ".."), "..data is a link");
 	is_int(writer_write(d, &p, -1, -1, &e), 0, "again");
-	ok(readlink(data, link2, sizeof(link2) - 1) > 0 && streq(link1, link2), "nothing is written when nothing changed");
+	ok(readlink(data, link2, sizeof(link2) - 1) > 0 && streq(link1, link2),
+	   "nothing is written when nothing changed");
 	payload_release(&p);
 	payload_add(&p, "b", "new", 3, 0644);
 	is_int(writer_write(d, &p, -1, -1, &e), 0, "another payload");
@@ -176,17 +195,24 @@ static void test_writer(void)
 static void test_pull_policy(void)
 {
 	ok(pull_policy_needs("Always", "a:1", true) && !pull_policy_needs("Never", "a", false) &&
-	   !pull_policy_needs("IfNotPresent", "a", true) && pull_policy_needs("IfNotPresent", "a", false), "pull policies");
-	ok(pull_policy_needs("", "h:5000/a", true) && !pull_policy_needs("", "h:5000/a:1", true), "an undefaulted one goes by the tag");
+		   !pull_policy_needs("IfNotPresent", "a", true) &&
+		   pull_policy_needs("IfNotPresent", "a", false),
+	   "pull policies");
+	ok(pull_policy_needs("", "h:5000/a", true) && !pull_policy_needs("", "h:5000/a:1", true),
+	   "an undefaulted one goes by the tag");
 }
 
 static void test_status_changed(void)
 {
-	struct doc *a = parse("{\"conditions\":[{\"type\":\"Ready\",\"status\":\"True\",\"lastProbeTime\":null}],"
-			      "\"containerStatuses\":[{\"name\":\"a\",\"state\":{\"terminated\":{\"exitCode\":1,\"startedAt\":null}}}]}");
-	struct doc *b = parse("{\"conditions\":[{\"type\":\"Ready\",\"status\":\"True\"}],"
-			      "\"containerStatuses\":[{\"name\":\"a\",\"state\":{\"terminated\":{\"exitCode\":1}}}]}");
-	struct doc *c = parse("{\"containerStatuses\":[{\"name\":\"a\",\"state\":{\"terminated\":{\"exitCode\":2}}}]}");
+	struct doc *a =
+		parse("{\"conditions\":[{\"type\":\"Ready\",\"status\":\"True\",\"lastProbeTime\":null}],"
+		      "\"containerStatuses\":[{\"name\":\"a\",\"state\":{\"terminated\":{\"exitCode\":1,"
+		      "\"startedAt\":null}}}]}");
+	struct doc *b = parse(
+		"{\"conditions\":[{\"type\":\"Ready\",\"status\":\"True\"}],"
+		"\"containerStatuses\":[{\"name\":\"a\",\"state\":{\"terminated\":{\"exitCode\":1}}}]}");
+	struct doc *c = parse(
+		"{\"containerStatuses\":[{\"name\":\"a\",\"state\":{\"terminated\":{\"exitCode\":2}}}]}");
 
 	ok(!status_changed(doc_root(a), doc_root(b)), "a null is no difference");
 	ok(status_changed(doc_root(a), doc_root(c)), "another exit code is");
@@ -229,7 +255,8 @@ static bool ready(const char *name)
 static struct obj *make_pod(const char *name, const char *spec)
 {
 	_cleanup_free_ char *json =
-		xasprintf("{\"apiVersion\":\"v1\",\"kind\":\"Pod\",\"metadata\":{\"name\":\"%s\",\"namespace\":\"default\",\"generation\":1},"
+		xasprintf("{\"apiVersion\":\"v1\",\"kind\":\"Pod\",\"metadata\":{\"name\":\"%s\","
+			  "\"namespace\":\"default\",\"generation\":1},"
 			  "\"spec\":{\"nodeName\":\"n1\",\"terminationGracePeriodSeconds\":30,%s}}",
 			  name, spec);
 
@@ -238,7 +265,9 @@ static struct obj *make_pod(const char *name, const char *spec)
 
 static void delete_pod(const char *name, int grace)
 {
-	_cleanup_free_ char *p = xasprintf("{\"metadata\":{\"deletionTimestamp\":\"2026-01-01T00:00:00Z\",\"deletionGracePeriodSeconds\":%d}}", grace);
+	_cleanup_free_ char *p = xasprintf("{\"metadata\":{\"deletionTimestamp\":\"2026-01-01T00:00:00Z\","
+					   "\"deletionGracePeriodSeconds\":%d}}",
+					   grace);
 
 	fake_change(pod(name), p);
 }
@@ -248,34 +277,43 @@ static void test_simple_life(void)
 	unsigned before;
 
 	fake.pod_patches = 0;
-	make_pod("web", "\"containers\":[{\"name\":\"b\",\"image\":\"app:1\",\"args\":[\"$(WHO)\"],\"env\":[{\"name\":\"WHO\",\"valueFrom\":"
-			"{\"fieldRef\":{\"fieldPath\":\"metadata.name\"}}}]},{\"name\":\"a\",\"image\":\"app:1\"}]");
+	make_pod("web",
+		 "\"containers\":[{\"name\":\"b\",\"image\":\"app:1\",\"args\":[\"$(WHO)\"],\"env\":[{"
+		 "\"name\":\"WHO\",\"valueFrom\":"
+		 "{\"fieldRef\":{\"fieldPath\":\"metadata.name\"}}}]},{\"name\":\"a\",\"image\":\"app:1\"}]");
 	fake_settle(60);
 	is_str(phase("web"), "Running", "a pod runs");
 	ok(ready("web"), "and is ready");
 	is_int(fake.pod_patches, 1, "one status patch was enough");
-	is_str(node_gets(node_first(node_get(st("web"), F_containerStatuses)), F_name), "a", "statuses are sorted by name");
+	is_str(node_gets(node_first(node_get(st("web"), F_containerStatuses)), F_name), "a",
+	       "statuses are sorted by name");
 	is_str(node_gets(st("web"), F_podIP), "10.42.0.5", "podIP");
 	is_str(node_gets(st("web"), F_qosClass), "BestEffort", "qosClass");
 	is_str(fake.cgroup, "kubepods/besteffort", "cgroup of its class");
-	ok(strstr(fake.events.s, "Normal web spec.containers{b} Pulled: Container image \"app:1\" already present on machine and can be accessed by the pod\n") &&
-	   strstr(fake.events.s, "Normal web spec.containers{b} Created: Container created\n") &&
-	   strstr(fake.events.s, "Normal web spec.containers{b} Started: Container started\n"), "events");
+	ok(strstr(fake.events.s, "Normal web spec.containers{b} Pulled: Container image \"app:1\" already "
+				 "present on machine and can be accessed by the pod\n") &&
+		   strstr(fake.events.s, "Normal web spec.containers{b} Created: Container created\n") &&
+		   strstr(fake.events.s, "Normal web spec.containers{b} Started: Container started\n"),
+	   "events");
 	before = fake.pod_patches;
 	fake_settle(150);
 	is_int(fake.pod_patches, before, "nothing is told when nothing changes");
 	fake_exit(pod("web")->uid, "a", 3);
 	fake_settle(60);
-	is_int(node_int(node_get(ctr_st("web", "a"), F_restartCount), -1), 1, "restarted at once after the first end");
-	is_int(node_int(node_path(ctr_st("web", "a"), F_lastState, F_terminated, F_exitCode), -1), 3, "lastState");
+	is_int(node_int(node_get(ctr_st("web", "a"), F_restartCount), -1), 1,
+	       "restarted at once after the first end");
+	is_int(node_int(node_path(ctr_st("web", "a"), F_lastState, F_terminated, F_exitCode), -1), 3,
+	       "lastState");
 	fake_exit(pod("web")->uid, "a", 0);
 	fake_settle(60);
-	is_str(node_gets(node_path(ctr_st("web", "a"), F_state, F_waiting), F_reason), "CrashLoopBackOff", "then CrashLoopBackOff");
+	is_str(node_gets(node_path(ctr_st("web", "a"), F_state, F_waiting), F_reason), "CrashLoopBackOff",
+	       "then CrashLoopBackOff");
 	ok(starts_with(node_gets(node_path(ctr_st("web", "a"), F_state, F_waiting), F_message),
-		       "back-off 10s restarting failed container=a pod=web_default("), "its message");
+		       "back-off 10s restarting failed container=a pod=web_default("),
+	   "its message");
 	is_str(phase("web"), "Running", "the phase stays Running");
-	is_str(node_gets(cond_find(node_get(st("web"), F_conditions), "Ready"), F_message), "containers with unready status: [a]",
-	       "condition Ready says why");
+	is_str(node_gets(cond_find(node_get(st("web"), F_conditions), "Ready"), F_message),
+	       "containers with unready status: [a]", "condition Ready says why");
 	delete_pod("web", 7);
 	fake_settle(60);
 	is_str(fake.stops.s, "b 7\n", "what runs is stopped with the grace");
@@ -284,11 +322,14 @@ static void test_simple_life(void)
 
 static void test_run_to_end(void)
 {
-	make_pod("job", "\"restartPolicy\":\"Never\",\"initContainers\":[{\"name\":\"i\",\"image\":\"app:1\"},"
-			"{\"name\":\"s\",\"image\":\"app:1\",\"restartPolicy\":\"Always\"}],\"containers\":[{\"name\":\"m\",\"image\":\"app:1\"}]");
+	make_pod("job",
+		 "\"restartPolicy\":\"Never\",\"initContainers\":[{\"name\":\"i\",\"image\":\"app:1\"},"
+		 "{\"name\":\"s\",\"image\":\"app:1\",\"restartPolicy\":\"Always\"}],\"containers\":[{"
+		 "\"name\":\"m\",\"image\":\"app:1\"}]");
 	fake_settle(60);
 	is_str(phase("job"), "Pending", "waits for its init containers");
-	is_str(node_gets(node_path(ctr_st("job", "m"), F_state, F_waiting), F_reason), "PodInitializing", "PodInitializing");
+	is_str(node_gets(node_path(ctr_st("job", "m"), F_state, F_waiting), F_reason), "PodInitializing",
+	       "PodInitializing");
 	is_str(node_gets(cond_find(node_get(st("job"), F_conditions), "Initialized"), F_message),
 	       "containers with incomplete status: [i s]", "condition Initialized");
 	fake_exit(pod("job")->uid, "i", 0);
@@ -299,8 +340,10 @@ static void test_run_to_end(void)
 	fake_settle(150);
 	is_str(fake.stops.s, "s 30\n", "the sidecar is stopped behind the last container");
 	is_str(phase("job"), "Succeeded", "Succeeded");
-	is_str(node_gets(cond_find(node_get(st("job"), F_conditions), "Ready"), F_reason), "PodCompleted", "PodCompleted");
-	is_str(node_gets(node_path(ctr_st("job", "m"), F_state, F_terminated), F_reason), "Completed", "Completed");
+	is_str(node_gets(cond_find(node_get(st("job"), F_conditions), "Ready"), F_reason), "PodCompleted",
+	       "PodCompleted");
+	is_str(node_gets(node_path(ctr_st("job", "m"), F_state, F_terminated), F_reason), "Completed",
+	       "Completed");
 	is_int((long long)fake_sandboxes(), 0, "its sandbox is gone");
 	make_pod("bad", "\"restartPolicy\":\"Never\",\"containers\":[{\"name\":\"m\",\"image\":\"app:1\"}]");
 	fake_settle(60);
@@ -315,39 +358,56 @@ static void test_run_to_end(void)
 
 static void test_waits(void)
 {
-	make_pod("never", "\"containers\":[{\"name\":\"m\",\"image\":\"missing\",\"imagePullPolicy\":\"Never\"}]");
-	make_pod("pull", "\"containers\":[{\"name\":\"m\",\"image\":\"missing\",\"imagePullPolicy\":\"IfNotPresent\"}]");
+	make_pod("never",
+		 "\"containers\":[{\"name\":\"m\",\"image\":\"missing\",\"imagePullPolicy\":\"Never\"}]");
+	make_pod("pull", "\"containers\":[{\"name\":\"m\",\"image\":\"missing\",\"imagePullPolicy\":"
+			 "\"IfNotPresent\"}]");
 	make_pod("name", "\"containers\":[{\"name\":\"m\",\"image\":\"BAD\"}]");
-	make_pod("cfg", "\"containers\":[{\"name\":\"m\",\"image\":\"app:1\",\"env\":[{\"name\":\"A\",\"valueFrom\":{\"configMapKeyRef\":"
+	make_pod("cfg", "\"containers\":[{\"name\":\"m\",\"image\":\"app:1\",\"env\":[{\"name\":\"A\","
+			"\"valueFrom\":{\"configMapKeyRef\":"
 			"{\"name\":\"cm\",\"key\":\"k\"}}}]}]");
 	make_pod("vol", "\"volumes\":[{\"name\":\"v\",\"configMap\":{\"name\":\"cm2\"}}],"
-			"\"containers\":[{\"name\":\"m\",\"image\":\"app:1\",\"volumeMounts\":[{\"name\":\"v\",\"mountPath\":\"/v\"}]}]");
+			"\"containers\":[{\"name\":\"m\",\"image\":\"app:1\",\"volumeMounts\":[{\"name\":"
+			"\"v\",\"mountPath\":\"/v\"}]}]");
 	fake_settle(150);
-	is_str(node_gets(node_path(ctr_st("never", "m"), F_state, F_waiting), F_reason), "ErrImageNeverPull", "ErrImageNeverPull");
-	is_str(node_gets(node_path(ctr_st("pull", "m"), F_state, F_waiting), F_reason), "ErrImagePull", "ErrImagePull");
-	is_str(node_gets(node_path(ctr_st("name", "m"), F_state, F_waiting), F_reason), "InvalidImageName", "InvalidImageName");
-	is_str(node_gets(node_path(ctr_st("cfg", "m"), F_state, F_waiting), F_reason), "CreateContainerConfigError",
-	       "CreateContainerConfigError");
-	is_str(node_gets(node_path(ctr_st("cfg", "m"), F_state, F_waiting), F_message), "configmap \"cm\" not found", "its message");
-	is_str(node_gets(node_path(ctr_st("vol", "m"), F_state, F_waiting), F_reason), "ContainerCreating", "ContainerCreating");
-	ok(strstr(fake.events.s, "Warning vol - FailedMount: MountVolume.SetUp failed for volume \"v\" : configmap \"cm2\" not found\n"),
+	is_str(node_gets(node_path(ctr_st("never", "m"), F_state, F_waiting), F_reason), "ErrImageNeverPull",
+	       "ErrImageNeverPull");
+	is_str(node_gets(node_path(ctr_st("pull", "m"), F_state, F_waiting), F_reason), "ErrImagePull",
+	       "ErrImagePull");
+	is_str(node_gets(node_path(ctr_st("name", "m"), F_state, F_waiting), F_reason), "InvalidImageName",
+	       "InvalidImageName");
+	is_str(node_gets(node_path(ctr_st("cfg", "m"), F_state, F_waiting), F_reason),
+	       "CreateContainerConfigError", "CreateContainerConfigError");
+	is_str(node_gets(node_path(ctr_st("cfg", "m"), F_state, F_waiting), F_message),
+	       "configmap \"cm\" not found", "its message");
+	is_str(node_gets(node_path(ctr_st("vol", "m"), F_state, F_waiting), F_reason), "ContainerCreating",
+	       "ContainerCreating");
+	ok(strstr(fake.events.s, "Warning vol - FailedMount: MountVolume.SetUp failed for volume \"v\" : "
+				 "configmap \"cm2\" not found\n"),
 	   "FailedMount");
-	fake_create(schema_res("", "configmaps"), "{\"apiVersion\":\"v1\",\"kind\":\"ConfigMap\",\"metadata\":{\"name\":\"cm\",\"namespace\":\"default\"},\"data\":{\"k\":\"v1\"}}");
+	fake_create(schema_res("", "configmaps"),
+		    "{\"apiVersion\":\"v1\",\"kind\":\"ConfigMap\",\"metadata\":{\"name\":\"cm\","
+		    "\"namespace\":\"default\"},\"data\":{\"k\":\"v1\"}}");
 	fake_settle(60);
 	ok(ready("cfg") && strstr(fake.spec.s, "env A=v1\n"), "goes on when the ConfigMap appears");
-	fake_create(schema_res("", "configmaps"), "{\"apiVersion\":\"v1\",\"kind\":\"ConfigMap\",\"metadata\":{\"name\":\"cm2\",\"namespace\":\"default\"},\"data\":{\"k\":\"v2\"}}");
+	fake_create(schema_res("", "configmaps"),
+		    "{\"apiVersion\":\"v1\",\"kind\":\"ConfigMap\",\"metadata\":{\"name\":\"cm2\","
+		    "\"namespace\":\"default\"},\"data\":{\"k\":\"v2\"}}");
 	fake_settle(60);
 	ok(ready("vol"), "so does a volume");
 	{
-		char *f = xasprintf("%s/agent/files/%s/volumes/kubernetes.io~configmap/v/k", dir, pod("vol")->uid);
+		char *f = xasprintf("%s/agent/files/%s/volumes/kubernetes.io~configmap/v/k", dir,
+				    pod("vol")->uid);
 
 		is_file(f, "v2", "the file");
-		fake_change(fake_get(schema_res("", "configmaps"), "default", "cm2"), "{\"data\":{\"k\":\"v3\"}}");
+		fake_change(fake_get(schema_res("", "configmaps"), "default", "cm2"),
+			    "{\"data\":{\"k\":\"v3\"}}");
 		fake_settle(30);
 		is_file(f, "v3", "and it follows changes");
 		free(f);
 	}
-	for (const char *const *p = (const char *const[]){ "never", "pull", "name", "cfg", "vol", NULL }; *p; p++)
+	for (const char *const *p = (const char *const[]){"never", "pull", "name", "cfg", "vol", NULL}; *p;
+	     p++)
 		delete_pod(*p, 1);
 	fake_settle(100);
 	ok(!pod("never") && !pod("pull") && !pod("name") && !pod("cfg") && !pod("vol"), "all are deleted");
@@ -360,19 +420,23 @@ static void test_start_errors(void)
 	make_pod("x", "\"restartPolicy\":\"Never\",\"containers\":[{\"name\":\"m\",\"image\":\"app:1\"}]");
 	fake_settle(150);
 	is_str(phase("x"), "Failed", "a container that cannot start fails its pod");
-	is_str(node_gets(node_path(ctr_st("x", "m"), F_state, F_terminated), F_reason), "StartError", "StartError");
+	is_str(node_gets(node_path(ctr_st("x", "m"), F_state, F_terminated), F_reason), "StartError",
+	       "StartError");
 	is_int(node_int(node_path(ctr_st("x", "m"), F_state, F_terminated, F_exitCode), 0), 128, "code 128");
 	fake.start_error = NULL;
 	delete_pod("x", 0);
-	make_pod("res", "\"containers\":[{\"name\":\"m\",\"image\":\"app:1\",\"resources\":{\"requests\":{\"cpu\":\"9999\"}}}]");
+	make_pod("res", "\"containers\":[{\"name\":\"m\",\"image\":\"app:1\",\"resources\":{\"requests\":{"
+			"\"cpu\":\"9999\"}}}]");
 	fake_settle(60);
 	is_str(phase("res"), "Failed", "more than the node has is refused");
 	is_str(node_gets(st("res"), F_reason), "OutOfcpu", "OutOfcpu");
 	delete_pod("res", 0);
-	make_pod("root", "\"securityContext\":{\"runAsNonRoot\":true},\"containers\":[{\"name\":\"m\",\"image\":\"app:1\"}]");
+	make_pod("root", "\"securityContext\":{\"runAsNonRoot\":true},\"containers\":[{\"name\":\"m\","
+			 "\"image\":\"app:1\"}]");
 	fake_settle(60);
 	ok(starts_with(node_gets(node_path(ctr_st("root", "m"), F_state, F_waiting), F_message),
-		       "container has runAsNonRoot and image will run as root (pod: \"root_default("), "runAsNonRoot");
+		       "container has runAsNonRoot and image will run as root (pod: \"root_default("),
+	   "runAsNonRoot");
 	delete_pod("root", 0);
 	fake_settle(60);
 }
@@ -385,7 +449,8 @@ static void test_lost_sandbox(void)
 	fake_settle(60);
 	ok(ready("l"), "a lost sandbox is made again");
 	is_int(node_int(node_get(ctr_st("l", "m"), F_restartCount), -1), 1, "its containers are restarted");
-	ok(strstr(fake.events.s, "SandboxChanged: Pod sandbox changed, it will be killed and re-created.\n"), "SandboxChanged");
+	ok(strstr(fake.events.s, "SandboxChanged: Pod sandbox changed, it will be killed and re-created.\n"),
+	   "SandboxChanged");
 	fake_remove(pod("l"));
 	fake_settle(60);
 	is_int((long long)fake_sandboxes(), 0, "a pod that vanished is taken down");
@@ -394,8 +459,14 @@ static void test_lost_sandbox(void)
 static void new_agent(void)
 {
 	_cleanup_free_ char *state = path_join(dir, "agent");
-	struct node_config cfg = { .loop = fake.loop, .name = "n1", .ip = "192.0.2.1", .state_dir = state, .version = "v1.36.2",
-				   .service_host = "10.43.0.1", .service_port = 443, .net = (struct net *)&fake };
+	struct node_config cfg = {.loop = fake.loop,
+				  .name = "n1",
+				  .ip = "192.0.2.1",
+				  .state_dir = state,
+				  .version = "v1.36.2",
+				  .service_host = "10.43.0.1",
+				  .service_port = 443,
+				  .net = (struct net *)&fake};
 	struct err e = ERR_INIT;
 
 	if (agent_new(&fake.agent, &cfg, &e) < 0)
@@ -408,7 +479,9 @@ static void test_adopt(void)
 {
 	char *uid;
 
-	make_pod("keep", "\"containers\":[{\"name\":\"m\",\"image\":\"app:1\"},{\"name\":\"n\",\"image\":\"app:1\"}]");
+	make_pod(
+		"keep",
+		"\"containers\":[{\"name\":\"m\",\"image\":\"app:1\"},{\"name\":\"n\",\"image\":\"app:1\"}]");
 	make_pod("gone", "\"containers\":[{\"name\":\"m\",\"image\":\"app:1\"}]");
 	fake_settle(60);
 	uid = xstrdup(pod("keep")->uid);
@@ -423,7 +496,8 @@ static void test_adopt(void)
 	ok(ready("keep"), "the pod is ready still");
 	fake_exit(uid, "n", 1);
 	fake_settle(60);
-	is_int(node_int(node_get(ctr_st("keep", "n"), F_restartCount), -1), 1, "and its containers are restarted as ever");
+	is_int(node_int(node_get(ctr_st("keep", "n"), F_restartCount), -1), 1,
+	       "and its containers are restarted as ever");
 	delete_pod("keep", 1);
 	fake_settle(60);
 	ok(!pod("keep") && fake_sandboxes() == 0, "and deleted");
