@@ -17,7 +17,6 @@
 #define KINGLET_CONFIG "/etc/kinglet/config.yaml"
 #define KINGLET_KUBECONFIG "/etc/kinglet/kinglet.yaml"
 #define KINGLET_BRIDGE "kinglet0"
-#define KINGLET_TABLE "kinglet" /* nf_tables */
 #define KINGLET_CGROUP "kinglet"
 
 enum { /* bits of cmd.flags */

@@ -12,6 +12,7 @@
 
 #include "base/path.h"
 #include "cli/cli.h"
+#include "cli/server.h"
 #include "net/net.h"
 #include "run/run.h"
 
@@ -97,7 +98,7 @@ static void check_network(struct check *c, const char *dir)
 {
 	_cleanup_err_ struct err e = ERR_INIT;
 	_cleanup_free_ char *state = path_join(dir, "addresses");
-	struct net_config cfg = { .bridge = "kinglet0", .table = KINGLET_TABLE, .pod_cidr = "10.42.0.0/24",
+	struct net_config cfg = { .bridge = KINGLET_BRIDGE, .table = server_table(KINGLET_BRIDGE), .pod_cidr = "10.42.0.0/24",
 				  .cluster_cidr = "10.42.0.0/16", .state_file = state, .mtu = 1500 };
 	struct net *n = NULL;
 

@@ -68,6 +68,11 @@ char *server_cgroup(const char *given, const char *data_dir)
 	return xasprintf(KINGLET_CGROUP "-%08x", hash_fnv32a(str_of(data_dir)));
 }
 
+const char *server_table(const char *bridge)
+{
+	return streq(bridge, KINGLET_BRIDGE) ? "kinglet" : bridge;
+}
+
 static int killall_run(void *opts, int argc, char **argv, struct err *e)
 {
 	struct killall_opts *o = opts;
@@ -80,7 +85,7 @@ static int killall_run(void *opts, int argc, char **argv, struct err *e)
 	if (rc == 0)
 		rc = run_kill_all(agent, cgroup, &report, e);
 	if (rc == 0)
-		rc = net_kill_all(o->bridge, KINGLET_TABLE, &report, e);
+		rc = net_kill_all(o->bridge, server_table(o->bridge), &report, e);
 	fputs(report.len || rc < 0 ? report.s : "nothing to clean up\n", stdout);
 	return rc;
 }

@@ -342,7 +342,7 @@ static int server_open_agent(struct server *s, struct err *e)
 	_cleanup_free_ char *allocations = path_join(s->agent_dir, "addresses");
 	struct run_config run = { .loop = s->loop, .state_dir = s->agent_dir, .cgroup_name = cgroup,
 				  .on_exit = server_on_exit, .on_sandbox_lost = server_on_sandbox_lost, .arg = s };
-	struct net_config net = { .bridge = s->opts->bridge, .table = KINGLET_TABLE, .pod_cidr = s->pod_cidr,
+	struct net_config net = { .bridge = s->opts->bridge, .table = server_table(s->opts->bridge), .pod_cidr = s->pod_cidr,
 				  .cluster_cidr = s->opts->cluster_cidr, .state_file = allocations };
 	struct node_config node = { .loop = s->loop, .client = s->client, .name = s->node_name, .ip = s->node_ip,
 				    .state_dir = s->agent_dir, .version = KINGLET_KUBERNETES,

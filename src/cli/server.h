@@ -19,6 +19,8 @@ struct server_opts {
 
 /* The cgroup of the server with this data directory: servers side by side have one each. Owned by the caller. */
 char *server_cgroup(const char *given, const char *data_dir);
+/* Its nf_tables table: "kinglet", or with another bridge than kinglet0 the bridge's name. Borrowed. */
+const char *server_table(const char *bridge);
 
 /* Certificates below <data-dir>/server/tls, made when missing, renewed at start when they end within
  * PKI_RENEW_DAYS or when a name is missing from the serving certificate. All texts are PEM, owned. */
