@@ -749,7 +749,7 @@ static void test_shared(struct str base)
 	_cleanup_free_ char *orphan = xasprintf("%s/store/layers/%064d/x", top, 1);
 	_cleanup_free_ char *index = xasprintf("%s/store/index.json", top);
 	struct spec s = { .name = "shared:1", .layers = { base }, .n = 1 };
-	_cleanup_buf_ struct buf t = BUF_INIT, damaged = BUF_INIT;
+	_cleanup_buf_ struct buf t = BUF_INIT;
 	struct image_store *first = store, *second = NULL;
 	_cleanup_err_ struct err e = ERR_INIT;
 	struct image *i;
