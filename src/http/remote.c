@@ -600,15 +600,14 @@ void remote_exit(struct remote *s, int exit_code)
 
 void remote_fail(struct remote *s, const struct err *e)
 {
-	_cleanup_buf_ struct buf b = BUF_INIT, what = BUF_INIT, msg = BUF_INIT;
+	_cleanup_buf_ struct buf b = BUF_INIT, msg = BUF_INIT;
 
-	buf_addf(&what, "error executing command in container: %s", err_msg(e));
-	buf_addf(&msg, "Internal error occurred: %s", what.s);
+	buf_addf(&msg, "Internal error occurred: %s", err_msg(e));
 	if (s->json_status) {
 		buf_adds(&b, "{\"metadata\":{},\"status\":\"Failure\",\"message\":");
 		buf_add_json_string(&b, buf_str(&msg));
 		buf_adds(&b, ",\"reason\":\"InternalError\",\"details\":{\"causes\":[{\"message\":");
-		buf_add_json_string(&b, buf_str(&what));
+		buf_add_json_string(&b, str_of(err_msg(e)));
 		buf_adds(&b, "}]},\"code\":500}\n");
 	} else {
 		buf_addstr(&b, buf_str(&msg));

@@ -54,7 +54,7 @@ size_t remote_queued(const struct remote *s); /* bytes not yet taken by the kern
 void remote_ready(struct remote *s); /* stdin can be taken again */
 /* These end the session: what was written is flushed, then the Status, then an orderly close. */
 void remote_exit(struct remote *s, int exit_code); /* 0: Success, else NonZeroExitCode with the cause ExitCode */
-void remote_fail(struct remote *s, const struct err *e); /* the process could not be run, or was lost */
+void remote_fail(struct remote *s, const struct err *e); /* an InternalError with e's text */
 void remote_abort(struct remote *s); /* no Status; the connection is cut */
 
 /* --- port forward --- */
@@ -73,7 +73,7 @@ struct portfwd_conn_ops {
 	void (*on_drain)(void *arg); /* may be NULL */
 	void (*on_close)(void *arg); /* the client dropped it, or is gone itself; c is gone */
 };
-/* what: named in messages as the kubelet does, "pod NAME, uid UID". */
+/* what: named in messages as the kubelet does, "NAME, uid UID". */
 struct portfwd *portfwd_accept(struct http_req *r, const char *what, const struct portfwd_ops *ops, void *arg);
 /* Ends the whole session, cutting all connections in it. */
 void portfwd_close(struct portfwd *p);

@@ -29,7 +29,7 @@ struct cmd {
 	struct server *server;
 	struct remote *remote;
 	struct remote_want want;
-	bool attach;
+	bool attach, stdin_once;
 	char *uid, *name;
 	char **argv;
 	struct run_exec *exec;
@@ -82,10 +82,27 @@ static struct container *cmd_container(struct cmd *c)
 
 static void cmd_fail(struct cmd *c, const struct err *e)
 {
+	_cleanup_err_ struct err said = ERR_INIT;
 	struct remote *r = c->remote;
 
 	c->exec = NULL;
-	remote_fail(r, e);
+	err_set(&said, e->code, "%s: %s",
+		c->attach ? "error attaching to container" : "error executing command in container", err_msg(e));
+	remote_fail(r, &said);
+	cmd_free(c);
+}
+
+/*
+ * The handshake of a WebSocket has been answered when the node hears of the
+ * command, so what SPDY clients are told instead of 101 comes over it.
+ */
+static void cmd_refuse(struct cmd *c)
+{
+	_cleanup_err_ struct err e = ERR_INIT;
+	struct remote *r = c->remote;
+
+	err_set(&e, ERR_NOT_FOUND, "unable to upgrade connection: container not found (\"%s\")", c->name);
+	remote_fail(r, &e);
 	cmd_free(c);
 }
 
@@ -223,12 +240,26 @@ static void in_close(struct cmd *c)
 	c->in = -1;
 }
 
+/* The end of the client's input is that of the container only with stdinOnce; else the client leaves. */
+static void attach_leave(struct cmd *c)
+{
+	in_close(c);
+	c->exited = true;
+	cmd_finish(c);
+}
+
 static void cmd_stdin_eof(void *arg)
 {
 	struct cmd *c = arg;
 
 	c->in_eof = true;
-	if (c->started && !c->want.tty)
+	if (!c->started)
+		return;
+	if (c->attach && !c->stdin_once) {
+		attach_leave(c);
+		return;
+	}
+	if (!c->want.tty)
 		in_close(c);
 }
 
@@ -272,9 +303,9 @@ static void cmd_take_io(struct cmd *c, const struct run_io *io)
 		fd_set_nonblock(c->in, true);
 	out_open(&c->out, io->out);
 	out_open(&c->err, io->err);
-	if (c->in_eof && !c->want.tty)
-		in_close(c);
 	remote_ready(c->remote);
+	if (c->in_eof)
+		cmd_stdin_eof(c);
 }
 
 static void exec_started(void *arg, const struct run_io *io, const struct err *err)
@@ -359,12 +390,10 @@ static void cmd_open(void *arg)
 {
 	struct cmd *c = arg;
 	struct container *rc = cmd_container(c);
-	_cleanup_err_ struct err e = ERR_INIT;
 
 	c->open = true;
 	if (!rc) {
-		err_set(&e, ERR_NOT_FOUND, "container not found (\"%s\")", c->name);
-		cmd_fail(c, &e);
+		cmd_refuse(c);
 	} else if (c->attach) {
 		attach_open(c, rc);
 	} else {
@@ -405,7 +434,7 @@ static bool cmd_want(struct http_req *r, struct ctr *ctr, struct str query, stru
 		server_error(r, 400, "%s", err_msg(&e));
 		return false;
 	}
-	if (ctr->state != CTR_UP) {
+	if (ctr->state != CTR_UP && !str_ieq(http_head_get(http_req_head(r), "Upgrade"), STR_LIT("websocket"))) {
 		/* The client puts "unable to upgrade connection: " before it. */
 		server_error(r, 500, "container not found (\"%s\")", ctr->name);
 		return false;
@@ -450,6 +479,7 @@ void stream_attach(struct server *s, struct http_req *r, struct ctr *ctr, struct
 	want.err = want.err && !want.tty;
 	c = cmd_new(s, ctr, want);
 	c->attach = true;
+	c->stdin_once = !want.tty && node_bool(node_get(ctr_spec(ctr), F_stdinOnce), false);
 	c->remote = remote_accept(r, want, &cmd_ops, c);
 	if (!c->remote)
 		cmd_free(c);
@@ -527,7 +557,7 @@ static const struct portfwd_ops fwd_ops = {.on_open = fwd_open, .on_close = fwd_
 
 void stream_port_forward(struct server *s, struct http_req *r, struct pod *p)
 {
-	_cleanup_free_ char *what = xasprintf("pod %s, uid %s", p->name, p->uid);
+	_cleanup_free_ char *what = xasprintf("%s, uid %s", p->name, p->uid);
 	struct fwd *f = xcalloc(1, sizeof(*f));
 
 	f->session.end = fwd_end_session;

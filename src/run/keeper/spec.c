@@ -69,6 +69,17 @@ static void spec_add(struct child *ch, const struct field *f)
 	}
 }
 
+/* As container runtimes do for a terminal that the container itself does not have. */
+static void spec_set_term(struct child *ch)
+{
+	for (size_t i = 0; i < ch->spec.env.n; i++)
+		if (starts_with(ch->spec.env.v[i], "TERM=")) {
+			ch->spec.env.v[i] = xstrdup("TERM=xterm");
+			return;
+		}
+	VEC_PUSH(&ch->spec.env, xstrdup("TERM=xterm"));
+}
+
 /* An exec session has its own arguments. */
 static void spec_read_exec(struct child *ch)
 {
@@ -80,6 +91,8 @@ static void spec_read_exec(struct child *ch)
 		if (f.tag == F_ARG)
 			VEC_PUSH(&ch->spec.argv, field_str(&f));
 	ch->tty = fields_int(ch->start->exec, F_TTY, 0);
+	if (ch->tty)
+		spec_set_term(ch);
 }
 
 void spec_read(struct child *ch)
