@@ -45,7 +45,7 @@ static void test_find(void)
 			ok(false, x->r.plural);
 	}
 	ok(served > 60, "every served resource has a type and is found");
-	ok(streq(schema_resources[0].r.group, "") && !schema_resources[0].r.plural[0] == 0, "core comes first");
+	ok(streq(schema_resources[0].r.group, "") && *schema_resources[0].r.plural, "core comes first");
 }
 
 static void test_types(void)
