@@ -1,144 +1,267 @@
 #!/bin/sh
-# quickstart.sh: from nothing to a page served by a pod, in one command:
+# From nothing to a running pod on this machine, with nothing from the internet
+# but Debian's packages:
 #
-#	sudo scripts/quickstart.sh
+#	sudo scripts/quickstart.sh		do it; running it again is fine
+#	sudo scripts/quickstart.sh stop		stop the server and its pods
+#	sudo scripts/quickstart.sh remove	stop, and remove what was kept
 #
-# Installs what the build needs, builds, starts a cluster on a data directory,
-# bridge and port of its own (nothing of another kinglet is touched), makes a
-# small image from Debian's busybox, applies manifests/examples/hello.yaml, waits
-# until the pod is Ready and fetches its page. Running it again works: what is
-# there already is used.
+# It installs the packages that the build needs (when some are missing), builds,
+# starts `kinglet server` on a data directory of its own, makes a small image on
+# the spot, imports it, applies manifests/examples/hello.yaml, waits until its pod
+# is Ready and fetches the page that it serves. kubectl is used where there is
+# one, the same is asked of the API by curl where not. Everything is named after
+# the quickstart, so that a kinglet that runs already is not disturbed.
 #
-# Environment: QUICKSTART_DIR (/var/lib/kinglet-quickstart), PORT (6443, or the
-# next that is free).
+# Environment:
+#	QUICKSTART_DIR		what is kept: /var/lib/kinglet-quickstart
+#	QUICKSTART_BUILD	where to build: build in the source tree
+#	QUICKSTART_PORT		of the API: 6443, or the next one that is free
+#	JOBS			compilers at once: one for each processor
 set -u
-top=$(cd "$(dirname "$0")/.." && pwd)
-dir=${QUICKSTART_DIR:-/var/lib/kinglet-quickstart}
-build=$top/build
-log=$dir/log
-kubeconfig=$dir/kubeconfig
-token_file=$dir/token
-n=0
-step() {
-	n=$((n + 1))
-	printf '%s [%d/8] %s\n' "$(date +%T)" "$n" "$1"
+src=$(cd "$(dirname "$0")/.." && pwd)
+: "${QUICKSTART_DIR:=/var/lib/kinglet-quickstart}" "${QUICKSTART_BUILD:=$src/build}"
+: "${QUICKSTART_PORT:=6443}" "${JOBS:=$(nproc)}"
+dir=$QUICKSTART_DIR build=$QUICKSTART_BUILD
+log=$dir/quickstart.log server_log=$dir/server.log
+kubeconfig=$dir/kubeconfig kinglet=$build/kinglet
+manifest=$src/manifests/examples/hello.yaml
+bridge=kinglet-qs
+networks='--cluster-cidr 10.142.0.0/16 --service-cidr 10.143.0.0/16'
+
+# --- saying what goes on ----------------------------------------------------
+
+steps=7 step_n=0 step=''
+begin() # WHAT
+{
+	step_n=$((step_n + 1)) step=$1
+	printf '[%d/%d] %-32s ' $step_n $steps "$1"
+	echo "--- $1" >>"$log"
 }
-fail() {
-	printf 'quickstart: %s failed. The log is %s%s\n' "$1" "$2" "${3:+; $3}" >&2
-	[ -f "$2" ] && tail -n 8 "$2" | sed 's/^/  /' >&2
+
+end() # WHAT CAME OF IT
+{
+	printf '%s\n' "$*"
+}
+
+failed() # WHY [LOG]
+{
+	printf 'FAILED\n'
+	{
+		printf '\nquickstart: %s: %s\n' "$step" "$1"
+		printf 'The log is %s; its end:\n' "${2:-$log}"
+		tail -n 15 "${2:-$log}" | sed 's/^/    /'
+	} >&2
 	exit 1
 }
-[ "$(id -u)" = 0 ] || { echo "quickstart: must be root (sudo scripts/quickstart.sh)" >&2; exit 1; }
-mkdir -p "$dir" "$build" && chmod 700 "$dir" || exit 1
 
-step "the packages that the build needs"
-"$top/scripts/install-deps" build || exit 1
-
-step "building (a minute or two the first time)"
-if [ ! -x "$top/configure" ]; then
-	"$top/autogen.sh" >"$build/autogen.log" 2>&1 || fail "autogen.sh" "$build/autogen.log"
-fi
-if [ ! -f "$build/Makefile" ]; then
-	(cd "$build" && "$top/configure") >"$build/configure.log" 2>&1 || fail "configure" "$build/configure.log"
-fi
-make -C "$build" -j "$(nproc)" >"$build/make.log" 2>&1 || fail "the build" "$build/make.log"
-kinglet=$build/kinglet
-echo "         $("$kinglet" --version)"
-
-api() { # PATH [curl options]
-	path=$1
-	shift
-	curl -sS --max-time 30 --cacert "$dir/data/server/tls/ca.crt" -H "Authorization: Bearer $(cat "$token_file")" \
-		"https://127.0.0.1:$(cat "$dir/port")$path" "$@"
+run() # COMMAND...: into the log
+{
+	"$@" >>"$log" 2>&1 </dev/null
 }
-alive() { [ -s "$dir/port" ] && [ "$(api /readyz 2>/dev/null)" = ok ]; }
-port_free() { ! ss -Hltn "sport = :$1" 2>/dev/null | grep -q .; }
 
-step "the demo image, from Debian's busybox"
-"$top/scripts/make-demo-image" "$dir/demo.tar" 2>"$dir/image.log" || fail "making the image" "$dir/image.log"
-"$kinglet" image import --data-dir "$dir/data" "$dir/demo.tar" >"$dir/image.log" 2>&1 ||
-	fail "importing the image" "$dir/image.log"
-echo "         $(tail -n 1 "$dir/image.log")"
-
-step "the cluster"
-if alive; then
-	echo "         is running already, on port $(cat "$dir/port")"
-else
-	port=${PORT:-6443}
-	while ! port_free "$port"; do port=$((port + 1)); done
-	echo "$port" >"$dir/port"
-	[ -s "$token_file" ] || (umask 077 && od -An -tx1 -N16 /dev/urandom | tr -d ' \n' >"$token_file")
-	started=$(date +%s%N)
-	setsid "$kinglet" server --data-dir "$dir/data" --write-kubeconfig "$kubeconfig" --https-listen-port "$port" \
-		--token "$(cat "$token_file")" --bridge kinglet-quick0 --cluster-cidr 10.142.0.0/16 \
-		--service-cidr 10.143.0.0/16 >"$log" 2>&1 </dev/null &
-	server=$!
-	until alive; do
-		kill -0 $server 2>/dev/null || fail "kinglet server" "$log"
-		[ $(($(date +%s%N) - started)) -lt 60000000000 ] || fail "kinglet server: no answer in a minute; it" "$log"
-		sleep 0.02
-	done
-	echo "         ready on port $port after $((($(date +%s%N) - started) / 1000000)) ms (process $server)"
-fi
-
-step "applying manifests/examples/hello.yaml"
-if command -v kubectl >/dev/null; then
-	KUBECONFIG=$kubeconfig kubectl apply -f "$top/manifests/examples/hello.yaml" >"$dir/apply.log" 2>&1 ||
-		fail "kubectl apply" "$dir/apply.log"
-	sed 's/^/         /' "$dir/apply.log"
-else # there is no kubectl on this machine: the same by hand, a document at a time
-	awk -v dir="$dir" 'BEGIN { n = 1 } /^---/ { n++; next } { print > (dir "/doc-" n ".yaml") }' \
-		"$top/manifests/examples/hello.yaml"
-	for doc in "$dir"/doc-*.yaml; do
-		case $(sed -n 's/^kind: //p' "$doc") in
-		Namespace) path=/api/v1/namespaces ;;
-		ConfigMap) path=/api/v1/namespaces/hello/configmaps ;;
-		Pod) path=/api/v1/namespaces/hello/pods ;;
-		esac
-		code=$(api $path -o "$dir/apply.log" -w '%{http_code}' -H 'Content-Type: application/yaml' --data-binary "@$doc")
-		case $code in
-		201) echo "         $(sed -n 's/^kind: //p' "$doc") created" ;;
-		409) echo "         $(sed -n 's/^kind: //p' "$doc") is there already" ;;
-		*) fail "creating $(sed -n 's/^kind: //p' "$doc") (HTTP $code)" "$dir/apply.log" ;;
-		esac
-	done
-	rm -f "$dir"/doc-*.yaml
-fi
-
-step "waiting until the pod is Ready"
-pod=/api/v1/namespaces/hello/pods/hello
-t=0
-until [ "$(api $pod 2>/dev/null | grep -o '"ready":true' | wc -l)" = 2 ]; do
-	t=$((t + 1))
-	if [ $t -gt 600 ]; then
-		api $pod >"$dir/pod.json" 2>&1
-		fail "the pod: it is not Ready after a minute, its state is in $dir/pod.json; the server" "$log"
+# As the owner of the source tree, so that no file there becomes root's.
+run_as_owner()
+{
+	owner=$(stat -c %u "$src")
+	if [ "$owner" = 0 ]; then
+		run "$@"
+	else
+		run setpriv --reuid "$owner" --regid "$(stat -c %g "$src")" --clear-groups "$@"
 	fi
-	sleep 0.1
-done
-ip=$(api $pod | grep -o '"podIP":"[^"]*"' | head -n 1 | cut -d'"' -f4)
-echo "         Ready, its address is $ip"
+}
 
-step "fetching the page"
-page=$(curl -sS --max-time 10 "http://$ip:8080/" 2>"$dir/page.log") || fail "fetching http://$ip:8080/" "$dir/page.log"
-printf '%s\n' "$page" | sed 's/^/         /'
+wait_for() # SECONDS COMMAND...
+{
+	until=$(($(date +%s) + $1))
+	shift
+	until "$@"; do
+		[ "$(date +%s)" -lt "$until" ] || return 1
+		sleep 0.1
+	done
+}
 
-step "done"
-cat <<TEXT
+# --- the server -------------------------------------------------------------
 
-How to go on:
+server_pid() # of our data directory, when one runs
+{
+	pid=$(cat "$dir/data/kinglet.lock" 2>/dev/null) && [ -n "$pid" ] &&
+		tr '\0' ' ' <"/proc/$pid/cmdline" 2>/dev/null | grep -q -- "--data-dir $dir/data " && echo "$pid"
+}
 
+api() # [CURL OPTION...] PATH: asked with the administrator's certificate
+{
+	for path; do :; done
+	set -- "$@" --cacert "$dir/data/server/tls/ca.crt" --cert "$dir/data/server/tls/admin.crt" \
+		--key "$dir/data/server/tls/admin.key"
+	url=$(sed -n 's/^ *server: //p' "$kubeconfig" 2>/dev/null)
+	for arg; do
+		shift
+		[ "$arg" = "$path" ] && arg=$url$path
+		set -- "$@" "$arg"
+	done
+	curl -sS --max-time 10 "$@"
+}
+
+is_ready()
+{
+	[ "$(api /readyz 2>/dev/null)" = ok ]
+}
+
+is_gone() # PID
+{
+	! kill -0 "$1" 2>/dev/null
+}
+
+is_ready_or_gone() # PID
+{
+	grep -q ' ready ' "$server_log" || is_gone "$1"
+}
+
+port_is_free()
+{
+	! ss -Hltn "sport = :$1" | grep -q .
+}
+
+server_start()
+{
+	port=$QUICKSTART_PORT
+	while ! port_is_free "$port"; do port=$((port + 1)); done
+	# shellcheck disable=SC2086 # lists of options
+	setsid "$kinglet" server --data-dir "$dir/data" --write-kubeconfig "$kubeconfig" --https-listen-port "$port" \
+		--bridge $bridge $networks >"$server_log" 2>&1 </dev/null &
+	pid=$!
+	wait_for 30 is_ready_or_gone $pid
+	is_ready || failed 'the server did not start' "$server_log"
+	end "process $pid, port $port, ready after $(sed -n 's/.* ready .*ms=\([0-9]*\).*/\1/p' "$server_log") ms"
+}
+
+stop()
+{
+	[ ! -x "$kinglet" ] || "$kinglet" killall --data-dir "$dir/data" --bridge $bridge
+}
+
+# --- without kubectl: the same by the API -----------------------------------
+
+# Each document of the manifest is put to its own path by a server-side apply.
+apply_by_curl()
+{
+	rm -rf "$dir/documents" && mkdir "$dir/documents" &&
+	awk -v base="$dir/documents/" '/^---/ { n++; next } { print > (base (n + 0)) }' "$manifest" || return 1
+	for document in "$dir"/documents/*; do
+		kind=$(sed -n 's/^kind: *//p' "$document" | tr 'A-Z' 'a-z')
+		name=$(sed -n '/^metadata:/,/^[a-z]*:$/s/^  name: *//p' "$document" | head -n 1)
+		space=$(sed -n '/^metadata:/,/^[a-z]*:$/s/^  namespace: *//p' "$document" | head -n 1)
+		code=$(api -o "$dir/answer" -w '%{http_code}' -X PATCH -H 'Content-Type: application/apply-patch+yaml' \
+			--data-binary "@$document" \
+			"/api/v1/${space:+namespaces/$space/}${kind}s/$name?fieldManager=quickstart&force=true")
+		echo "$kind/$name: $code" >>"$log"
+		case $code in
+		20?) ;;
+		*)
+			cat "$dir/answer" >>"$log"
+			return 1
+			;;
+		esac
+	done
+}
+
+pod_is_ready() # by the same table that kubectl get shows
+{
+	api -H 'Accept: application/json;as=Table;v=v1;g=meta.k8s.io' /api/v1/namespaces/hello/pods/hello 2>/dev/null |
+		grep -q '"hello", *"2/2", *"Running"'
+}
+
+page_is_there()
+{
+	curl -sS --max-time 5 "http://$ip:8080/" >"$dir/page" 2>>"$log" && grep -q '<h1>' "$dir/page"
+}
+
+# --- the steps --------------------------------------------------------------
+
+[ "$(id -u)" = 0 ] || { echo "quickstart: must be run as root: sudo $0 $*" >&2; exit 1; }
+case ${1:-start} in
+start) ;;
+stop)
+	stop
+	exit
+	;;
+remove)
+	stop && rm -rf "$dir" && echo "removed $dir"
+	exit
+	;;
+*)
+	sed -n 's/^#	\(sudo .*\)/usage: \1/p' "$0" >&2
+	exit 2
+	;;
+esac
+mkdir -p "$dir" && chmod 0700 "$dir" && : >"$log" || exit 1
+cd "$src" || exit 1
+
+begin 'packages for the build'
+run "$src/scripts/install-deps" build || failed 'apt-get could not install what is missing'
+end 'all there'
+
+begin 'build (a minute or two)'
+[ -x configure ] || run_as_owner ./autogen.sh || failed 'autogen.sh failed'
+[ -d "$build" ] || run_as_owner mkdir -p "$build" || failed "can't make $build"
+cd "$build" || failed "can't enter $build"
+[ -f Makefile ] || run_as_owner "$src/configure" --disable-werror || failed 'configure failed'
+run_as_owner make -s -j "$JOBS" kinglet || failed 'make failed'
+end "$("$kinglet" --version)"
+
+begin 'look at this machine'
+"$kinglet" check --data-dir "$dir" >"$dir/check" 2>&1 || { cat "$dir/check" >>"$log"; failed 'pods cannot run here'; }
+end "$(sed -n '$p' "$dir/check")"
+
+begin 'start the server'
+pid=$(server_pid)
+if [ -n "$pid" ] && [ "$(readlink "/proc/$pid/exe")" = "$kinglet" ] && is_ready; then
+	end "runs already, process $pid"
+else
+	[ -z "$pid" ] || { run kill "$pid"; wait_for 20 is_gone "$pid"; }
+	server_start
+fi
+
+begin 'make an image and import it'
+run "$src/scripts/make-demo-image" "$dir/demo.tar" || failed 'scripts/make-demo-image failed'
+run "$kinglet" image import --data-dir "$dir/data" "$dir/demo.tar" || failed 'kinglet image import failed'
+end 'localhost/demo:1'
+
+begin 'apply hello.yaml, pod is Ready'
+KUBECONFIG=$kubeconfig
+export KUBECONFIG
+if command -v kubectl >/dev/null; then
+	run kubectl apply -f "$manifest" || failed 'kubectl apply failed'
+	run kubectl -n hello wait --for=condition=Ready pod/hello --timeout=60s ||
+		{ run kubectl -n hello describe pod hello; failed 'the pod did not become Ready'; }
+else
+	apply_by_curl || failed 'the API refused it'
+	wait_for 60 pod_is_ready || failed "the pod did not become Ready" "$server_log"
+fi
+ip=$(api /api/v1/namespaces/hello/pods/hello | sed -n 's/.*"podIP": *"\([^"]*\)".*/\1/p' | head -n 1)
+end "namespace hello, pod hello, $ip"
+
+begin 'fetch the page'
+wait_for 15 page_is_there || failed "http://$ip:8080/ gave no page"
+end "http://$ip:8080/"
+printf '\n'
+sed 's/^/    /' "$dir/page"
+cat <<END
+
+This was Kubernetes: a server, a node, and a pod of two containers. Go on with
+
+    sudo -s
     export KUBECONFIG=$kubeconfig
     kubectl get pods -A
-    kubectl -n hello logs hello -c writer -f
+    kubectl -n hello logs hello -c writer
+    kubectl -n hello exec -it hello -c web -- sh
     curl http://$ip:8080/
 
-The server's log is $log. To stop the server and leave the pods running:
+The server runs in the background, its log is $server_log.
 
-    sudo kill \$(cat $dir/data/kinglet.lock)
-
-To stop everything, and to remove every trace:
-
-    sudo $kinglet killall --data-dir $dir/data --bridge kinglet-quick0
-    sudo rm -rf $dir
-TEXT
+    sudo scripts/quickstart.sh stop        stops it and its pods
+    sudo scripts/quickstart.sh remove      and removes what it kept, too
+END
+command -v kubectl >/dev/null ||
+	printf '\nkubectl is not installed here; https://kubernetes.io/docs/tasks/tools/ tells how to get it.\n'
