@@ -127,7 +127,8 @@ server_start()
 {
 	port=$QUICKSTART_PORT
 	while ! port_is_free "$port"; do port=$((port + 1)); done
-	# shellcheck disable=SC2086 # lists of options
+	: >"$server_log"
+	# shellcheck disable=SC2086 # a list of options
 	setsid "$kinglet" server --data-dir "$dir/data" --write-kubeconfig "$kubeconfig" --https-listen-port "$port" \
 		--bridge $bridge $networks >"$server_log" 2>&1 </dev/null &
 	pid=$!
