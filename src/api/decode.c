@@ -61,13 +61,100 @@ static int decode_refused(struct req *r, struct err *e)
 	if (e->reason == ERR_TOO_LARGE)
 		return -e->code;
 	if (r->verb == VERB_PATCH)
-		return err_bad(e, "error decoding patch: %s", why);
+		return err_bad(e, "%s%s", r->opts.patch_type == PATCH_STRATEGIC ? "" : "error decoding patch: ", why);
 	return err_bad(e, "the object provided is unrecognized (must be of type %s): couldn't get version/kind; json parse error: %s",
 		       decode_kind(r), why);
 }
 
-/* Gives the issues to who asked for them. text: what is before the list in an error. */
-static int decode_report(struct req *r, const struct issues *is, const char *prefix, struct err *e)
+/* As Go prints a map[string]interface{}. */
+static void decode_print_go(struct buf *out, const struct node *n)
+{
+	const char *gap = "";
+
+	if (node_is(n, DOC_OBJECT)) {
+		buf_adds(out, "map[");
+		NODE_FOREACH(c, n) {
+			buf_addf(out, "%s%" STR_FMT ":", gap, STR_ARG(node_key(c)));
+			decode_print_go(out, c);
+			gap = " ";
+		}
+		buf_addch(out, ']');
+	} else if (node_is(n, DOC_ARRAY)) {
+		buf_addch(out, '[');
+		NODE_FOREACH(c, n) {
+			buf_adds(out, gap);
+			decode_print_go(out, c);
+			gap = " ";
+		}
+		buf_addch(out, ']');
+	} else if (node_is(n, DOC_STRING)) {
+		buf_addstr(out, node_str(n));
+	} else if (node_is(n, DOC_NULL)) {
+		buf_adds(out, "<nil>");
+	} else {
+		doc_print_json(out, n, DOC_PRINT_COMPACT);
+	}
+}
+
+/*
+ * A strategic merge patch is not decoded from JSON but converted from a map, and
+ * the converter has words of its own for `json: cannot unmarshal string into Go
+ * struct field DeploymentSpec.spec.replicas of type int32`.
+ */
+static void decode_converter_words(struct buf *out, const char *why)
+{
+	static const char lead[] = "json: cannot unmarshal ";
+	const char *type = strstr(why, " of type "), *from = why + sizeof(lead) - 1;
+	bool number = starts_with(from, "number");
+	const char *kind = number		       ? "int64" :
+			   starts_with(from, "array")  ? "slice" :
+			   starts_with(from, "object") ? "map" :
+			   starts_with(from, "bool")   ? "bool" :
+							 "string";
+
+	if (!starts_with(why, lead) || !type || !strstr(why, " struct field ")) {
+		buf_adds(out, why);
+		return;
+	}
+	type += strlen(" of type ");
+	if (starts_with(type, "map[") || streq(type, "v1.ResourceList"))
+		buf_addf(out, "cannot restore map from %s", kind);
+	else if (starts_with(type, "[]"))
+		buf_addf(out, "cannot restore slice from %s", kind);
+	else if (strchr(type, '.'))
+		buf_addf(out, "cannot restore struct from: %s", kind);
+	else if (streq(type, "string") && number)
+		buf_addf(out, "cannot convert %s to %s", kind, type);
+	else
+		buf_addf(out, "unrecognized type: %s", type);
+}
+
+/* What a patch makes of the object does not fit its type: not the body is bad, but the outcome invalid. */
+static int decode_patch_invalid(struct req *r, const struct node *outcome, const char *why, struct err *e)
+{
+	bool strategic = r->opts.patch_type == PATCH_STRATEGIC;
+	_cleanup_buf_ struct buf value = BUF_INIT, quoted = BUF_INIT, words = BUF_INIT;
+
+	if (strategic)
+		decode_print_go(&value, doc_root(r->body));
+	else
+		doc_print_json(&value, outcome, DOC_PRINT_COMPACT);
+	buf_add_json_string(&quoted, buf_str(&value));
+	if (strategic)
+		decode_converter_words(&words, why);
+	else
+		buf_adds(&words, why);
+	return err_invalid(e, NULL, "", "", "FieldValueInvalid", "patch", "%s: %s", quoted.s, words.s);
+}
+
+static bool decode_is_outcome(const struct req *r)
+{
+	return r->verb == VERB_PATCH && !req_is_patch_apply(r);
+}
+
+/* Gives the issues to who asked for them. root: the object; prefix: what is before the list in an error. */
+static int decode_report(struct req *r, const struct issues *is, const struct node *root, const char *prefix,
+			 struct err *e)
 {
 	_cleanup_buf_ struct buf b = BUF_INIT;
 
@@ -80,14 +167,8 @@ static int decode_report(struct req *r, const struct issues *is, const char *pre
 	}
 	for (size_t i = 0; i < is->v.n; i++)
 		buf_addf(&b, "%s%s", i ? ", " : "", is->v.v[i]);
-	if (r->verb == VERB_PATCH) {
-		_cleanup_buf_ struct buf patch = BUF_INIT, quoted = BUF_INIT;
-
-		doc_print_json(&patch, doc_root(r->body), DOC_PRINT_COMPACT);
-		buf_add_json_string(&quoted, buf_str(&patch));
-		return err_invalid(e, NULL, "", "", "FieldValueInvalid", "patch", "%s: strict decoding error: %s", quoted.s,
-				   b.s);
-	}
+	if (decode_is_outcome(r))
+		return decode_patch_invalid(r, root, arena_printf(r->arena, "strict decoding error: %s", b.s), e);
 	return err_bad(e, "%sstrict decoding error: %s", prefix, b.s);
 }
 
@@ -116,7 +197,7 @@ int decode_raw(struct req *r, struct doc **ret, struct err *e)
 	if (rc < 0)
 		rc = decode_refused(r, e);
 	else if (is.v.n && r->verb != VERB_PATCH)
-		rc = decode_report(r, &is, decode_prefix(r, &r->res->r, decode_kind(r)), e);
+		rc = decode_report(r, &is, doc_root(*ret), decode_prefix(r, &r->res->r, decode_kind(r)), e);
 	VEC_RELEASE(&is.v);
 	if (rc < 0)
 		*ret = doc_unref(*ret);
@@ -164,9 +245,12 @@ static int decode_shape(struct req *r, const struct schema_res *res, const char 
 	if (rc < 0) {
 		_cleanup_free_ char *why = xstrdup(err_msg(e));
 
-		rc = err_bad(e, "%s%s", starts_with(why, prefix) ? "" : prefix, why);
+		if (decode_is_outcome(r))
+			rc = decode_patch_invalid(r, doc_root(d), why + (starts_with(why, prefix) ? strlen(prefix) : 0), e);
+		else
+			rc = err_bad(e, "%s%s", starts_with(why, prefix) ? "" : prefix, why);
 	} else {
-		rc = decode_report(r, &is, prefix, e);
+		rc = decode_report(r, &is, doc_root(d), prefix, e);
 	}
 	VEC_RELEASE(&is.v);
 	return rc;

@@ -215,6 +215,7 @@ static int delete_namespace(struct req *r, struct doc *d, struct node *meta, str
 		return 0;
 	}
 	mark_deleting(d, meta, 0);
+	node_remove(meta, F_deletionGracePeriodSeconds);
 	node_sets(d, node_need_object(d, root, F_status), F_phase, "Terminating");
 	*out = d;
 	return 1;

@@ -120,6 +120,21 @@ static int req_resolve_place(struct req *r, struct err *e)
 	return 0;
 }
 
+/* Every answer about these carries a warning, which clients show. */
+static const struct {
+	const char *group, *resource, *text;
+} req_deprecated[] = {
+	{ "", "componentstatuses", "v1 ComponentStatus is deprecated in v1.19+" },
+	{ "", "endpoints", "v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice" },
+};
+
+static void req_warn_deprecated(struct req *r)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(req_deprecated); i++)
+		if (streq(r->at.resource, req_deprecated[i].resource) && streq(r->at.group, req_deprecated[i].group))
+			req_warn(r, "%s", req_deprecated[i].text);
+}
+
 static int req_resolve(struct req *r, struct err *e)
 {
 	unsigned verbs;
@@ -146,6 +161,8 @@ static int req_resolve(struct req *r, struct err *e)
 	r->handler = handler_find(r);
 	if (!r->handler)
 		return status_generic_method(e);
+	if (r->head)
+		req_warn_deprecated(r);
 	return STEP_NEXT;
 }
 

@@ -193,7 +193,6 @@ static struct obj *component_make(struct req *r, const char *name)
 
 static int act_components(struct req *r, struct err *e)
 {
-	req_warn(r, "v1 ComponentStatus is deprecated in v1.19+");
 	if (r->verb == VERB_LIST) {
 		r->list.objs = xcalloc(ARRAY_SIZE(components), sizeof(*r->list.objs));
 		for (size_t i = 0; i < ARRAY_SIZE(components); i++)

@@ -364,9 +364,9 @@ static int http_only(struct req *r, struct err *e)
 
 /* --- log --- */
 
-static int log_invalid(const char *field, struct err *e, const char *detail)
+static int log_invalid(struct req *r, const char *field, struct err *e, const char *detail)
 {
-	return err_invalid(e, NULL, "PodLogOptions", "", "FieldValueInvalid", field, "%s", detail);
+	return err_invalid(e, NULL, "PodLogOptions", r->at.name, "FieldValueInvalid", field, "%s", detail);
 }
 
 static int log_number(struct req *r, const char *name, int64_t min, struct buf *query, struct err *e)
@@ -379,7 +379,7 @@ static int log_number(struct req *r, const char *name, int64_t min, struct buf *
 	if (!str_to_i64(str_of(v), &n))
 		return err_bad(e, "strconv.ParseInt: parsing \"%.64s\": invalid syntax", v);
 	if (n < min)
-		return log_invalid(name, e, arena_printf(r->arena, "%lld: must be greater than %s0", (long long)n,
+		return log_invalid(r, name, e, arena_printf(r->arena, "%lld: must be greater than %s0", (long long)n,
 							 min ? "" : "or equal to "));
 	buf_addf(query, "&%s=%lld", name, (long long)n);
 	return 0;
@@ -399,7 +399,7 @@ static int log_query(struct req *r, struct buf *q, struct err *e)
 	    log_number(r, "limitBytes", 1, q, e) < 0)
 		return -e->code;
 	if (!str_empty(since) && strstr(q->s, "&sinceSeconds"))
-		return err_invalid(e, NULL, "PodLogOptions", "", "FieldValueForbidden", "sinceSeconds",
+		return err_invalid(e, NULL, "PodLogOptions", r->at.name, "FieldValueForbidden", "sinceSeconds",
 				   "at most one of `sinceTime` or `sinceSeconds` may be specified");
 	if (!str_empty(since)) {
 		buf_adds(q, "&sinceTime=");

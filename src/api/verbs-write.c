@@ -372,24 +372,12 @@ int act_update(struct req *r, struct err *e)
 
 /* --- patch --- */
 
-static int patch_wrong_shape(const char *what, struct err *e)
+static int patch_wrong_shape(struct req *r, const struct node *patch, struct err *e)
 {
-	return err_bad(e, "error decoding patch: json: cannot unmarshal %s", what);
-}
+	static const char *const names[] = { "null", "bool", "number", "number", "string", "array", "object" };
 
-static int patch_json(struct doc *d, const struct node *patch, struct err *e)
-{
-	if (!node_is(patch, DOC_ARRAY))
-		return patch_wrong_shape("object into Go value of type jsonpatch.Patch", e);
-	if (node_count(patch) > LIMIT_PATCH_OPS)
-		return err_set(e, ERR_TOO_LARGE,
-			       "The allowed maximum operations in a JSON patch is %d, got %zu", LIMIT_PATCH_OPS,
-			       node_count(patch));
-	if (doc_patch_json(d, patch, e) < 0) {
-		e->reason = ERR_INVALID;
-		return -e->code;
-	}
-	return 0;
+	return err_bad(e, "%sjson: cannot unmarshal %s into Go value of type map[string]interface {}",
+		       r->opts.patch_type == PATCH_MERGE ? "error decoding patch: " : "", names[node_type(patch)]);
 }
 
 int apply_patch(struct req *r, const struct schema_res *res, struct doc *d, struct err *e)
@@ -397,9 +385,9 @@ int apply_patch(struct req *r, const struct schema_res *res, struct doc *d, stru
 	const struct node *patch = doc_root(r->body);
 
 	if (r->opts.patch_type == PATCH_JSON)
-		return patch_json(d, patch, e);
+		return doc_patch_json(d, patch, e);
 	if (!node_is(patch, DOC_OBJECT))
-		return patch_wrong_shape("array into Go value of type map[string]interface {}", e);
+		return patch_wrong_shape(r, patch, e);
 	if (r->opts.patch_type == PATCH_MERGE)
 		doc_patch_merge(d, patch);
 	else if (schema_patch_strategic(res, d, patch, e) < 0)

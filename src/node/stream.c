@@ -92,6 +92,14 @@ static void cmd_fail(struct cmd *c, const struct err *e)
 	cmd_free(c);
 }
 
+static void cmd_no_container(struct buf *out, const struct ctr *ctr, const char *name, bool attach)
+{
+	if (attach && ctr)
+		buf_addf(out, "container %s not found in pod %s_%s", name, ctr->pod->name, ctr->pod->ns);
+	else
+		buf_addf(out, "container not found (\"%s\")", name);
+}
+
 /*
  * The handshake of a WebSocket has been answered when the node hears of the
  * command, so what SPDY clients are told instead of 101 comes over it.
@@ -99,9 +107,11 @@ static void cmd_fail(struct cmd *c, const struct err *e)
 static void cmd_refuse(struct cmd *c)
 {
 	_cleanup_err_ struct err e = ERR_INIT;
+	_cleanup_buf_ struct buf why = BUF_INIT;
 	struct remote *r = c->remote;
 
-	err_set(&e, ERR_NOT_FOUND, "unable to upgrade connection: container not found (\"%s\")", c->name);
+	cmd_no_container(&why, server_ctr(c->server, c->uid, c->name), c->name, c->attach);
+	err_set(&e, ERR_NOT_FOUND, "unable to upgrade connection: %s", why.s);
 	remote_fail(r, &e);
 	cmd_free(c);
 }
@@ -426,8 +436,9 @@ static struct cmd *cmd_new(struct server *s, struct ctr *ctr, struct remote_want
 	return c;
 }
 
-static bool cmd_want(struct http_req *r, struct ctr *ctr, struct str query, struct remote_want *want)
+static bool cmd_want(struct http_req *r, struct ctr *ctr, struct str query, bool attach, struct remote_want *want)
 {
+	_cleanup_buf_ struct buf why = BUF_INIT;
 	_cleanup_err_ struct err e = ERR_INIT;
 
 	if (remote_want_parse(want, query, &e) < 0) {
@@ -436,7 +447,8 @@ static bool cmd_want(struct http_req *r, struct ctr *ctr, struct str query, stru
 	}
 	if (ctr->state != CTR_UP && !str_ieq(http_head_get(http_req_head(r), "Upgrade"), STR_LIT("websocket"))) {
 		/* The client puts "unable to upgrade connection: " before it. */
-		server_error(r, 500, "container not found (\"%s\")", ctr->name);
+		cmd_no_container(&why, ctr, ctr->name, attach);
+		server_error(r, 500, "%s", why.s);
 		return false;
 	}
 	return true;
@@ -450,7 +462,7 @@ void stream_exec(struct server *s, struct http_req *r, struct ctr *ctr, struct s
 	struct remote_want want;
 	struct cmd *c;
 
-	if (!cmd_want(r, ctr, query, &want))
+	if (!cmd_want(r, ctr, query, false, &want))
 		return;
 	while (http_query_next(&rest, &name, &value))
 		if (streq(name.s, "command") && argv.n < MAX_COMMAND)
@@ -472,7 +484,7 @@ void stream_attach(struct server *s, struct http_req *r, struct ctr *ctr, struct
 	struct remote_want want;
 	struct cmd *c;
 
-	if (!cmd_want(r, ctr, query, &want))
+	if (!cmd_want(r, ctr, query, true, &want))
 		return;
 	/* A container has a terminal, or stdin, by its spec and not by the client's wish. */
 	want.tty = node_bool(node_get(ctr_spec(ctr), F_tty), false);
