@@ -77,6 +77,16 @@ static int options_check(struct req *r, struct err *e)
 			   "\"%.64s\": supported values: \"Background\", \"Foreground\", \"Orphan\", nil", p);
 }
 
+/* Something else in the body, an object perhaps, must not pass as options that say nothing. */
+static int options_check_kind(const struct node *n, struct err *e)
+{
+	const char *kind = node_gets(n, F_kind);
+
+	if (!*kind || streq(kind, "DeleteOptions"))
+		return 0;
+	return err_bad(e, "no kind \"%.64s\" is registered for version \"%.64s\"", kind, node_gets(n, F_apiVersion));
+}
+
 /* A body replaces the query's options, as in Kubernetes. */
 int delete_options_from_body(struct req *r, struct err *e)
 {
@@ -90,6 +100,8 @@ int delete_options_from_body(struct req *r, struct err *e)
 
 			return err_bad(e, "DeleteOptions in version \"v1\" cannot be handled as a DeleteOptions: %s", why);
 		}
+		if (options_check_kind(doc_root(d), e) < 0)
+			return -e->code;
 		options_from_node(r, doc_root(d));
 	} else if (!r->head && r->body) {
 		options_from_node(r, doc_root(r->body));

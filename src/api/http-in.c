@@ -211,15 +211,18 @@ const char *req_query(struct req *r, const char *name)
 
 	if (!r->head || !r->head->query.n || !http_query_get(r->head->query, name, &b))
 		return NULL;
+	for (size_t i = 0; i < b.len; i++)
+		if (!b.s[i])
+			b.s[i] = '\x01'; /* as invalid, but does not cut the value short */
 	return arena_memdupz(r->arena, b.s, b.len);
 }
 
+/* All but "false" and "0" is true, as Kubernetes converts it. */
 bool req_query_bool(struct req *r, const char *name)
 {
 	const char *v = req_query(r, name);
 
-	return v && (streq(v, "") || streq(v, "1") || streq(v, "true") || streq(v, "True") || streq(v, "TRUE") ||
-		     streq(v, "t") || streq(v, "T"));
+	return v && strcasecmp(v, "false") != 0 && !streq(v, "0");
 }
 
 enum option_type { OPTION_TEXT, OPTION_INT, OPTION_BOOL, OPTION_DRYRUN, OPTION_VALIDATION, OPTION_GRACE, OPTION_ORPHAN };
@@ -323,6 +326,9 @@ static int option_set(struct req *r, const struct option *o, const char *value, 
 		r->opts.has_grace = *value;
 		return *value ? option_int(&r->opts.grace_s, value, e) : 0;
 	case OPTION_ORPHAN:
+		if (!str_empty(r->opts.propagation))
+			return option_invalid(r, "propagationPolicy", "FieldValueInvalid",
+					      "orphanDependents and deletionPropagation cannot be both set", e);
 		r->opts.propagation = req_query_bool(r, o->name) ? "Orphan" : "Background";
 		return 0;
 	}
@@ -367,6 +373,24 @@ static int options_check_list(struct req *r, struct err *e)
 	return 0;
 }
 
+/* Who writes: text that can be shown, and not much of it. */
+static int options_check_manager(struct req *r, struct err *e)
+{
+	const char *m = r->opts.field_manager;
+
+	if (str_empty(m))
+		return 0;
+	if (strlen(m) > LIMIT_FIELD_MANAGER_BYTES)
+		return option_invalid(r, "fieldManager", "FieldValueTooLong", "may not be more than 128 bytes", e);
+	for (const char *p = m; *p; p++)
+		if ((unsigned char)*p < 0x20 || *p == 0x7f)
+			return option_invalid(r, "fieldManager", "FieldValueInvalid",
+					      "should only contain printable characters", e);
+	if (!str_is_utf8(str_of(m)))
+		return option_invalid(r, "fieldManager", "FieldValueInvalid", "should only contain printable characters", e);
+	return 0;
+}
+
 /* The name in the path of a list or watch is a field selector on the name. */
 static void options_name_selector(struct req *r)
 {
@@ -391,6 +415,8 @@ int http_in_options(struct req *r, struct err *e)
 	options_name_selector(r);
 	if (r->verb == VERB_LIST || r->verb == VERB_WATCH || r->verb == VERB_DELETECOLLECTION)
 		return options_check_list(r, e);
+	if (r->verb == VERB_CREATE || r->verb == VERB_UPDATE || r->verb == VERB_PATCH)
+		return options_check_manager(r, e);
 	return STEP_NEXT;
 }
 

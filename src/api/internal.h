@@ -13,6 +13,8 @@
 #include "base/vec.h"
 #include "schema/schema.h"
 
+#define RESPOND_QUEUE_BYTES (512u << 10) /* of a streamed list, waiting for the client */
+
 struct evbuffer;
 struct req;
 struct watch;

@@ -111,6 +111,8 @@ static int req_resolve_place(struct req *r, struct err *e)
 		return status_generic_not_found(e);
 	if (wants_name && !*r->at.name)
 		return status_generic_method(e);
+	if (r->head && r->verb == VERB_CREATE && *r->at.name && !*r->at.subresource)
+		return status_generic_method(e);
 	if (!r->res->r.namespaced || *r->at.ns)
 		return 0;
 	if (*r->at.name && !r->is_watch_path && r->verb != VERB_LIST && r->verb != VERB_WATCH)

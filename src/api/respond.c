@@ -25,7 +25,6 @@
 #define RESPOND_BLOCK_BYTES (120u << 10)
 #define RESPOND_BLOCK_CAP (RESPOND_BLOCK_BYTES + RESPOND_REF_BYTES)
 #define RESPOND_STREAM_BYTES (256u << 10) /* lists from here on are streamed */
-#define RESPOND_QUEUE_BYTES (512u << 10) /* of a streamed list, waiting for the client */
 
 /* --- negotiation --- */
 

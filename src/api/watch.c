@@ -12,7 +12,9 @@
  *
  * A watcher's line `{"type":...,"object":...}` is encoded once for each event
  * and form, and shared by all watchers of that turn (struct lines); a watcher
- * that does not read is cut off when LIMIT_WATCH_BACKLOG_BYTES wait for it.
+ * that does not read is cut off when LIMIT_WATCH_BACKLOG_BYTES wait for it. The
+ * initial objects go out as fast as the client reads; following the store begins
+ * behind them, and ends in that 410 when the history has moved past by then.
  *
  * Parts of this process get the objects themselves. They may cancel inside their
  * event callback; `gone` tells us that the watch went away under our hands.
@@ -52,12 +54,11 @@ struct lines {
 struct watch {
 	TAILQ_ENTRY(watch) link;
 	struct req *r;
-	struct store_watch *sw;
+	struct store_watch *sw; /* NULL while what is there is still being sent */
 	struct loop_timer *timer;
 	struct view view;
 	int64_t rv; /* the newest revision that this watcher knows of */
 	bool bookmarks;
-	size_t allowance; /* bytes that the initial events may still be waiting with */
 	bool *gone;
 };
 
@@ -156,11 +157,8 @@ static void watch_client_gone(struct req *r)
 static void watch_check_backlog(struct watch *w)
 {
 	struct req *r = w->r;
-	size_t queued = http_req_queued(r->http);
 
-	if (queued < w->allowance)
-		w->allowance = queued;
-	if (queued <= w->allowance + LIMIT_WATCH_BACKLOG_BYTES)
+	if (http_req_queued(r->http) <= LIMIT_WATCH_BACKLOG_BYTES)
 		return;
 	http_req_on_gone(r->http, NULL, NULL);
 	http_abort(take_ptr(&r->http));
@@ -287,7 +285,7 @@ static void watch_bookmark_round(void *arg)
 	struct watch *w, *next;
 
 	TAILQ_FOREACH_SAFE(w, &a->watches, link, next) {
-		int64_t rv = store_watch_rv(w->sw);
+		int64_t rv = w->sw ? store_watch_rv(w->sw) : 0;
 
 		if (!w->bookmarks || !w->r->http || rv <= w->rv)
 			continue;
@@ -307,7 +305,7 @@ void watch_note_write(struct api *a)
 static void watch_timeout(void *arg)
 {
 	struct watch *w = arg;
-	int64_t rv = store_watch_rv(w->sw);
+	int64_t rv = w->sw ? store_watch_rv(w->sw) : 0;
 
 	if (w->bookmarks && w->r->http && rv > w->rv) {
 		w->rv = rv;
@@ -355,21 +353,59 @@ static void watch_flush(struct req *r, struct buf *b)
 	buf_clear(b);
 }
 
-/* The objects that are there, in blocks. */
-static void watch_send_initial(struct watch *w, const struct store_list *l)
+static int watch_follow(struct watch *w, struct err *e)
 {
+	struct req *r = w->r;
+
+	return store_watch(&w->sw, r->api->store, &r->st->r, r->st->r.namespaced ? r->at.ns : "", w->rv, watch_on_event, w,
+			   e);
+}
+
+static void watch_error_text(struct err *why, struct buf *b)
+{
+	buf_adds(b, "{\"type\":\"ERROR\",\"object\":");
+	status_from_err(why, b);
+	buf_adds(b, "}\n");
+	err_release(why);
+}
+
+/* The objects that are there were sent: on with what came after, if the history still has it. */
+static void watch_poured(struct watch *w)
+{
+	struct req *r = w->r;
+	_cleanup_buf_ struct buf b = BUF_INIT;
+	struct err e = ERR_INIT;
+
+	http_req_on_drain(r->http, NULL, NULL);
+	store_list_release(&r->list);
+	r->list_held = false;
+	if (watch_follow(w, &e) < 0) {
+		watch_error_text(&e, &b);
+		http_chunk(r->http, buf_str(&b));
+		watch_end(w);
+	} else if (r->opts.send_initial_events && w->bookmarks) {
+		(void)watch_bookmark(w, true);
+	}
+}
+
+/* The objects that are there, in blocks, no faster than the client reads them. */
+static void watch_pour(void *arg)
+{
+	struct watch *w = arg;
+	struct req *r = w->r;
 	_cleanup_buf_ struct buf b = BUF_INIT;
 
-	for (size_t i = 0; i < l->n; i++) {
+	while (r->list_at < r->list.n && http_req_queued(r->http) < RESPOND_QUEUE_BYTES) {
 		buf_adds(&b, "{\"type\":\"ADDED\",\"object\":");
-		respond_object(&w->view, l->objs[i], &b);
+		respond_object(&w->view, r->list.objs[r->list_at++], &b);
 		buf_adds(&b, "}\n");
 		w->view.columns = false;
 		if (b.len >= WATCH_BLOCK_BYTES)
-			watch_flush(w->r, &b);
+			watch_flush(r, &b);
 	}
-	watch_flush(w->r, &b);
-	w->allowance = http_req_queued(w->r->http);
+	watch_flush(r, &b);
+	if (r->list_at == r->list.n)
+		watch_poured(w);
 }
 
 static bool watch_tell_initial(struct watch *w, const struct store_list *l)
@@ -397,17 +433,25 @@ static int watch_initial(struct watch *w, struct err *e)
 		.match = r->filter.everything ? NULL : watch_match_cb,
 		.arg = &r->filter,
 	};
-	bool there = true;
+	bool there;
 
 	if (store_list(r->api->store, &l, e) < 0)
 		return -e->code;
 	w->rv = l.rv;
-	if (r->call)
-		there = watch_tell_initial(w, &l);
-	else
-		watch_send_initial(w, &l);
+	if (r->http) {
+		r->list = l;
+		r->list_held = true;
+		http_req_on_drain(r->http, watch_pour, w);
+		watch_pour(w);
+		return 0;
+	}
+	if (watch_follow(w, e) < 0) {
+		store_list_release(&l);
+		return -e->code;
+	}
+	there = watch_tell_initial(w, &l); /* it may cancel: then w is gone */
 	store_list_release(&l);
-	if (there && r->opts.send_initial_events && (w->bookmarks || r->call))
+	if (there && r->opts.send_initial_events)
 		(void)watch_bookmark(w, true);
 	return 0;
 }
@@ -436,11 +480,8 @@ static int watch_refuse(struct req *r, struct err *why)
 {
 	_cleanup_buf_ struct buf b = BUF_INIT;
 
-	buf_adds(&b, "{\"type\":\"ERROR\",\"object\":");
-	status_from_err(why, &b);
-	buf_adds(&b, "}\n");
+	watch_error_text(why, &b);
 	buf_addstr(&r->text, buf_str(&b));
-	err_release(why);
 	answer_text(r, 200, "application/json");
 	return STEP_DONE;
 }
@@ -472,8 +513,7 @@ int act_watch(struct req *r, struct err *e)
 	    watch_begin_rv(r, &rv, &initial, e) < 0)
 		return -e->code;
 	w = watch_new(r, rv);
-	if (store_watch(&w->sw, r->api->store, &r->st->r, r->st->r.namespaced ? r->at.ns : "", rv, watch_on_event, w,
-			e) < 0)
+	if (!initial && watch_follow(w, e) < 0)
 		return r->http && e->reason == ERR_EXPIRED ? watch_refuse(r, e) : -e->code;
 	if (r->http) {
 		r->on_gone = watch_client_gone;
