@@ -2,6 +2,9 @@
  * The cluster's certificates: one authority of its own, ECDSA P-256 throughout,
  * each notBefore a day back so that a board without a clock can start.
  */
+#include <stdio.h>
+#include <sys/stat.h>
+
 #include "base/log.h"
 #include "base/path.h"
 #include "base/vec.h"
@@ -32,13 +35,30 @@ static int pki_write(const char *dir, const char *name, const char *text, struct
 	return path_write_atomic(path, str_of(text), ends_with(name, ".key") ? 0600 : 0644, e);
 }
 
+/* Keys are ours alone; that another can read one is said, and left to whoever allowed it. */
+static void pki_check_mode(const char *path)
+{
+	struct stat st;
+	char mode[8];
+
+	if (stat(path, &st) < 0 || !(st.st_mode & 077))
+		return;
+	snprintf(mode, sizeof(mode), "%04o", (unsigned)(st.st_mode & 07777));
+	log_warn("a private key can be read by others; make it 0600", LS("path", path),
+		 LS("mode", mode));
+}
+
 /* A key from its file, made when there is none. */
 static int pki_key(const char *dir, const char *name, char **ret, struct err *e)
 {
 	if (pki_read(dir, name, ret, e) < 0)
 		return -e->code;
-	if (*ret)
-		return 0;
+	if (*ret) {
+		_cleanup_free_ char *path = path_join(dir, name);
+
+		pki_check_mode(path);
+		return tls_key_check(*ret, NULL, e) < 0 ? err_wrap(e, "the key '%s'", path) : 0;
+	}
 	if (tls_make_key(ret, e) < 0 || pki_write(dir, name, *ret, e) < 0)
 		return -e->code;
 	return 0;
@@ -54,10 +74,11 @@ static int pki_leaf(struct pki *p, const char *dir, const char *name, const stru
 		    char **key, struct err *e)
 {
 	_cleanup_free_ char *crt = xasprintf("%s.crt", name), *k = xasprintf("%s.key", name);
+	_cleanup_err_ struct err other = ERR_INIT; /* the certificate is another key's */
 
 	if (pki_key(dir, k, key, e) < 0 || pki_read(dir, crt, cert, e) < 0)
 		return -e->code;
-	if (pki_good(*cert, p, spec))
+	if (pki_good(*cert, p, spec) && tls_key_check(*key, *cert, &other) == 0)
 		return 0;
 	if (*cert)
 		log_info("renewing a certificate", LS("name", name));
@@ -70,11 +91,16 @@ static int pki_leaf(struct pki *p, const char *dir, const char *name, const stru
 static int pki_ca(struct pki *p, const char *dir, struct err *e)
 {
 	struct tls_cert_spec spec = { .common_name = "kinglet-ca", .is_ca = true, .days = PKI_CA_DAYS };
+	_cleanup_free_ char *key = path_join(dir, "ca.key");
 
-	if (pki_key(dir, "ca.key", &p->ca_key, e) < 0 || pki_read(dir, "ca.crt", &p->ca_cert, e) < 0)
+	if (pki_read(dir, "ca.crt", &p->ca_cert, e) < 0)
+		return -e->code;
+	if (p->ca_cert && !path_exists(key)) /* a new one would sign what nobody trusts */
+		return err_set(e, ERR_BAD_REQUEST, "the authority's certificate is there, but its key '%s' is missing", key);
+	if (pki_key(dir, "ca.key", &p->ca_key, e) < 0)
 		return -e->code;
 	if (p->ca_cert)
-		return 0;
+		return tls_key_check(p->ca_key, p->ca_cert, e) < 0 ? err_wrap(e, "the key '%s'", key) : 0;
 	if (tls_make_cert(&p->ca_cert, &spec, p->ca_key, NULL, NULL, e) < 0)
 		return -e->code;
 	return pki_write(dir, "ca.crt", p->ca_cert, e);

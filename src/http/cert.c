@@ -186,6 +186,24 @@ int tls_make_cert(char **ret_cert_pem, const struct tls_cert_spec *spec, const c
 	return r;
 }
 
+int tls_key_check(const char *key_pem, const char *cert_pem, struct err *e)
+{
+	EVP_PKEY *key = cert_read_key(key_pem);
+	X509 *x = cert_pem ? cert_read(cert_pem) : NULL;
+	int r = 0;
+
+	if (!key)
+		r = err_set(e, ERR_BAD_REQUEST, "it holds no private key in PEM");
+	else if (cert_pem && !x)
+		r = err_set(e, ERR_BAD_REQUEST, "its certificate is no certificate in PEM");
+	else if (x && X509_check_private_key(x, key) != 1)
+		r = err_set(e, ERR_BAD_REQUEST, "it is not the key of its certificate");
+	ERR_clear_error();
+	X509_free(x);
+	EVP_PKEY_free(key);
+	return r;
+}
+
 /* --- is a certificate still the right one? --- */
 
 static bool cert_has_san(X509 *x, const char *san)

@@ -38,6 +38,8 @@ int tls_make_cert(char **ret_cert_pem, const struct tls_cert_spec *spec, const c
 		  const char *ca_cert_pem, const char *ca_key_pem, struct err *e) MUST_CHECK;
 
 /* Whether a certificate is signed by the authority, for this subject, with all these names, for min_days more. */
+/* Can the key be used, and (cert_pem not NULL) is it that certificate's? */
+int tls_key_check(const char *key_pem, const char *cert_pem, struct err *e) MUST_CHECK;
 bool tls_cert_check(const char *cert_pem, const struct tls_cert_spec *spec, const char *ca_cert_pem, int min_days);
 
 /* --- a byte stream after an upgrade, or under a client: back-pressured both ways --- */

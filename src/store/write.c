@@ -229,6 +229,15 @@ static void store_batch_add_volatile(struct store *s, struct store_batch *b)
 	s->volatile_flushed_ms = time_mono_ms();
 }
 
+/* What each writer is told; that it is said in the log once is store_fault's part. */
+static void store_fault_tell(struct err *e, const struct err *why)
+{
+	if (why->reason == ERR_UNKNOWN)
+		err_set(e, ERR_INTERNAL, "Internal error occurred: %s", err_msg(why));
+	else
+		err_copy(e, why);
+}
+
 static void store_fault(struct store *s, const struct err *e)
 {
 	bool faulty = e != NULL;
@@ -267,7 +276,7 @@ static void store_batch_done(void *arg)
 		op->state = failed ? STORE_OP_FAILED : STORE_OP_READY;
 		if (failed) {
 			op->obj = obj_unref(op->obj);
-			err_copy(&op->err, &b->err);
+			store_fault_tell(&op->err, &b->err);
 		}
 	}
 	s->stats.commits++;
