@@ -115,6 +115,17 @@ static void dial_failed(struct loop_task *t)
 	dial_finish(CONTAINER_OF(t, struct dial, fail));
 }
 
+/* In the words that users of Go programs know: "dial tcp 10.0.0.1:80: connect: connection refused". */
+static void dial_error(struct dial *d, int eno)
+{
+	char *why;
+
+	err_errno(&d->last, eno, "dial tcp %s: connect", d->where);
+	why = strrchr(d->last.msg, ':') + 2;
+	if (why[0] >= 'A' && why[0] <= 'Z')
+		why[0] = (char)(why[0] + ('a' - 'A'));
+}
+
 static void dial_next(struct dial *d);
 
 static void dial_writable(void *arg, int what)
@@ -129,7 +140,7 @@ static void dial_writable(void *arg, int what)
 		dial_finish(d);
 		return;
 	}
-	err_errno(&d->last, eno, "connect to %s", d->where);
+	dial_error(d, eno);
 	d->fd = close_fd(d->fd);
 	dial_next(d);
 }
@@ -146,11 +157,11 @@ static void dial_next(struct dial *d)
 			d->watch = loop_fd_new(d->loop, d->fd, LOOP_WRITE, dial_writable, d);
 			return;
 		}
-		err_errno(&d->last, errno, "connect to %s", d->where);
+		dial_error(d, errno);
 		d->fd = close_fd(d->fd);
 	}
 	if (!err_is_set(&d->last))
-		err_errno(&d->last, EHOSTUNREACH, "connect to %s", d->where);
+		dial_error(d, EHOSTUNREACH);
 	loop_defer(d->loop, &d->fail);
 }
 
@@ -160,7 +171,8 @@ static void dial_timeout(void *arg)
 
 	d->watch = loop_fd_free(d->watch);
 	d->fd = close_fd(d->fd);
-	err_errno(&d->last, ETIMEDOUT, "connect to %s", d->where);
+	err_errno(&d->last, ETIMEDOUT, "dial tcp %s: i/o timeout", d->where);
+	*strrchr(d->last.msg, ':') = '\0'; /* that says it */
 	dial_finish(d);
 }
 
@@ -181,7 +193,8 @@ static void dial_resolved(void *arg)
 		d->lookup = NULL;
 		d->addrs = d->next = take_ptr(&q->found);
 		if (q->rc)
-			err_set(&d->last, ERR_UNKNOWN, "look up '%s': %s", q->host, gai_strerror(q->rc));
+			err_set(&d->last, ERR_UNKNOWN, "dial tcp: lookup %s: %s", q->host,
+				q->rc == EAI_NONAME ? "no such host" : gai_strerror(q->rc));
 		dial_next(d);
 	}
 	if (q->found)

@@ -388,7 +388,8 @@ static void post_start_done(struct ctr *c, const char *failure)
 		return;
 	ctr_event(c, "Warning", "FailedPostStartHook", "PostStartHook failed");
 	c->restart_asked = true;
-	ctr_stop(c, BACKOFF_FIRST_MS, "FailedPostStartHook");
+	ctr_stop(c, node_int(node_get(pod_spec(c->pod), F_terminationGracePeriodSeconds), 30) * SEC_MS,
+		 "FailedPostStartHook");
 }
 
 static void start_failed(struct ctr *c, const struct err *err)

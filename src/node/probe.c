@@ -358,7 +358,7 @@ static void exec_ended(void *arg, int exit_code, const struct err *err)
 static void try_exec(struct probe_try *t, const struct node *command, int64_t timeout_ms)
 {
 	const char **argv = xcalloc(node_count(command) + 1, sizeof(*argv));
-	struct run_exec_spec spec = {.argv = argv, .out = true};
+	struct run_exec_spec spec = {.argv = argv, .out = true, .err_to_out = true};
 	struct container *rc = ctr_run(t->ctr);
 	_cleanup_buf_ struct buf text = BUF_INIT;
 	size_t n = 0;
@@ -478,6 +478,18 @@ static void probe_done(void *arg, bool ok, const char *text)
 		probe_failed(p); /* p may be gone */
 }
 
+/* Of a kind that this node cannot ask: neither a success nor a failure. */
+static void probe_unknown(struct probe *p)
+{
+	struct ctr *c = p->ctr;
+	_cleanup_free_ char *path = ctr_field_path(c);
+
+	pod_event(c->pod, path, "Warning", "Unhealthy",
+		  "%s probe errored and resulted in unknown state: missing probe handler for %s_%s:%s",
+		  probe_names[p->kind], c->pod->name, c->pod->ns, c->name);
+	loop_timer_set(p->timer, probe_int(p, F_periodSeconds, 10, 1) * SEC_MS);
+}
+
 static void probe_ask(void *arg)
 {
 	struct probe *p = arg;
@@ -486,16 +498,18 @@ static void probe_ask(void *arg)
 
 	if (p->try || !spec)
 		return;
+	if (!node_get(spec, F_exec) && !node_get(spec, F_httpGet) && !node_get(spec, F_tcpSocket)) {
+		probe_unknown(p);
+		return;
+	}
 	p->try = try_new(p->ctr, timeout, probe_done, p);
 	p->try->timeout_text = xstrdup("timed out");
 	if ((act = node_get(spec, F_exec)))
 		try_exec(p->try, node_get(act, F_command), timeout);
 	else if ((act = node_get(spec, F_httpGet)))
 		try_http(p->try, act, timeout);
-	else if ((act = node_get(spec, F_tcpSocket)))
-		try_tcp(p->try, act);
 	else
-		try_end(p->try, false, "missing probe handler for %s:%s", p->ctr->pod->name, p->ctr->name);
+		try_tcp(p->try, node_get(spec, F_tcpSocket));
 }
 
 static void probe_begin(struct ctr *c, enum probe_kind kind)

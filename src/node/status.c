@@ -106,7 +106,10 @@ static void put_terminated(struct doc *d, struct node *state, const struct ctr_e
 	node_sets(d, t, F_reason, e->reason);
 	if (e->message)
 		node_set(d, t, F_message, node_new_str(d, str_of(e->message)));
-	put_time(d, t, F_startedAt, e->started_s);
+	if (streq(e->reason, "StartError")) /* never: the beginning of time, as runtimes report it */
+		node_sets(d, t, F_startedAt, "1970-01-01T00:00:00Z");
+	else
+		put_time(d, t, F_startedAt, e->started_s);
 	put_time(d, t, F_finishedAt, e->finished_s);
 	put_id(d, t, e->id);
 }

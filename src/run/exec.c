@@ -57,10 +57,26 @@ static int streams_add(struct streams *st, int which, int *near_end, size_t size
 	return 0;
 }
 
+/* The process's stderr is its stdout. */
 static void streams_close_far(struct streams *st)
 {
 	for (size_t i = 0; i < st->n; i++)
 		close_fd(st->far[i]);
+}
+
+/* The process's stderr is its stdout. */
+static int streams_join(struct streams *st)
+{
+	int copy = fcntl(st->far[st->n - 1], F_DUPFD_CLOEXEC, 3);
+
+	if (copy < 0) {
+		streams_close_far(st);
+		st->n = 0;
+		return -errno;
+	}
+	st->far[st->n] = copy;
+	st->roles[st->n++] = ROLE_ERR;
+	return 0;
 }
 
 static int streams_make(struct streams *st, bool in, bool out, bool err, size_t size)
@@ -149,6 +165,8 @@ struct run_exec *container_exec(struct container *c, const struct run_exec_spec 
 	int r = streams_make(&st, spec->in && !spec->tty, spec->out && !spec->tty, spec->err && !spec->tty,
 			     0);
 
+	if (r == 0 && spec->out && spec->err_to_out)
+		r = streams_join(&st);
 	x->s = c->s;
 	x->id = (uint32_t)rand_u64();
 	x->master = -1;

@@ -156,6 +156,7 @@ struct run_exec; /* an exec session in the keeper */
 struct run_exec_spec {
 	const char *const *argv;
 	bool tty, in, out, err;
+	bool err_to_out; /* out is both; without err and tty */
 	uint16_t rows, cols; /* 0: 24x80 */
 };
 /* started: the fds, or an error (executable not found: code ENOENT). ended: exit code as a shell has it. */

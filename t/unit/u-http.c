@@ -580,7 +580,7 @@ static void test_client(void)
 	turn(5);
 	c = client_to(1, NULL, NULL);
 	r = finish(start(c, "GET", "/", "", false));
-	ok(strstr(r->err, "connect to 127.0.0.1:1: Connection refused") != NULL, r->err);
+	ok(strstr(r->err, "dial tcp 127.0.0.1:1: connect: connection refused") != NULL, r->err);
 	free(r);
 	http_client_free(c);
 	{
