@@ -35,14 +35,14 @@ tree() { # DIR TARGETS CONFIGURE-OPTIONS...: configures and builds there
 
 [ -x configure ] || ./autogen.sh >autogen.log 2>&1 || die "autogen.sh" autogen.log
 step "the build with gcc"
-tree build-test "all check-programs" CFLAGS="-g -O2"
+tree build-test check-programs CFLAGS="-g -O2"
 
 if [ "${1:-}" != quick ]; then
 	step "the build with clang"
-	tree build-clang "all check-programs" CC=clang CFLAGS="-g -O0"
+	tree build-clang check-programs CC=clang CFLAGS="-g -O0"
 
 	step "the unit tests, the saved fuzz inputs and a pod's life under the sanitizers"
-	tree build-san "all check-programs" --enable-sanitizers CFLAGS="-g -O1"
+	tree build-san check-programs --enable-sanitizers CFLAGS="-g -O1"
 	make -C build-san check T=unit TEST_SLOW=4 >build-san/check.log 2>&1 &&
 		make -C build-san check T='0010* 3000* 5000* 6010*' TEST_SLOW=4 >>build-san/check.log 2>&1 ||
 		die "the tests under the sanitizers" build-san/check.log
