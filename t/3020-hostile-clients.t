@@ -77,9 +77,9 @@ test_expect_success 'a watch that began with much goes on with what changes, in 
 
 test_expect_success 'a hundred patches of one object at once all count' '
 	kubectl create configmap shared &&
-	seq 100 | xargs -P 20 -I N curl -sS -o /dev/null -w "%{http_code}\n" --cacert "$DATA/server/tls/ca.crt" \
+	seq 100 | xargs -P 20 -I @@ curl -sS -o /dev/null -w "%{http_code}\n" --cacert "$DATA/server/tls/ca.crt" \
 		--cert "$DATA/server/tls/admin.crt" --key "$DATA/server/tls/admin.key" -X PATCH \
-		-H "Content-Type: application/merge-patch+json" -d "{\"data\":{\"kN\":\"v\"}}" \
+		-H "Content-Type: application/merge-patch+json" -d "{\"data\":{\"k@@\":\"v\"}}" \
 		"https://127.0.0.1:6443$maps/shared" | sort | uniq -c >codes &&
 	test_grep "100 200" codes &&
 	test_equal 100 "$(kubectl get configmap shared -o jsonpath="{.data}" | tr , "\n" | grep -c k)"
@@ -89,7 +89,7 @@ test_expect_success 'of many that create one name one wins; of many deletes as w
 	for m in POST DELETE; do
 		path=$maps/race &&
 		{ [ $m = DELETE ] || path=$maps; } &&
-		seq 40 | xargs -P 20 -I N curl -sS -o /dev/null -w "%{http_code}\n" --cacert "$DATA/server/tls/ca.crt" \
+		seq 40 | xargs -P 20 -I @@ curl -sS -o /dev/null -w "%{http_code}\n" --cacert "$DATA/server/tls/ca.crt" \
 			--cert "$DATA/server/tls/admin.crt" --key "$DATA/server/tls/admin.key" -X $m -H "$json" \
 			-d "{\"metadata\":{\"name\":\"race\"}}" "https://127.0.0.1:6443$path" |
 			sort | uniq -c | tr -s " " >$m || return 1

@@ -91,7 +91,7 @@ test_expect_success 'a log that nobody reads is rotated and stays small' '
 '
 
 test_expect_success 'a storm of execs' '
-	seq 20 | xargs -P 5 -I N "$KUBECTL" exec fork -- sh -c "echo N" >got &&
+	seq 20 | xargs -P 5 -I @@ "$KUBECTL" exec fork -- sh -c "echo @@" >got &&
 	test_lines 20 got
 '
 
