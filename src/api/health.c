@@ -3,10 +3,10 @@
  * path) and /version. The checks are a table; a check that fails makes the whole
  * 500 and names itself, without the reason, as in Kubernetes.
  */
+#include "base/arch.h"
 #include "api/internal.h"
 
 #include <stdio.h>
-#include <sys/utsname.h>
 
 #include "http/http.h"
 
@@ -98,23 +98,6 @@ int act_health(struct req *r, struct err *e)
 	return STEP_DONE;
 }
 
-static const char *version_arch(void)
-{
-#if defined(__x86_64__)
-	return "amd64";
-#elif defined(__aarch64__)
-	return "arm64";
-#elif defined(__arm__)
-	return "arm";
-#elif defined(__riscv) && __riscv_xlen == 64
-	return "riscv64";
-#else
-	static struct utsname u;
-
-	return uname(&u) == 0 ? u.machine : "unknown";
-#endif
-}
-
 int act_version(struct req *r, struct err *e)
 {
 	const char *v = r->api->cfg.version;
@@ -133,7 +116,7 @@ int act_version(struct req *r, struct err *e)
 #else
 		 "gcc",
 #endif
-		 version_arch());
+		 ARCH_NAME);
 	answer_text(r, 200, "application/json");
 	return STEP_DONE;
 }

@@ -61,7 +61,6 @@ struct ctl_run {
 struct ctl_sub { /* an informer's way to its row */
 	struct ctl_run *run;
 	const struct ctl_watch *watch;
-	size_t index;
 	bool synced;
 };
 
@@ -305,7 +304,7 @@ static void ctl_run_init(struct ctl *c, size_t n)
 	while (run->watches < CTL_MAX_WATCHES && run->def->watches[run->watches].plural) {
 		const struct ctl_watch *w = &run->def->watches[run->watches];
 
-		c->subs[n][run->watches] = (struct ctl_sub){ .run = run, .watch = w, .index = run->watches };
+		c->subs[n][run->watches] = (struct ctl_sub){ .run = run, .watch = w };
 		run->view.of[run->watches] = informer_get(c->cfg.client, schema_res(w->group, w->plural),
 							  w->field_selector);
 		run->watches++;

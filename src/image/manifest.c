@@ -8,6 +8,7 @@
  */
 #include "image/manifest.h"
 
+#include "base/arch.h"
 #include "base/limits.h"
 #include "base/time.h"
 #include "doc/doc.h"
@@ -243,29 +244,6 @@ void oci_manifest_release(struct oci_manifest *m)
 
 /* --- platforms --- */
 
-const char *oci_arch(void)
-{
-#if defined(__x86_64__)
-	return "amd64";
-#elif defined(__aarch64__)
-	return "arm64";
-#elif defined(__arm__)
-	return "arm";
-#elif defined(__i386__)
-	return "386";
-#elif defined(__riscv)
-	return "riscv64";
-#elif defined(__powerpc64__)
-	return "ppc64le";
-#elif defined(__s390x__)
-	return "s390x";
-#elif defined(__loongarch64)
-	return "loong64";
-#else
-	return "unknown";
-#endif
-}
-
 const char *oci_variant(void)
 {
 #if defined(__ARM_ARCH) && __ARM_ARCH >= 7 && defined(__arm__)
@@ -281,10 +259,10 @@ bool oci_platform_ok(const char *os, const char *arch)
 {
 	if (*os && !streq(os, "linux"))
 		return false;
-	if (!*arch || streq(arch, oci_arch()))
+	if (!*arch || streq(arch, ARCH_NAME))
 		return true;
 	/* What the 64-bit kernels run besides. */
-	return (streq(oci_arch(), "amd64") && streq(arch, "386")) || (streq(oci_arch(), "arm64") && streq(arch, "arm"));
+	return (streq(ARCH_NAME, "amd64") && streq(arch, "386")) || (streq(ARCH_NAME, "arm64") && streq(arch, "arm"));
 }
 
 /* 0: does not run here; more is better. */
@@ -294,7 +272,7 @@ static int oci_platform_rank(const struct oci_desc *d)
 		return 0;
 	if (!*d->arch)
 		return 2; /* of unknown kind; attestations say "unknown" and do not come this far */
-	if (!streq(d->arch, oci_arch()))
+	if (!streq(d->arch, ARCH_NAME))
 		return 1;
 	if (!streq(d->arch, "arm") || !*d->variant)
 		return streq(d->variant, "") || streq(d->variant, "v8") || streq(d->variant, "v1") ? 5 : 4;

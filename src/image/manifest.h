@@ -67,7 +67,6 @@ void oci_manifest_release(struct oci_manifest *m);
 void oci_config_release(struct oci_config *c);
 void docker_save_release(struct docker_save *s);
 
-const char *oci_arch(void); /* of this program, as Go names it: "amd64" */
 const char *oci_variant(void); /* "v7" on arm, "" elsewhere */
 /* True when a container of that platform runs here. Absent parts match. */
 bool oci_platform_ok(const char *os, const char *arch);

@@ -23,6 +23,7 @@
 #include <fcntl.h>
 #include <sys/stat.h>
 
+#include "base/arch.h"
 #include "base/digest.h"
 #include "base/path.h"
 #include "http/http.h"
@@ -534,7 +535,7 @@ static void pull_take_resolved(struct pull *p)
 		return;
 	d = oci_index_pick(&index);
 	if (!d) {
-		err_set(&p->err, ERR_NOT_FOUND, "no match for platform linux/%s in manifest %s: not found", oci_arch(),
+		err_set(&p->err, ERR_NOT_FOUND, "no match for platform linux/%s in manifest %s: not found", ARCH_NAME,
 			p->target);
 		return;
 	}
@@ -641,7 +642,7 @@ static void pull_take_config(struct pull *p)
 			p->manifest.layers.n, n);
 	else if (!oci_platform_ok(p->config.os, p->config.arch))
 		err_set(&p->err, ERR_BAD_REQUEST, "the image is for %s/%s, this machine is linux/%s",
-			*p->config.os ? p->config.os : "linux", p->config.arch, oci_arch());
+			*p->config.os ? p->config.os : "linux", p->config.arch, ARCH_NAME);
 	else
 		pull_next_layer(p);
 }

@@ -22,6 +22,7 @@
 #include <locale.h>
 #include <sys/stat.h>
 
+#include "base/arch.h"
 #include "base/digest.h"
 #include "base/path.h"
 #include "image/internal.h"
@@ -217,7 +218,7 @@ static int unpack_check_config(const struct oci_config *c, size_t layers, struct
 			       layers, list_count(c->diff_ids));
 	if (!oci_platform_ok(c->os, c->arch))
 		return err_set(e, ERR_BAD_REQUEST, "the image is for %s/%s, this machine is linux/%s", *c->os ? c->os : "linux",
-			       c->arch, oci_arch());
+			       c->arch, ARCH_NAME);
 	return 0;
 }
 
@@ -338,7 +339,7 @@ static int oci_unpack_entry(struct unpacker *u, const struct oci_desc *top, stru
 		d = oci_index_pick(&nested);
 		if (!d)
 			return err_set(e, ERR_NOT_FOUND, "image '%s': no match for platform linux/%s in manifest %s", name,
-				       oci_arch(), top->digest);
+				       ARCH_NAME, top->digest);
 		buf_clear(&bytes);
 		if (blob_read(u, d, "manifest", &bytes, e) < 0)
 			return err_wrap(e, "image '%s'", name);
@@ -366,7 +367,7 @@ static int oci_unpack(struct unpacker *u, struct err *e)
 			return -e->code;
 	}
 	if (index.manifests.n && !taken)
-		return err_set(e, ERR_NOT_FOUND, "the archive has no image for linux/%s", oci_arch());
+		return err_set(e, ERR_NOT_FOUND, "the archive has no image for linux/%s", ARCH_NAME);
 	return 0;
 }
 

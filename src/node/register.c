@@ -8,6 +8,7 @@
 #include <sys/utsname.h>
 #include <unistd.h>
 
+#include "base/arch.h"
 #include "node/internal.h"
 
 #define STATUS_EVERY_MS 300000
@@ -28,18 +29,6 @@ int node_measure(struct node_agent *n, struct err *e)
 	if (statvfs(n->state_dir, &fs) == 0)
 		n->disk_bytes = (int64_t)fs.f_blocks * (int64_t)fs.f_frsize;
 	return 0;
-}
-
-static const char *arch_of(const char *machine)
-{
-	static const char *const names[][2] = {
-		{"x86_64", "amd64"},	{"aarch64", "arm64"},	{"armv", "arm"},   {"i686", "386"},
-		{"riscv64", "riscv64"}, {"ppc64le", "ppc64le"}, {"s390x", "s390x"}};
-
-	for (size_t i = 0; i < ARRAY_SIZE(names); i++)
-		if (starts_with(machine, names[i][0]))
-			return names[i][1];
-	return machine;
 }
 
 /* The first line of a small file, "" when there is none. */
@@ -95,7 +84,7 @@ static void put_info(struct node_agent *n, struct doc *d, struct node *status)
 	node_sets(d, i, F_kubeletVersion, n->version);
 	node_sets(d, i, F_kubeProxyVersion, "");
 	node_sets(d, i, F_operatingSystem, "linux");
-	node_sets(d, i, F_architecture, arch_of(u.machine));
+	node_sets(d, i, F_architecture, ARCH_NAME);
 }
 
 static void put_resources(struct node_agent *n, struct doc *d, struct node *status, enum field f,
@@ -263,9 +252,9 @@ static void put_labels(struct node_agent *n, struct doc *d, struct node *meta)
 	struct utsname u;
 
 	uname(&u);
-	put_label(d, l, "beta.kubernetes.io/arch", arch_of(u.machine));
+	put_label(d, l, "beta.kubernetes.io/arch", ARCH_NAME);
 	put_label(d, l, "beta.kubernetes.io/os", "linux");
-	put_label(d, l, "kubernetes.io/arch", arch_of(u.machine));
+	put_label(d, l, "kubernetes.io/arch", ARCH_NAME);
 	put_label(d, l, "kubernetes.io/hostname", n->name);
 	put_label(d, l, "kubernetes.io/os", "linux");
 	for (size_t i = 0; n->labels && n->labels[i]; i++) {

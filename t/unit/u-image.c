@@ -10,6 +10,7 @@
 #include <sys/sysmacros.h>
 #include <sys/xattr.h>
 
+#include "base/arch.h"
 #include "base/digest.h"
 #include "base/path.h"
 #include "base/str.h"
@@ -99,7 +100,7 @@ enum { TWEAK_NONE, TWEAK_CONFIG, TWEAK_COUNT, TWEAK_MISSING, TWEAK_GARBAGE_JSON,
 static void make_config(struct buf *c, const struct spec *s)
 {
 	buf_addf(c, "{\"architecture\":\"%s\",\"os\":\"linux\",\"created\":\"2024-01-01T00:00:00Z\",",
-		 s->arch ? s->arch : oci_arch());
+		 s->arch ? s->arch : ARCH_NAME);
 	buf_adds(c, "\"config\":{\"Env\":[\"PATH=/bin\",\"A=b\"],\"Cmd\":[\"sh\"],\"Entrypoint\":[\"/e\"],\"User\":\"7:8\","
 		    "\"WorkingDir\":\"/w\",\"StopSignal\":\"SIGINT\",\"Volumes\":{\"/data\":{}}},");
 	buf_adds(c, "\"rootfs\":{\"type\":\"layers\",\"diff_ids\":[");
@@ -387,7 +388,7 @@ static void test_pick(void)
 	buf_adds(&b, "{\"schemaVersion\":2,\"manifests\":[");
 	for (int i = 0; i < 3; i++)
 		buf_addf(&b, "%s{\"digest\":\"sha256:%064d\",\"size\":1,\"platform\":{\"os\":\"%s\",\"architecture\":\"%s\"}}",
-			 i ? "," : "", i, i == 1 ? "windows" : "linux", i ? oci_arch() : "s390x");
+			 i ? "," : "", i, i == 1 ? "windows" : "linux", i ? ARCH_NAME : "s390x");
 	buf_adds(&b, "]}");
 	ok(oci_index_parse(&x, buf_str(&b), &e) == 0 && x.manifests.n == 3, "an index");
 	d = oci_index_pick(&x);
@@ -545,7 +546,7 @@ static void test_oci(struct str base)
 	outcome_release(&o);
 	buf_clear(&t);
 	s.name = "quay.io/x/y:z";
-	make_oci(&t, &s, oci_arch());
+	make_oci(&t, &s, ARCH_NAME);
 	expect_import("a nested index", buf_str(&t), "");
 	i = image_find(store, "quay.io/x/y:z");
 	ok(i && !ends_with(i->repo_digest, i->manifest), "its digest is the index's");

@@ -6,6 +6,7 @@
 #include <dirent.h>
 #include <stdlib.h>
 
+#include "base/arch.h"
 #include "base/digest.h"
 #include "base/map.h"
 #include "base/path.h"
@@ -325,8 +326,8 @@ int main(int argc, char **argv)
 	loop = loop_new();
 	files = map_new(file_free);
 	serve();
-	make_image("plain", oci_arch(), false);
-	make_image("index", oci_arch(), true);
+	make_image("plain", ARCH_NAME, false);
+	make_image("index", ARCH_NAME, true);
 	make_image("foreign", "s390x", true);
 	make_image("alien", "s390x", false);
 	if (image_store_open(&store, loop, top, &e) < 0)
