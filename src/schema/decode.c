@@ -389,28 +389,15 @@ static void decode_one(struct decode *x, struct node *n, const struct schema_fie
 /* What a null item or map value becomes. */
 static struct node *decode_zero(struct decode *x, const struct schema_field *f)
 {
-	switch ((enum schema_kind)f->kind) {
-	case SK_STRING:
-	case SK_BYTES:
+	struct node *n = schema_zero(x->d, f);
+
+	if (n)
+		return n;
+	if (f->kind == SK_BYTES)
 		return node_new_cstr(x->d, "");
-	case SK_BOOL:
-		return node_new_bool(x->d, false);
-	case SK_INT32:
-	case SK_INT64:
-	case SK_FLOAT64:
-	case SK_INTORSTRING:
-		return node_new_int(x->d, 0);
-	case SK_QUANTITY:
-		return node_new_cstr(x->d, "0");
-	case SK_DURATION:
-		return node_new_cstr(x->d, "0s");
-	case SK_REF:
-		if (schema_field_type(f)->flags & ST_ALIAS)
-			return NULL;
+	if (f->kind == SK_REF && !(schema_field_type(f)->flags & ST_ALIAS))
 		return node_new(x->d, DOC_OBJECT);
-	default:
-		return NULL;
-	}
+	return NULL;
 }
 
 static void decode_items(struct decode *x, struct node *n, const struct schema_field *f,

@@ -417,27 +417,16 @@ static void default_row(struct defaults *x, const struct schema_dflt *row, struc
 
 static struct node *default_fill_value(struct defaults *x, const struct schema_field *f)
 {
+	struct node *n;
+
 	if (f->shape != SH_ONE || (f->flags & SF_NULLABLE))
 		return node_new(x->d, DOC_NULL);
-	switch ((enum schema_kind)f->kind) {
-	case SK_STRING:
-		return node_new_cstr(x->d, "");
-	case SK_BOOL:
-		return node_new_bool(x->d, false);
-	case SK_INT32:
-	case SK_INT64:
-	case SK_FLOAT64:
-	case SK_INTORSTRING:
-		return node_new_int(x->d, 0);
-	case SK_QUANTITY:
-		return node_new_cstr(x->d, "0");
-	case SK_DURATION:
-		return node_new_cstr(x->d, "0s");
-	case SK_REF:
-		return node_new(x->d, schema_field_type(f)->flags & ST_OPAQUE ? DOC_NULL : DOC_OBJECT);
-	default:
-		return node_new(x->d, DOC_NULL);
-	}
+	n = schema_zero(x->d, f);
+	if (n)
+		return n;
+	if (f->kind == SK_REF && !(schema_field_type(f)->flags & ST_OPAQUE))
+		return node_new(x->d, DOC_OBJECT);
+	return node_new(x->d, DOC_NULL);
 }
 
 static void default_fill(struct defaults *x, struct node *n, const struct schema_type *t)

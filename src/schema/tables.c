@@ -179,3 +179,24 @@ const struct schema_rule *schema_field_rules(const struct schema_field *f)
 	}
 	return &schema_rules[lo];
 }
+
+struct node *schema_zero(struct doc *d, const struct schema_field *f)
+{
+	switch ((enum schema_kind)f->kind) {
+	case SK_STRING:
+		return node_new_cstr(d, "");
+	case SK_BOOL:
+		return node_new_bool(d, false);
+	case SK_INT32:
+	case SK_INT64:
+	case SK_FLOAT64:
+	case SK_INTORSTRING:
+		return node_new_int(d, 0);
+	case SK_QUANTITY:
+		return node_new_cstr(d, "0");
+	case SK_DURATION:
+		return node_new_cstr(d, "0s");
+	default:
+		return NULL;
+	}
+}
