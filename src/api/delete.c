@@ -239,6 +239,8 @@ int delete_mutate(struct req *r, struct obj *cur, struct doc **out, bool *remove
 	struct node *meta;
 	int64_t grace;
 
+	if (admit_remove(r, cur, e) < 0)
+		return -e->code;
 	if (!cur)
 		return err_not_found(e, &r->res->r, r->at.name);
 	if (delete_check_preconditions(r, cur, e) < 0)
@@ -292,7 +294,7 @@ static void delete_stored(struct req *r)
 
 int act_delete(struct req *r, struct err *e)
 {
-	if (delete_options_from_body(r, e) < 0 || admit_delete(r, e) < 0)
+	if (delete_options_from_body(r, e) < 0)
 		return -e->code;
 	r->mutate = delete_mutate;
 	r->stored = delete_stored;

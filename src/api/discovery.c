@@ -145,9 +145,7 @@ int act_paths(struct req *r, struct err *e)
 	paths_add(&r->text, &first, "/api");
 	paths_add(&r->text, &first, "/api/v1");
 	paths_add(&r->text, &first, "/apis");
-	for (size_t i = 0; i < schema_n_resources; i++) {
-		const struct schema_res *s = &schema_resources[i];
-
+	for (const struct schema_res *s = schema_next(NULL); s; s = schema_next(s)) {
 		if (!s->served || !*s->r.group || (streq(s->r.group, group) && streq(s->r.version, version)))
 			continue;
 		if (!streq(s->r.group, group))

@@ -302,8 +302,9 @@ bool delete_due_on_update(const struct req *r, const struct node *old, const str
 void delete_multi_free(struct req *r);
 
 /* --- admit.c, alloc.c --- */
-int admit(struct req *r, struct doc *d, struct obj *old, struct err *e);
-int admit_delete(struct req *r, struct err *e);
+int admit_mutate(struct req *r, struct doc *d, struct obj *old, struct err *e);
+int admit_validate(struct req *r, struct doc *d, struct obj *old, struct err *e);
+int admit_remove(struct req *r, struct obj *cur, struct err *e);
 int alloc_new(struct api *a, struct err *e) MUST_CHECK;
 void alloc_free(struct api *a);
 /* Before validation: an update keeps what it was given. After it: reserves what is new. */

@@ -117,9 +117,7 @@ static void metrics_requests(const struct metrics *m, struct buf *out)
 static void metrics_objects(struct api *a, struct buf *out)
 {
 	metric_head(out, "apiserver_resource_objects", "gauge", "Stored objects by resource.");
-	for (size_t i = 0; i < schema_n_resources; i++) {
-		const struct schema_res *s = &schema_resources[i];
-
+	for (const struct schema_res *s = schema_next(NULL); s; s = schema_next(s)) {
 		if (s->is_virtual || !s->served || schema_storage(s) != s)
 			continue;
 		buf_addf(out, "apiserver_resource_objects{group=\"%s\",resource=\"%s\"} %zu\n", s->r.group, s->r.plural,

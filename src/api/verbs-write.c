@@ -8,9 +8,10 @@
  * nothing between reading and writing that a retry would have to repair.
  *
  * The steps of every write (write_chain):
- *	admit		mutate, check (table in admit.c)
+ *	mutate		admission's first half (table in admit.c)
  *	prepare		what this verb may not set is put right (schema)
  *	validate	all errors at once (schema)
+ *	admit		admission's second half
  *	allocate	a Service's addresses and ports
  *
  * dryRun plays the same through without the store. A write that changes nothing
@@ -124,11 +125,12 @@ int write_chain(struct req *r, struct doc *d, struct obj *old, struct err *e)
 	const struct node *o = old ? obj_node(old) : NULL;
 	const char *sub = *r->at.subresource ? r->at.subresource : NULL;
 
-	if (admit(r, d, old, e) < 0)
+	if (admit_mutate(r, d, old, e) < 0)
 		return -e->code;
 	schema_prepare(r->st, d, o, sub);
 	alloc_keep(r, d, old);
-	if (schema_validate(r->st, doc_root(d), o, sub, e) < 0 || alloc_service(r, d, old, e) < 0)
+	if (schema_validate(r->st, doc_root(d), o, sub, e) < 0 || admit_validate(r, d, old, e) < 0 ||
+	    alloc_service(r, d, old, e) < 0)
 		return -e->code;
 	if (r->http)
 		schema_warnings(r->st, doc_root(d), write_warning, r);

@@ -243,9 +243,9 @@ static int server_open_store(struct server *s, struct err *e)
 	struct store_config cfg = { .loop = s->loop, .path = path, .is_volatile = server_is_volatile,
 				    .ttl_s = server_ttl_s };
 
-	for (size_t i = 0; i < schema_n_resources; i++)
-		if (!schema_resources[i].is_virtual && schema_storage(&schema_resources[i]) == &schema_resources[i])
-			VEC_PUSH(&s->resources, &schema_resources[i].r);
+	for (const struct schema_res *r = schema_next(NULL); r; r = schema_next(r))
+		if (!r->is_virtual && schema_storage(r) == r)
+			VEC_PUSH(&s->resources, &r->r);
 	cfg.resources = s->resources.v;
 	cfg.n_resources = s->resources.n;
 	return store_open(&s->store, &cfg, e);

@@ -22,7 +22,7 @@ struct namespace_left {
 struct namespace_end { /* one pass over a namespace's content */
 	struct ctl_run *run;
 	struct obj *ns;
-	size_t next; /* in schema_resources */
+	const struct schema_res *next; /* the kind to look at; NULL: all done */
 	struct call call;
 	bool failed;
 	char *failure;
@@ -201,16 +201,19 @@ static bool namespace_holds(const struct schema_res *r)
 
 static void namespace_step(struct namespace_end *end)
 {
-	while (end->next < schema_n_resources && !namespace_holds(&schema_resources[end->next]))
-		end->next++;
-	if (end->next == schema_n_resources) {
+	const struct schema_res *r = end->next;
+
+	while (r && !namespace_holds(r))
+		r = schema_next(r);
+	end->next = r ? schema_next(r) : NULL;
+	if (!r) {
 		if (end->failed || end->left.n)
 			namespace_wait(end);
 		else
 			namespace_finalize(end);
 		return;
 	}
-	end->call = (struct call){ .verb = VERB_DELETECOLLECTION, .res = &schema_resources[end->next++].r,
+	end->call = (struct call){ .verb = VERB_DELETECOLLECTION, .res = &r->r,
 				   .ns = end->ns->name, .done = namespace_deleted, .arg = end };
 	end->call.opts.propagation = "Background";
 	client_submit(ctl_run_client(end->run), &end->call);
@@ -233,5 +236,6 @@ void namespace_start(struct ctl_run *run, const struct ctl_view *v, const char *
 	end->run = run;
 	end->ns = obj_ref(ns);
 	end->finalizers = map_new(NULL);
+	end->next = schema_next(NULL);
 	namespace_step(end);
 }

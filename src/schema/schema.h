@@ -51,9 +51,11 @@ const struct schema_res *schema_find_api(struct str api_version, struct str kind
 /* The one that is stored and that other versions convert to. */
 const struct schema_res *schema_storage(const struct schema_res *r);
 const struct schema_subres *schema_subres(const struct schema_res *r, struct str name);
-/* All, in discovery order: core first, then groups by priority, versions newest first. */
+/* Those of the tables, in discovery order: core first, then groups by priority, versions newest first. */
 extern const struct schema_res schema_resources[];
 extern const size_t schema_n_resources;
+/* All that are known now, in discovery order; starts with NULL, ends with NULL. */
+const struct schema_res *schema_next(const struct schema_res *prev);
 bool schema_group_served(struct str group);
 /* Static shorthands for the code that means one kind: schema_pods()->r, ... */
 const struct resource *schema_res(const char *group, const char *plural); /* the preferred version; dies when unknown */

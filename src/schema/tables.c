@@ -65,6 +65,13 @@ static const struct schema_res *tables_lookup(const uint8_t *slots, struct str g
 	return NULL;
 }
 
+const struct schema_res *schema_next(const struct schema_res *prev)
+{
+	const struct schema_res *r = prev ? prev + 1 : schema_resources;
+
+	return r < schema_resources + schema_n_resources ? r : NULL;
+}
+
 const struct schema_res *schema_find(struct str group, struct str version, struct str plural)
 {
 	return tables_lookup(by_plural, group, version, plural, false);
