@@ -16,7 +16,7 @@
 #	'
 #
 # and ends with test_done. Families by number: 0 tree, command line and store,
-# 3 API, 5 pods, 6 images, 7 network, 8 versions of kubectl.
+# 3 API (38 webhooks), 5 pods, 6 images, 7 network, 8 versions of kubectl.
 #
 # Each file runs in a network namespace and a mount namespace of its own, with
 # its own data directory, kubeconfig and cgroup, so any number can run at once;

@@ -5,9 +5,9 @@
  * whose names they stand here.
  *
  * To add a step: its functions in admit-NAME.c and a row in `steps`, in the order
- * of Kubernetes' plug-ins. Steps that must wait for somebody (webhooks) are not
- * in this table: write.c calls those where they belong. A place for policies is
- * at the end of either column.
+ * of Kubernetes' plug-ins. A step that must wait for somebody outside fails with
+ * ERR_AGAIN and is run again (hook.c). Policies have their place before the
+ * webhooks of either kind.
  */
 #include "api/admit.h"
 
@@ -88,25 +88,47 @@ static const struct {
 	{ "Priority", admit_priority },
 	{ "DefaultTolerationSeconds", admit_tolerations },
 	{ "NamespaceFinalizer", admit_namespace_finalizer },
+	{ "MutatingAdmissionWebhook", webhook_mutate, NULL, webhook_mutate_remove },
+	{ "ValidatingAdmissionWebhook", NULL, webhook_validate, webhook_validate_remove },
 };
 
-int admit_mutate(struct req *r, struct doc *d, struct obj *old, struct err *e)
+static int admit_mutate_all(struct admission *a, struct err *e)
 {
-	struct admission a = { r, d, doc_root(d), old };
-
 	for (size_t i = 0; i < ARRAY_SIZE(steps); i++)
-		if (steps[i].mutate && steps[i].mutate(&a, e) < 0)
+		if (steps[i].mutate && steps[i].mutate(a, e) < 0)
 			return -e->code;
 	return 0;
 }
 
+int admit_mutate(struct req *r, struct doc *d, struct obj *old, struct err *e)
+{
+	struct admission a = { .r = r, .operation = old ? "UPDATE" : "CREATE", .d = d, .root = doc_root(d), .old = old };
+
+	if (admit_mutate_all(&a, e) < 0)
+		return -e->code;
+	if (!a.hooked)
+		return 0;
+	a.reinvoked = true;
+	return admit_mutate_all(&a, e);
+}
+
 int admit_validate(struct req *r, struct doc *d, struct obj *old, struct err *e)
 {
-	struct admission a = { r, d, doc_root(d), old };
+	struct admission a = { .r = r, .operation = old ? "UPDATE" : "CREATE", .d = d, .root = doc_root(d), .old = old };
 
 	for (size_t i = 0; i < ARRAY_SIZE(steps); i++)
 		if (steps[i].validate && steps[i].validate(&a, e) < 0)
 			return -e->code;
+	return 0;
+}
+
+/* Webhooks alone have a say in what is only passed on. */
+int admit_connect(struct req *r, struct doc *options, struct err *e)
+{
+	struct admission a = { .r = r, .operation = "CONNECT", .d = options, .root = doc_root(options) };
+
+	if (webhook_mutate(&a, e) < 0 || webhook_validate(&a, e) < 0)
+		return -e->code;
 	return 0;
 }
 

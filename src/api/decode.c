@@ -283,8 +283,11 @@ static int decode_typed(struct req *r, struct doc *d, struct err *e)
 
 struct doc *req_take_body(struct req *r)
 {
-	struct doc *d = take_ptr(&r->body);
+	struct doc *d;
 
+	if (r->may_ask)
+		return doc_clone(r->body);
+	d = take_ptr(&r->body);
 	if (!r->body_owned) {
 		struct doc *copy = doc_clone(d);
 

@@ -311,6 +311,7 @@ struct multi_item {
 struct multi {
 	struct req *r;
 	struct multi_item *items;
+	struct user as; /* who asked, authorized for all of it already */
 	size_t next, running;
 	struct err err;
 	struct loop_task task;
@@ -341,7 +342,7 @@ static void multi_go_on(struct multi *m)
 					 .opts = r->opts, .done = multi_item_done };
 		i->call.opts.precond_uid = o->uid;
 		i->call.opts.precond_rv = NULL;
-		req_submit_call(r->api, &r->api->self, &i->call); /* authorized as a whole */
+		req_submit_call(r->api, &m->as, &i->call);
 		m->running++;
 	}
 	if (!m->running)
@@ -398,6 +399,8 @@ int act_deletecollection(struct req *r, struct err *e)
 	m = xcalloc(1, sizeof(*m));
 	r->multi = m;
 	m->r = r;
+	m->as = *r->user;
+	m->as.part = true;
 	m->items = xcalloc(r->list.n + 1, sizeof(*m->items));
 	m->task.run = multi_over;
 	multi_go_on(m);

@@ -23,6 +23,8 @@ struct tokens;
 struct alloc;
 struct metrics;
 struct lines;
+struct hooks;
+struct hook_answers;
 
 /* --- who asks --- */
 struct user_extra {
@@ -72,6 +74,20 @@ struct req {
 	int64_t start_us;
 	struct err err;
 	bool finished;
+
+	/* What stays the same when act runs again (hook.c). */
+	struct hook_answers *answers; /* NULL: nothing was asked outside */
+	bool hooks_done; /* webhooks had their say in another form of this write (a Scale) */
+	bool may_ask; /* somebody outside may have a say in this request: what was sent is kept */
+	struct loop_task again;
+	struct {
+		struct attrs at;
+		const struct schema_res *st;
+		struct call_opts opts;
+		int status;
+	} asked; /* as act found them */
+	int64_t now_s; /* req_now */
+	char uid[37], suffix[6]; /* of what is created; "" until then */
 
 	const struct user *user;
 	struct attrs at;
@@ -143,6 +159,7 @@ struct api {
 	struct alloc *alloc;
 	struct metrics *metrics;
 	struct lines *lines;
+	struct hooks *hooks;
 	struct loop_timer *bookmark_timer;
 	size_t n_bookmarked; /* watches that want bookmarks */
 	struct start *start;
@@ -155,8 +172,12 @@ void req_run(struct req *r);
 /* What a phase waited for has come: goes on with the next one. Takes err's content when it is set. */
 void req_resume(struct req *r, struct err *err);
 void req_finish(struct req *r);
+/* Lets act run again from its beginning, on the loop's next turn. */
+void req_again(struct req *r);
 void req_warn(struct req *r, const char *fmt, ...) ATTR_PRINTF(2, 3);
 bool req_is_patch_apply(const struct req *r);
+/* Wall clock in seconds, the same for the whole request. */
+int64_t req_now(struct req *r);
 struct req *req_new(struct api *a);
 /* A call of the server itself in the name of u (which outlives it). */
 void req_submit_call(struct api *a, const struct user *u, struct call *c);
@@ -278,6 +299,8 @@ int act_patch(struct req *r, struct err *e);
 int req_store(struct req *r, const char *ns, const char *name, struct err *e);
 /* Default, admit, prepare, validate d (of r->st), which is to follow old (NULL: create). */
 int write_chain(struct req *r, struct doc *d, struct obj *old, struct err *e);
+/* Admission of a body that is a kind of its own (Binding, Eviction): *ret, the caller's, is what came of it. */
+int write_admit_body(struct req *r, struct doc **ret, struct err *e);
 /* What every update does once d is known: versions, identity, the chain, deletion when it became due. */
 int write_update(struct req *r, struct obj *cur, struct doc *d_take, struct doc **out, bool *remove, struct err *e);
 /* --- decode.c --- */
@@ -290,7 +313,7 @@ int decode_body(struct req *r, struct err *e); /* phase */
 int apply_patch(struct req *r, const struct schema_res *res, struct doc *d, struct err *e);
 /* A changeable document of the body: the body itself when it is ours, else a copy. */
 struct doc *req_take_body(struct req *r);
-void stamp_new(struct doc *d); /* uid, creationTimestamp */
+void stamp_new(struct req *r, struct doc *d); /* uid, creationTimestamp */
 bool allows_create_on_update(const struct resource *res);
 
 /* --- delete.c --- */
@@ -301,10 +324,43 @@ int delete_options_from_body(struct req *r, struct err *e);
 bool delete_due_on_update(const struct req *r, const struct node *old, const struct node *root);
 void delete_multi_free(struct req *r);
 
+/* --- backend.c --- */
+/* One ready endpoint of a Service's port (name or number; "": the first). *host is the caller's. */
+int backend_of_service(struct api *a, const char *ns, const char *name, const char *port, char **host, int *to,
+		       struct err *e) MUST_CHECK;
+
+/* --- hook.c: questions to programs outside --- */
+/* A webhook's address: admissionregistration's and apiextensions' WebhookClientConfig are the same shape. */
+struct hook_call; /* one POST under way */
+/* body is copied. done runs once, never inside hook_send, with the answer (borrowed) or the error, unless the call
+ * is cancelled. Timeout is for all of it, 0: 10 s. */
+struct hook_call *hook_send(struct api *a, const struct node *client_config, struct str body, int timeout_ms,
+			    void (*done)(void *arg, struct doc *answer, const struct err *err), void *arg);
+struct hook_call *hook_abort(struct hook_call *c); /* returns NULL */
+/*
+ * The same inside a request, which may be in the middle of a store's turn: 0 and the answer (borrowed, lives as
+ * long as the request), or the error that it ended with; at first, however, ERR_AGAIN: the question is noted. A
+ * phase that fails with ERR_AGAIN is left, everything that was noted is sent at once, and when all answers are
+ * there, act runs from the beginning and comes to the same question again. So: the same input must lead to the same
+ * question (clock and chance: req_now, r->uid), act must not use up what the request brought, and what a run has
+ * reserved r->undo gives back.
+ */
+int hook_ask(struct req *r, const struct node *client_config, struct str body, int timeout_ms, struct doc **answer,
+	     struct err *e) MUST_CHECK;
+void hook_wait(struct req *r); /* r->err is ERR_AGAIN: sends what was noted */
+void hook_request_free(struct req *r);
+void hooks_free(struct api *a);
+
+/* --- webhook.c: admission by programs outside --- */
+/* Does any configuration exist that might look at r? */
+bool webhook_may_ask(const struct req *r);
+
 /* --- admit.c, alloc.c --- */
 int admit_mutate(struct req *r, struct doc *d, struct obj *old, struct err *e);
 int admit_validate(struct req *r, struct doc *d, struct obj *old, struct err *e);
 int admit_remove(struct req *r, struct obj *cur, struct err *e);
+/* Of exec, attach, portforward, proxy: options is the decoded query as an object (PodExecOptions). */
+int admit_connect(struct req *r, struct doc *options, struct err *e);
 int alloc_new(struct api *a, struct err *e) MUST_CHECK;
 void alloc_free(struct api *a);
 /* Before validation: an update keeps what it was given. After it: reserves what is new. */

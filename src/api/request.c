@@ -25,6 +25,10 @@
  * on_gone for a client that leaves early. A client that leaves while a write is
  * under way does not stop it.
  *
+ * A request that must ask a program outside (a webhook) notes the question and
+ * leaves act with ERR_AGAIN; when the answer is there, act runs once more from
+ * its beginning (hook.c).
+ *
  * A call from inside starts on the loop's next turn and never completes inside
  * submit. It skips authentication, and is authorized as what it is: a part of
  * the server.
@@ -168,8 +172,64 @@ static int req_resolve(struct req *r, struct err *e)
 	return STEP_NEXT;
 }
 
+/* The state that act changes is put back, so that it can run again. */
+static void req_rewind(struct req *r)
+{
+	if (r->undo)
+		r->undo(r);
+	r->undo = NULL;
+	r->mutate = NULL;
+	r->stored = NULL;
+	r->at = r->asked.at;
+	r->st = r->asked.st;
+	r->opts = r->asked.opts;
+	r->status = r->asked.status;
+	r->success_status = r->created = r->removed = r->hooks_done = false;
+	r->doc = doc_unref(r->doc);
+	r->obj = obj_unref(r->obj);
+	r->obj_res = NULL;
+	r->generate_name = NULL;
+	buf_clear(&r->text);
+	filter_release(&r->filter);
+	if (r->list_held)
+		store_list_release(&r->list);
+	r->list = (struct store_list){ 0 };
+	r->is_list = r->list_held = false;
+}
+
+static void req_act_again(struct loop_task *t)
+{
+	struct req *r = CONTAINER_OF(t, struct req, again);
+
+	req_rewind(r);
+	req_run(r);
+}
+
+void req_again(struct req *r)
+{
+	err_release(&r->err);
+	r->again.run = req_act_again;
+	loop_defer(r->api->loop, &r->again);
+}
+
+int64_t req_now(struct req *r)
+{
+	if (!r->now_s)
+		r->now_s = time_wall_s();
+	return r->now_s;
+}
+
 static int req_act(struct req *r, struct err *e)
 {
+	if (!r->answers) {
+		r->may_ask = webhook_may_ask(r);
+		if (r->may_ask && r->raw.n)
+			r->raw = arena_str(r->arena, r->raw);
+		r->asked.at = r->at;
+		r->asked.st = r->st;
+		r->asked.opts = r->opts;
+		r->asked.status = r->status;
+	}
 	return r->route ? r->route->act(r, e) : r->handler->act(r, e);
 }
 
@@ -222,6 +282,8 @@ static void req_free(struct req *r)
 	struct api *a = r->api;
 
 	loop_undefer(a->loop, &r->task);
+	loop_undefer(a->loop, &r->again);
+	hook_request_free(r);
 	TAILQ_REMOVE(&a->reqs, r, link);
 	a->n_reqs--;
 	watch_free(r->watch);
@@ -293,6 +355,10 @@ void req_run(struct req *r)
 			return;
 		if (step < 0)
 			BUG_ON(!err_is_set(&r->err));
+		if (step < 0 && r->err.reason == ERR_AGAIN) {
+			hook_wait(r);
+			return;
+		}
 		if (step < 0 || step == STEP_DONE)
 			break;
 		r->phase++;
@@ -304,7 +370,10 @@ void req_resume(struct req *r, struct err *err)
 {
 	if (err && err_is_set(err)) {
 		err_move(&r->err, err);
-		req_finish(r);
+		if (r->err.reason == ERR_AGAIN)
+			hook_wait(r);
+		else
+			req_finish(r);
 		return;
 	}
 	r->phase++;
@@ -404,7 +473,7 @@ void req_cancel_call(struct api *a, struct call *c)
 		return;
 	c->impl = NULL;
 	r->call = NULL;
-	if (r->task.queued || r->watch)
+	if (r->task.queued || r->again.queued || r->watch)
 		req_free(r);
 }
 
@@ -491,6 +560,7 @@ static void api_destroy(struct api *a)
 	tokens_free(a->tokens);
 	jwt_key_free(a->jwt);
 	metrics_free(a->metrics);
+	hooks_free(a);
 	arena_free(a->arena);
 	free(a);
 }
@@ -518,7 +588,7 @@ struct api *api_free(struct api *a)
 		r->head = NULL;
 		if (r->on_gone)
 			r->on_gone(r);
-		else if (r->task.queued || r->watch || r->multi)
+		else if (r->task.queued || r->again.queued || r->watch || r->multi)
 			req_free(r);
 	}
 	watch_api_release(a);

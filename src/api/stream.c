@@ -445,6 +445,39 @@ static int stream_may_create(struct req *r, struct err *e)
 			     r->user->name, r->at.subresource, r->at.ns);
 }
 
+/* The options as the object that admission sees: PodExecOptions and its like. */
+static int stream_admit(struct req *r, const char *kind, struct err *e)
+{
+	static const char *const flags[] = { "stdin", "stdout", "stderr", "tty" };
+	_cleanup_buf_ struct buf key = BUF_INIT, value = BUF_INIT;
+	_cleanup_doc_ struct doc *d = NULL;
+	struct node *root;
+	struct str rest = r->head->query;
+	int64_t port;
+
+	if (!r->may_ask)
+		return 0;
+	d = doc_new();
+	root = node_new(d, DOC_OBJECT);
+	doc_set_root(d, root);
+	node_sets(d, root, F_kind, kind);
+	node_sets(d, root, F_apiVersion, "v1");
+	for (size_t i = 0; i < ARRAY_SIZE(flags); i++)
+		if (req_query_bool(r, flags[i]))
+			node_setk(d, root, str_of(flags[i]), node_new_bool(d, true));
+	while (http_query_next(&rest, &key, &value)) {
+		if (streq(key.s, "container"))
+			node_sets(d, root, F_container, value.s);
+		else if (streq(key.s, "command"))
+			node_append(node_need_array(d, root, F_command), node_new_str(d, buf_str(&value)));
+		else if (streq(key.s, "ports") && str_to_i64(buf_str(&value), &port))
+			node_append(node_need_array(d, root, F_ports), node_new_int(d, port));
+	}
+	if (r->tail)
+		node_sets(d, root, F_path, r->tail);
+	return admit_connect(r, d, e);
+}
+
 /* The API's option names in the kubelet's. */
 static void exec_query(struct req *r, struct buf *q)
 {
@@ -480,6 +513,8 @@ static int act_exec(struct req *r, struct err *e)
 	exec_query(r, &q);
 	if (exec && !strstr(q.s, "&command="))
 		return err_bad(e, "you must specify at least one command for the container");
+	if (stream_admit(r, exec ? "PodExecOptions" : "PodAttachOptions", e) < 0)
+		return -e->code;
 	return proxy_to_node(r, stream_node(pod),
 			     arena_printf(r->arena, "/%s/%s/%s/%s%s%s", exec ? "exec" : "attach", pod->ns, pod->name,
 					  container, q.len ? "?" : "", q.len ? q.s + 1 : ""),
@@ -496,6 +531,8 @@ static int act_portforward(struct req *r, struct err *e)
 		return -e->code;
 	if (!*stream_node(pod))
 		return no_host(pod, e);
+	if (stream_admit(r, "PodPortForwardOptions", e) < 0)
+		return -e->code;
 	rest = r->head->query;
 	while (http_query_next(&rest, &key, &value))
 		if (streq(key.s, "ports")) {
@@ -575,6 +612,8 @@ static int act_proxy_pod(struct req *r, struct err *e)
 		return err_bad(e, "address not allowed");
 	if (port < 0)
 		return err_set(e, ERR_SERVICE_UNAVAILABLE, "pod \"%s\" has no port \"%s\"", b.name, b.port);
+	if (stream_admit(r, "PodProxyOptions", e) < 0)
+		return -e->code;
 	return proxy_to_host(r, arena_strdup(r->arena, ip), port, proxy_target(r));
 }
 
@@ -586,72 +625,22 @@ static int act_proxy_node(struct req *r, struct err *e)
 		return -e->code;
 	if (!store_get(r->api->store, schema_res("", "nodes"), "", b.name))
 		return err_not_found(e, schema_res("", "nodes"), b.name);
+	if (stream_admit(r, "NodeProxyOptions", e) < 0)
+		return -e->code;
 	return proxy_to_node(r, b.name, proxy_target(r), false);
-}
-
-static bool slice_is_of(void *arg, struct obj *o)
-{
-	return streq_null(meta_label(obj_node(o), "kubernetes.io/service-name"), arg);
-}
-
-static const char *ready_address(const struct node *slice)
-{
-	NODE_FOREACH(ep, node_get(slice, F_endpoints))
-		if (node_bool(node_path(ep, F_conditions, F_ready), true) && node_count(node_get(ep, F_addresses)))
-			return node_cstr(node_at(node_get(ep, F_addresses), 0));
-	return NULL;
-}
-
-/* The endpoints' port with the Service port's name; -1: none. */
-static int slice_port(const struct node *slice, const char *name)
-{
-	NODE_FOREACH(p, node_get(slice, F_ports))
-		if (streq(node_gets(p, F_name), name))
-			return (int)node_int(node_get(p, F_port), -1);
-	return -1;
-}
-
-static const struct node *service_port(struct obj *svc, const char *port)
-{
-	int64_t n = 0;
-	bool number = str_to_i64(str_of(port), &n);
-
-	NODE_FOREACH(p, node_path(obj_node(svc), F_spec, F_ports))
-		if (!*port || streq(node_gets(p, F_name), port) || (number && node_int(node_get(p, F_port), 0) == n))
-			return p;
-	return NULL;
 }
 
 static int act_proxy_service(struct req *r, struct err *e)
 {
-	struct store_list l = { .res = schema_res("discovery.k8s.io", "endpointslices"), .ns = r->at.ns,
-				.match = slice_is_of };
-	const char *ip = NULL;
-	const struct node *p;
+	_cleanup_free_ char *host = NULL;
 	struct backend b;
-	struct obj *svc;
-	int port = -1;
+	int port;
 
-	if (http_only(r, e) < 0 || backend_parse(r, &b, e) < 0)
+	if (http_only(r, e) < 0 || backend_parse(r, &b, e) < 0 ||
+	    backend_of_service(r->api, r->at.ns, b.name, b.port, &host, &port, e) < 0 ||
+	    stream_admit(r, "ServiceProxyOptions", e) < 0)
 		return -e->code;
-	svc = store_get(r->api->store, &r->api->services->r, r->at.ns, b.name);
-	if (!svc)
-		return err_not_found(e, &r->api->services->r, b.name);
-	p = service_port(svc, b.port);
-	l.arg = (void *)b.name;
-	if (!p || store_list(r->api->store, &l, e) < 0)
-		return p ? -e->code :
-			   err_set(e, ERR_SERVICE_UNAVAILABLE, "no service port \"%s\" found for service \"%s\"", b.port,
-				   b.name);
-	for (size_t i = 0; i < l.n && (!ip || port < 0); i++) {
-		ip = ready_address(obj_node(l.objs[i]));
-		ip = ip ? arena_strdup(r->arena, ip) : NULL;
-		port = slice_port(obj_node(l.objs[i]), node_gets(p, F_name));
-	}
-	store_list_release(&l);
-	if (!ip || port < 0)
-		return err_set(e, ERR_SERVICE_UNAVAILABLE, "no endpoints available for service \"%s\"", b.name);
-	return proxy_to_host(r, ip, port, proxy_target(r));
+	return proxy_to_host(r, arena_strdup(r->arena, host), port, proxy_target(r));
 }
 
 #define STREAM (BIT(VERB_GET) | BIT(VERB_CREATE))

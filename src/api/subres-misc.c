@@ -39,6 +39,8 @@ static int part_mutate(struct req *r, struct obj *cur, struct doc **out, bool *r
 		return err_modified(e, &r->res->r, r->at.name);
 	d = doc_clone(obj_doc(cur));
 	part_take(r, d, doc_root(r->doc));
+	if (admit_mutate(r, d, cur, e) < 0 || admit_validate(r, d, cur, e) < 0)
+		return -e->code;
 	if (delete_due_on_update(r, obj_node(cur), doc_root(d)))
 		*remove = true;
 	else if (node_equal(doc_root(d), obj_node(cur)))
@@ -150,9 +152,12 @@ static int act_token(struct req *r, struct err *e)
 	struct node *root = doc_root(r->body), *spec = node_need_object(r->body, root, F_spec), *status;
 	_cleanup_buf_ struct buf claims = BUF_INIT, token = BUF_INIT;
 	struct token_bound bound = { 0 };
+	_cleanup_doc_ struct doc *admitted = NULL;
 	char when[TIME_RFC3339_LEN];
 	int64_t seconds;
 
+	if (write_admit_body(r, &admitted, e) < 0)
+		return -e->code;
 	if (!sa)
 		return err_not_found(e, &r->res->r, r->at.name);
 	if (!r->api->jwt)

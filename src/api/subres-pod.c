@@ -57,10 +57,14 @@ static void binding_merge(struct doc *d, const struct node *body, enum field f)
 
 static int binding_mutate(struct req *r, struct obj *cur, struct doc **out, bool *remove, struct err *e)
 {
-	const struct node *body = doc_root(r->body);
+	_cleanup_doc_ struct doc *binding = NULL;
+	const struct node *body;
 	struct node *root, *status;
 	struct doc *d;
 
+	if (write_admit_body(r, &binding, e) < 0)
+		return -e->code;
+	body = doc_root(binding);
 	if (!cur)
 		return err_not_found(e, &r->api->pods->r, r->at.name);
 	if (binding_check(r, cur, body, e) < 0)
@@ -88,7 +92,10 @@ static int act_binding(struct req *r, struct err *e)
 	if (*kind && !streq(kind, "Node"))
 		return err_invalid(e, NULL, "Binding", r->at.name, "FieldValueNotSupported", "target.kind",
 				   "\"%.64s\": supported values: \"Node\", \"<empty>\"", kind);
-	r->st = r->api->pods;
+	r->at.resource = "pods";
+	r->at.subresource = "binding";
+	r->res = r->st = r->api->pods;
+	r->sub = schema_subres(r->res, STR_LIT("binding"));
 	r->mutate = binding_mutate;
 	r->status = 201;
 	r->success_status = true;
@@ -153,8 +160,11 @@ static int eviction_ask_budgets(struct req *r, struct obj *pod, struct err *e)
 
 static int eviction_mutate(struct req *r, struct obj *cur, struct doc **out, bool *remove, struct err *e)
 {
-	if (cur && eviction_ask_budgets(r, cur, e) < 0)
+	_cleanup_doc_ struct doc *eviction = NULL;
+
+	if (write_admit_body(r, &eviction, e) < 0 || (cur && eviction_ask_budgets(r, cur, e) < 0))
 		return -e->code;
+	r->hooks_done = true; /* it is an eviction, not a deletion */
 	return delete_mutate(r, cur, out, remove, e);
 }
 
@@ -226,7 +236,9 @@ static int part_update(struct req *r, struct obj *cur, struct doc *from_take, st
 		take_resources(d, doc_root(from));
 	else
 		take_ephemeral(d, doc_root(from));
-	if (schema_validate(r->st, doc_root(d), obj_node(cur), r->at.subresource, e) < 0)
+	if (admit_mutate(r, d, cur, e) < 0 ||
+	    schema_validate(r->st, doc_root(d), obj_node(cur), r->at.subresource, e) < 0 ||
+	    admit_validate(r, d, cur, e) < 0)
 		return -e->code;
 	if (!node_equal(doc_root(d), obj_node(cur)))
 		*out = take_ptr(&d);

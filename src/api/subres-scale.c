@@ -93,7 +93,8 @@ static int scale_wanted(struct req *r, struct obj *cur, struct doc **ret, struct
 
 static int scale_mutate(struct req *r, struct obj *cur, struct doc **out, bool *remove, struct err *e)
 {
-	_cleanup_doc_ struct doc *scale = NULL;
+	_cleanup_doc_ struct doc *scale = NULL, *old_scale = NULL;
+	_cleanup_obj_ struct obj *old = NULL;
 	const struct node *meta;
 	int64_t replicas;
 	struct doc *d;
@@ -101,6 +102,10 @@ static int scale_mutate(struct req *r, struct obj *cur, struct doc **out, bool *
 	if (!cur)
 		return err_not_found(e, &r->res->r, r->at.name);
 	if (scale_wanted(r, cur, &scale, e) < 0)
+		return -e->code;
+	old_scale = scale_make(cur);
+	old = obj_new(&r->res->r, old_scale, cur->rv);
+	if (admit_mutate(r, scale, old, e) < 0 || admit_validate(r, scale, old, e) < 0)
 		return -e->code;
 	meta = meta_of(doc_root(scale));
 	replicas = node_int(node_path(doc_root(scale), F_spec, F_replicas), 0);
@@ -120,6 +125,7 @@ static int scale_mutate(struct req *r, struct obj *cur, struct doc **out, bool *
 	if (*node_gets(meta, F_resourceVersion))
 		node_sets(d, node_get(doc_root(d), F_metadata), F_resourceVersion, node_gets(meta, F_resourceVersion));
 	r->at.subresource = ""; /* from here on it is an update of the object */
+	r->hooks_done = true;
 	return write_update(r, cur, d, out, remove, e);
 }
 

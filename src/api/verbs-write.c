@@ -36,11 +36,11 @@ static bool req_generate_again(struct req *r, const struct err *err)
 
 static void generate_name(struct req *r, struct doc *d)
 {
-	char suffix[6];
 	const char *base = r->generate_name;
 
-	rand_suffix(suffix, 5);
-	r->at.name = arena_printf(r->arena, "%.*s%s", GENERATE_BASE_MAX, base, suffix);
+	if (!*r->suffix)
+		rand_suffix(r->suffix, 5);
+	r->at.name = arena_printf(r->arena, "%.*s%s", GENERATE_BASE_MAX, base, r->suffix);
 	node_sets(d, node_need_object(d, doc_root(d), F_metadata), F_name, r->at.name);
 }
 
@@ -50,6 +50,7 @@ static void req_stored(struct store_write *w, struct obj *o, const struct err *e
 	struct err copy = ERR_INIT;
 
 	if (req_generate_again(r, err)) {
+		r->suffix[0] = '\0';
 		generate_name(r, r->doc);
 		r->write.name = r->at.name;
 		req_store_submit(r);
@@ -120,6 +121,16 @@ static void write_warning(void *arg, const char *text)
 	req_warn(arg, "%s", text);
 }
 
+int write_admit_body(struct req *r, struct doc **ret, struct err *e)
+{
+	_cleanup_doc_ struct doc *d = doc_clone(r->body);
+
+	if (admit_mutate(r, d, NULL, e) < 0 || admit_validate(r, d, NULL, e) < 0)
+		return -e->code;
+	*ret = take_ptr(&d);
+	return 0;
+}
+
 int write_chain(struct req *r, struct doc *d, struct obj *old, struct err *e)
 {
 	const struct node *o = old ? obj_node(old) : NULL;
@@ -137,16 +148,17 @@ int write_chain(struct req *r, struct doc *d, struct obj *old, struct err *e)
 	return 0;
 }
 
-void stamp_new(struct doc *d)
+void stamp_new(struct req *r, struct doc *d)
 {
 	static const enum field cleared[] = { F_deletionTimestamp, F_deletionGracePeriodSeconds, F_selfLink,
 					      F_managedFields };
 	struct node *meta = node_need_object(d, doc_root(d), F_metadata);
-	char uid[37], now[TIME_RFC3339_LEN];
+	char now[TIME_RFC3339_LEN];
 
-	rand_uuid(uid);
-	node_sets(d, meta, F_uid, uid);
-	node_sets(d, meta, F_creationTimestamp, time_fmt_rfc3339(now, time_wall_s()));
+	if (!*r->uid)
+		rand_uuid(r->uid);
+	node_sets(d, meta, F_uid, r->uid);
+	node_sets(d, meta, F_creationTimestamp, time_fmt_rfc3339(now, req_now(r)));
 	for (size_t i = 0; i < ARRAY_SIZE(cleared); i++)
 		node_remove(meta, cleared[i]);
 }
@@ -211,8 +223,12 @@ static int create_prepare(struct req *r, struct doc *d, struct err *e)
 	if (write_check_ns(r, d, e) < 0)
 		return -e->code;
 	write_settle_version(r, d);
-	stamp_new(d);
-	return write_chain(r, d, NULL, e);
+	stamp_new(r, d);
+	if (write_chain(r, d, NULL, e) < 0)
+		return -e->code;
+	if (!streq(meta_name(doc_root(d)), r->at.name)) /* admission may have named it */
+		r->at.name = arena_strdup(r->arena, meta_name(doc_root(d)));
+	return 0;
 }
 
 int act_create(struct req *r, struct err *e)
@@ -443,7 +459,10 @@ static int patch_check_apply(struct req *r, struct err *e)
 	if (!node_is(doc_root(r->body), DOC_OBJECT))
 		return err_bad(e, "error decoding YAML: the configuration is no object");
 	if (!r->body_owned) {
-		r->body = req_take_body(r);
+		struct doc *own = doc_clone(r->body);
+
+		doc_unref(r->body);
+		r->body = own;
 		r->body_owned = true;
 	}
 	meta = node_need_object(r->body, doc_root(r->body), F_metadata);

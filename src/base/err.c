@@ -39,6 +39,7 @@ static const struct err_reason_row {
 	[ERR_TIMEOUT] = { "Timeout", 504, ETIMEDOUT },
 	[ERR_SERVICE_UNAVAILABLE] = { "ServiceUnavailable", 503, EAGAIN },
 	[ERR_STORE_READ_ERROR] = { "StorageReadError", 500, EIO },
+	[ERR_AGAIN] = { "", 500, EAGAIN },
 };
 
 /* Only what means the same to a client; EPERM from the kernel is not its 403. */

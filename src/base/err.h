@@ -37,6 +37,7 @@ enum err_reason {
 	ERR_TIMEOUT, /* 504 */
 	ERR_SERVICE_UNAVAILABLE, /* 503 */
 	ERR_STORE_READ_ERROR, /* 500 */
+	ERR_AGAIN, /* no failure: an answer from outside is awaited, then all is done again. Never shown */
 	ERR_REASON_MAX
 };
 

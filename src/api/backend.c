@@ -1,0 +1,151 @@
+/*
+ * Where a Service leads: the address and port of one ready endpoint, for those
+ * who go there from here (the proxy subresource, webhooks). As the packet filter
+ * would, without needing one.
+ *
+ * Asked in this order: EndpointSlices, Endpoints, and, for a Service with a
+ * selector that nobody has made endpoints for yet, its ready pods. Among several
+ * chance decides.
+ */
+#include "api/internal.h"
+
+#include "base/rand.h"
+
+struct backend_search {
+	const char *service; /* name */
+	const struct node *spec; /* of the Service */
+	const struct node *port; /* its port, an item of spec.ports */
+	struct selector *selector;
+	/* what was found: one of n, each as likely as another */
+	unsigned n;
+	char *host;
+	int to;
+};
+
+static void backend_found(struct backend_search *s, const char *host, int port)
+{
+	if (str_empty(host) || port <= 0 || rand_below(++s->n) != 0)
+		return;
+	free(s->host);
+	s->host = xstrdup(host);
+	s->to = port;
+}
+
+/* The number of the endpoints' port that has the Service port's name. */
+static int backend_named_port(const struct backend_search *s, const struct node *ports)
+{
+	NODE_FOREACH(p, ports)
+		if (streq(node_gets(p, F_name), node_gets(s->port, F_name)))
+			return (int)node_int(node_get(p, F_port), -1);
+	return -1;
+}
+
+static bool backend_in_slice(void *arg, struct obj *o)
+{
+	struct backend_search *s = arg;
+	const struct node *slice = obj_node(o);
+
+	if (!streq_null(meta_label(slice, "kubernetes.io/service-name"), s->service))
+		return false;
+	NODE_FOREACH(ep, node_get(slice, F_endpoints))
+		if (node_bool(node_path(ep, F_conditions, F_ready), true))
+			backend_found(s, node_cstr(node_at(node_get(ep, F_addresses), 0)),
+				      backend_named_port(s, node_get(slice, F_ports)));
+	return false;
+}
+
+static void backend_in_endpoints(struct backend_search *s, struct obj *o)
+{
+	if (!o)
+		return;
+	NODE_FOREACH(subset, node_get(obj_node(o), F_subsets))
+		NODE_FOREACH(a, node_get(subset, F_addresses))
+			backend_found(s, node_gets(a, F_ip), backend_named_port(s, node_get(subset, F_ports)));
+}
+
+/* targetPort: a number, a name in the pod's containers, or nothing: the Service's own number. */
+static int backend_pod_port(const struct backend_search *s, const struct node *pod)
+{
+	const struct node *target = node_get(s->port, F_targetPort);
+
+	if (!node_is(target, DOC_STRING))
+		return (int)node_int(target, node_int(node_get(s->port, F_port), -1));
+	NODE_FOREACH(c, node_path(pod, F_spec, F_containers))
+		NODE_FOREACH(p, node_get(c, F_ports))
+			if (node_streq(target, node_gets(p, F_name)))
+				return (int)node_int(node_get(p, F_containerPort), -1);
+	return -1;
+}
+
+static bool backend_in_pod(void *arg, struct obj *o)
+{
+	struct backend_search *s = arg;
+	const struct node *pod = obj_node(o);
+
+	if (selector_match(s->selector, meta_labels(pod)) && !meta_is_deleting(pod) &&
+	    cond_is_true(node_path(pod, F_status, F_conditions), "Ready"))
+		backend_found(s, node_gets(node_get(pod, F_status), F_podIP), backend_pod_port(s, pod));
+	return false;
+}
+
+/* The visitors above match nothing, so that no list is made. */
+static void backend_visit(struct api *a, const struct resource *res, const char *ns,
+			  bool (*visit)(void *arg, struct obj *o), struct backend_search *s)
+{
+	struct store_list l = { .res = res, .ns = ns, .match = visit, .arg = s };
+	_cleanup_err_ struct err e = ERR_INIT;
+
+	if (store_list(a->store, &l, &e) == 0)
+		store_list_release(&l);
+}
+
+static void backend_search(struct api *a, const char *ns, struct backend_search *s)
+{
+	const struct node *selector = node_get(s->spec, F_selector);
+
+	backend_visit(a, schema_res("discovery.k8s.io", "endpointslices"), ns, backend_in_slice, s);
+	if (!s->n)
+		backend_in_endpoints(s, store_get(a->store, schema_res("", "endpoints"), ns, s->service));
+	if (s->n || !node_count(selector))
+		return;
+	s->selector = selector_from_map(selector);
+	backend_visit(a, &a->pods->r, ns, backend_in_pod, s);
+	selector_free(s->selector);
+}
+
+static const struct node *backend_port(const struct node *spec, const char *port)
+{
+	int64_t n = 0;
+	bool number = str_to_i64(str_of(port), &n);
+
+	NODE_FOREACH(p, node_get(spec, F_ports))
+		if (!*port || streq(node_gets(p, F_name), port) || (number && node_int(node_get(p, F_port), 0) == n))
+			return p;
+	return NULL;
+}
+
+int backend_of_service(struct api *a, const char *ns, const char *name, const char *port, char **host, int *to,
+		       struct err *e)
+{
+	struct obj *svc = store_get(a->store, &a->services->r, ns, name);
+	struct backend_search s = { .service = name };
+	int64_t n = 0;
+
+	if (!svc)
+		return err_not_found(e, &a->services->r, name);
+	s.spec = node_get(obj_node(svc), F_spec);
+	if (node_streq(node_get(s.spec, F_type), "ExternalName") && str_to_i64(str_of(port), &n)) {
+		*host = xstrdup(node_gets(s.spec, F_externalName));
+		*to = (int)n;
+		return 0;
+	}
+	s.port = backend_port(s.spec, port);
+	if (!s.port)
+		return err_set(e, ERR_SERVICE_UNAVAILABLE, "no service port \"%s\" found for service \"%s\"", port, name);
+	backend_search(a, ns, &s);
+	if (!s.host)
+		return err_set(e, ERR_SERVICE_UNAVAILABLE, "no endpoints available for service \"%s\"", name);
+	*host = s.host;
+	*to = s.to;
+	return 0;
+}
