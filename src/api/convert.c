@@ -4,11 +4,12 @@
  *
  * Most versions differ in apiVersion alone. Those that differ in shape have a
  * row in `converters`: Events of core and events.k8s.io (the same object under
- * other names), HorizontalPodAutoscaler v1 and v2. What the smaller version has
- * no field for travels in annotations, as Kubernetes does it, so that reading
+ * other names), HorizontalPodAutoscaler v1 and v2; or in `older_converters`
+ * (convert-older.c): versions that Kubernetes dropped. What the smaller version
+ * has no field for travels in annotations, as Kubernetes does it, so that reading
  * and writing back in v1 loses nothing.
  */
-#include "api/internal.h"
+#include "api/convert.h"
 
 /* --- events --- */
 
@@ -153,24 +154,41 @@ static void hpa_to_v2(struct doc *d)
 
 /* --- */
 
-static const struct {
-	const char *plural, *from, *to; /* apiVersions */
-	void (*run)(struct doc *d);
-} converters[] = {
-	{ "events", "events.k8s.io/v1", "v1", event_to_core },
-	{ "events", "v1", "events.k8s.io/v1", event_from_core },
-	{ "horizontalpodautoscalers", "autoscaling/v1", "autoscaling/v2", hpa_to_v2 },
-	{ "horizontalpodautoscalers", "autoscaling/v2", "autoscaling/v1", hpa_to_v1 },
+static const struct converter converters[] = {
+	{ "events", "events.k8s.io/v1", event_to_core, event_from_core },
+	{ "horizontalpodautoscalers", "autoscaling/v1", hpa_to_v2, hpa_to_v1 },
+	{ 0 },
 };
+
+static const struct converter *convert_find(const struct converter *table, const struct resource *r)
+{
+	for (const struct converter *c = table; c->plural; c++)
+		if (streq(c->plural, r->plural) && streq(c->version, r->api_version))
+			return c;
+	return NULL;
+}
+
+/* Between what is stored and the version of r, which may be the same. */
+static void convert_step(struct doc *d, const struct resource *r, bool to_stored)
+{
+	const struct converter *c = convert_find(converters, r);
+
+	if (!c)
+		c = convert_find(older_converters, r);
+	if (!c)
+		return;
+	if (to_stored)
+		c->to_stored(d);
+	else
+		c->from_stored(d);
+}
 
 void convert_doc(struct doc *d, const struct schema_res *from, const struct schema_res *to)
 {
 	if (from == to)
 		return;
-	for (size_t i = 0; i < ARRAY_SIZE(converters); i++)
-		if (streq(converters[i].plural, to->r.plural) && streq(converters[i].from, from->r.api_version) &&
-		    streq(converters[i].to, to->r.api_version))
-			converters[i].run(d);
+	convert_step(d, &from->r, true);
+	convert_step(d, &to->r, false);
 	node_sets(d, doc_root(d), F_apiVersion, to->r.api_version);
 	node_sets(d, doc_root(d), F_kind, to->r.kind);
 }

@@ -136,6 +136,8 @@ static const struct {
 
 static void req_warn_deprecated(struct req *r)
 {
+	if (r->res->deprecation)
+		req_warn(r, "%s", r->res->deprecation);
 	for (size_t i = 0; i < ARRAY_SIZE(req_deprecated); i++)
 		if (streq(r->at.resource, req_deprecated[i].resource) && streq(r->at.group, req_deprecated[i].group))
 			req_warn(r, "%s", req_deprecated[i].text);

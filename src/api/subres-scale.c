@@ -1,12 +1,14 @@
 /*
  * The scale subresource: an autoscaling/v1 Scale as a window on spec.replicas of
  * what can be scaled. Reading makes one from the object; writing puts its
- * replicas back, under the object's own rules.
+ * replicas back, under the object's own rules. Dropped versions of apps and
+ * extensions had Scales of their own, whose status.selector is a map and whose
+ * status.targetSelector is the text.
  */
 #include "api/internal.h"
 
 #define BIT(v) (1u << (v))
-#define SCALE_API "autoscaling/v1"
+#define SCALE_GROUP "autoscaling"
 
 static void scale_selector(const struct node *root, struct buf *out)
 {
@@ -25,17 +27,30 @@ static void scale_selector(const struct node *root, struct buf *out)
 	selector_free(s);
 }
 
-static struct doc *scale_make(struct obj *o)
+/* The selector as the request's Scale has it. */
+static void scale_put_selector(struct req *r, struct doc *d, struct node *status, const struct node *from)
+{
+	const struct node *sel = node_path(from, F_spec, F_selector), *map = node_get(sel, F_matchLabels);
+	bool own = !streq(r->sub->group, SCALE_GROUP);
+	_cleanup_buf_ struct buf text = BUF_INIT;
+
+	scale_selector(from, &text);
+	if (text.len)
+		node_sets(d, status, own ? F_targetSelector : F_selector, text.s);
+	if (own && map && !node_count(node_get(sel, F_matchExpressions)))
+		node_set(d, status, F_selector, node_copy(d, map));
+}
+
+static struct doc *scale_make(struct req *r, struct obj *o)
 {
 	static const enum field kept[] = { F_name, F_namespace, F_uid, F_resourceVersion, F_creationTimestamp };
-	_cleanup_buf_ struct buf sel = BUF_INIT;
 	const struct node *from = obj_node(o);
 	struct doc *d = doc_new();
 	struct node *root = node_new(d, DOC_OBJECT), *meta, *status;
 
 	doc_set_root(d, root);
 	node_sets(d, root, F_kind, "Scale");
-	node_sets(d, root, F_apiVersion, SCALE_API);
+	node_set(d, root, F_apiVersion, node_new_fmt(d, "%s/%s", r->sub->group, r->sub->version));
 	meta = node_need_object(d, root, F_metadata);
 	for (size_t i = 0; i < ARRAY_SIZE(kept); i++)
 		if (node_get(meta_of(from), kept[i]))
@@ -43,16 +58,14 @@ static struct doc *scale_make(struct obj *o)
 	node_seti(d, node_need_object(d, root, F_spec), F_replicas, node_int(node_path(from, F_spec, F_replicas), 1));
 	status = node_need_object(d, root, F_status);
 	node_seti(d, status, F_replicas, node_int(node_path(from, F_status, F_replicas), 0));
-	scale_selector(from, &sel);
-	if (sel.len)
-		node_sets(d, status, F_selector, sel.s);
+	scale_put_selector(r, d, status, from);
 	return d;
 }
 
 static void scale_answer(struct req *r)
 {
 	struct obj *o = r->obj;
-	struct doc *d = scale_make(o);
+	struct doc *d = scale_make(r, o);
 
 	r->obj = obj_new(&r->res->r, d, o->rv);
 	doc_unref(d);
@@ -80,7 +93,7 @@ static int scale_wanted(struct req *r, struct obj *cur, struct doc **ret, struct
 		*ret = take_ptr(&r->doc);
 		return 0;
 	}
-	*ret = scale_make(cur);
+	*ret = scale_make(r, cur);
 	if (req_is_patch_apply(r) || r->opts.patch_type == PATCH_STRATEGIC) {
 		if (!node_is(doc_root(r->body), DOC_OBJECT))
 			return err_bad(e, "error decoding patch: no object");
@@ -88,7 +101,7 @@ static int scale_wanted(struct req *r, struct obj *cur, struct doc **ret, struct
 	} else if (apply_patch(r, r->res, *ret, e) < 0) {
 		return -e->code;
 	}
-	return schema_decode_type("autoscaling/v1.Scale", *ret, NULL, e);
+	return schema_decode_type(arena_printf(r->arena, "%s/%s.Scale", r->sub->group, r->sub->version), *ret, NULL, e);
 }
 
 static int scale_mutate(struct req *r, struct obj *cur, struct doc **out, bool *remove, struct err *e)
@@ -103,7 +116,7 @@ static int scale_mutate(struct req *r, struct obj *cur, struct doc **out, bool *
 		return err_not_found(e, &r->res->r, r->at.name);
 	if (scale_wanted(r, cur, &scale, e) < 0)
 		return -e->code;
-	old_scale = scale_make(cur);
+	old_scale = scale_make(r, cur);
 	old = obj_new(&r->res->r, old_scale, cur->rv);
 	if (admit_mutate(r, scale, old, e) < 0 || admit_validate(r, scale, old, e) < 0)
 		return -e->code;

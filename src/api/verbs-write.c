@@ -181,7 +181,10 @@ static int write_check_ns(struct req *r, struct doc *d, struct err *e)
 static void write_settle_version(struct req *r, struct doc *d)
 {
 	schema_default(r->res, d);
+	if (r->res == r->st)
+		return;
 	convert_doc(d, r->res, r->st);
+	schema_default(r->st, d); /* whatever the other version has no defaults for, as a reader of it would see it */
 }
 
 /* --- create --- */

@@ -139,6 +139,11 @@ static bool default_holds(const struct defaults *x, enum schema_cond cond, const
 	case DC_FEATURE_MAXUNAVAILABLESTATEFULSET_AND_TYPE_ROLLIN:
 	case DC_TYPE_ROLLINGUPDATE_AND_ROLLINGUPDATE_SET_AND_NIL:
 		return parent && is_nil(leaf) && default_rolls(obj);
+	case DC_TYPE_ROLLINGUPDATE_OR_ROLLINGUPDATE_SET_AND_NIL:
+		return is_nil(leaf) && (default_rolls(obj) || node_path(obj, F_spec, F_strategy, F_rollingUpdate));
+	case DC_NIL_AND_TEMPLATE_LABELS_SET_MATCHLABELS_SPEC_TEMP:
+		return is_nil(node_path(obj, F_spec, F_selector)) &&
+		       !is_empty(node_path(obj, F_spec, F_template, F_metadata, F_labels));
 	case DC_TYPE_ROLLINGUPDATE_AND_NIL:
 		return is_nil(leaf) && default_rolls(obj);
 	case DC_TYPE_WAS_EMPTY_AND_NIL:
@@ -305,6 +310,10 @@ static void default_compute(struct defaults *x, enum schema_cond cond, struct no
 	case DC_EMPTY_NAME_OF_VERSION_WITH_STORAGE_TRUE:
 		if (is_empty(node_path(obj, F_status, F_storedVersions)))
 			default_stored_versions(x, obj);
+		break;
+	case DC_NIL_AND_TEMPLATE_LABELS_SET_MATCHLABELS_SPEC_TEMP:
+		default_fill_map(x, node_need_object(x->d, node_get(obj, F_spec), F_selector), F_matchLabels,
+				 node_path(obj, F_spec, F_template, F_metadata, F_labels));
 		break;
 	case DC_NIL_NOW_SECONDS:
 		if (is_nil(node_get(obj, F_timeAdded)))
@@ -507,6 +516,12 @@ static void convert_secret(struct defaults *x, struct node *n)
 
 static void convert_stateful_set(struct defaults *x, struct node *n)
 {
+	NODE_FOREACH(claim, node_path(n, F_spec, F_volumeClaimTemplates)) {
+		if (!node_is(claim, DOC_OBJECT))
+			continue;
+		node_sets(x->d, claim, F_apiVersion, "v1");
+		node_sets(x->d, claim, F_kind, "PersistentVolumeClaim");
+	}
 	x->strategy_was_empty = is_empty(node_path(n, F_spec, F_updateStrategy, F_type));
 }
 
@@ -515,6 +530,8 @@ static const struct {
 	void (*convert)(struct defaults *x, struct node *n); /* before the type's rows */
 } CONVERSIONS[] = {
 	{ "apps/v1.StatefulSet", convert_stateful_set },
+	{ "apps/v1beta1.StatefulSet", convert_stateful_set },
+	{ "apps/v1beta2.StatefulSet", convert_stateful_set },
 	{ "core/v1.NodeSpec", convert_node_spec },
 	{ "core/v1.PodSpec", convert_pod_spec },
 	{ "core/v1.PodStatus", convert_pod_status },

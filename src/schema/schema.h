@@ -38,9 +38,11 @@ struct schema_res {
 	size_t n_subres;
 	const struct schema_type *type;
 	bool preferred; /* this version is the group's preferred one */
-	bool served; /* false: legacy, known but not served yet */
+	bool served; /* false: another server's (aggregated) */
 	bool is_virtual; /* no storage: bindings, reviews, componentstatuses */
 	bool volatile_tier; /* Events, Leases: rarely written to disk */
+	/* A version that Kubernetes dropped, served by conversion: what a Warning header says of it. Else NULL. */
+	const char *deprecation;
 };
 
 /* group "" is core. NULL when unknown or not served. */

@@ -230,6 +230,36 @@ static void w_stateful_update(struct valid *v, const struct vpath *p, const stru
 			    "'minReadySeconds' are forbidden");
 }
 
+/* The pods will have a volume of each claim template's name, in place of one of theirs. */
+static void w_stateful_template(struct valid *v, const struct vpath *p, const struct node *spec)
+{
+	_cleanup_doc_ struct doc *d = doc_new();
+	struct node *as = node_new(d, DOC_OBJECT), *pod, *volumes, *volume;
+
+	if (!node_count(node_get(spec, F_volumeClaimTemplates)) || !node_path(spec, F_template, F_spec)) {
+		w_template(v, p, spec, "StatefulSet");
+		return;
+	}
+	node_set(d, as, F_template, node_copy(d, node_get(spec, F_template)));
+	pod = node_path(as, F_template, F_spec);
+	volumes = node_new(d, DOC_ARRAY);
+	NODE_FOREACH(claim, node_get(spec, F_volumeClaimTemplates)) {
+		volume = node_append(volumes, node_new(d, DOC_OBJECT));
+		node_sets(d, volume, F_name, meta_name(claim));
+		node_sets(d, node_need_object(d, volume, F_persistentVolumeClaim), F_claimName, meta_name(claim));
+	}
+	NODE_FOREACH(own, node_get(pod, F_volumes)) {
+		bool replaced = false;
+
+		NODE_FOREACH(c, volumes)
+			replaced |= node_streq(node_get(c, F_name), node_gets(own, F_name));
+		if (!replaced)
+			node_append(volumes, node_copy(d, own));
+	}
+	node_set(d, pod, F_volumes, volumes);
+	w_template(v, p, as, "StatefulSet");
+}
+
 void v_stateful_set(struct valid *v)
 {
 	static const enum field COUNTS[] = { F_replicas, F_minReadySeconds, F_revisionHistoryLimit, F_NONE };
@@ -250,7 +280,7 @@ void v_stateful_set(struct valid *v)
 	w_counts(v, p, spec, COUNTS);
 	v_nonnegative(v, VP(VP(p, "ordinals"), "start"), node_path(spec, F_ordinals, F_start));
 	w_selector(v, p, spec, "statefulset");
-	w_template(v, p, spec, "StatefulSet");
+	w_stateful_template(v, p, spec);
 	if (v->old)
 		w_stateful_update(v, p, spec, node_get(v->old, F_spec));
 }

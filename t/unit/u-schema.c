@@ -22,7 +22,15 @@ static void test_find(void)
 	ok(schema_find_api(STR_LIT("apps/v1"), STR_LIT("Deployment")) ==
 		   schema_find(STR_LIT("apps"), STR_LIT("v1"), STR_LIT("deployments")),
 	   "a kind and a plural find the same row");
-	ok(!schema_find(STR_LIT("apps"), STR_LIT("v1beta1"), STR_LIT("deployments")), "legacy versions are not served");
+	r = schema_find(STR_LIT("extensions"), STR_LIT("v1beta1"), STR_LIT("deployments"));
+	ok(r && !r->preferred && streq(schema_storage(r)->r.api_version, "apps/v1"), "dropped versions are stored as what followed");
+	is_str(r->deprecation,
+	       "extensions/v1beta1 Deployment is deprecated in v1.8+, unavailable in v1.16+; use apps/v1 Deployment",
+	       "and say so");
+	ok(!r->short_names[0] && !r->categories[0], "short names and categories are the newer version's alone");
+	ok(!schema_find(STR_LIT("apps"), STR_LIT("v1"), STR_LIT("deployments"))->deprecation, "which says nothing");
+	ok(!schema_find(STR_LIT("extensions"), STR_LIT("v1beta1"), STR_LIT("podsecuritypolicies")),
+	   "kinds without a successor are not served");
 	ok(!schema_find(STR_LIT("metrics.k8s.io"), STR_LIT("v1beta1"), STR_LIT("pods")), "nor aggregated ones");
 	ok(!schema_find(STR_LIT(""), STR_LIT("v1"), STR_LIT("Pods")), "plurals match by case");
 	ok(!schema_find_kind(STR_LIT("apps"), STR_LIT("v1"), STR_LIT("Pod")), "kinds match their group");
@@ -34,7 +42,7 @@ static void test_find(void)
 	ok(schema_subres(r, STR_LIT("scale")) && streq(schema_subres(r, STR_LIT("scale"))->group, "autoscaling"),
 	   "deployments/scale is a Scale of autoscaling");
 	ok(!schema_subres(r, STR_LIT("exec")), "deployments have no exec");
-	ok(schema_group_served(STR_LIT("batch")) && !schema_group_served(STR_LIT("extensions")), "groups served");
+	ok(schema_group_served(STR_LIT("batch")) && !schema_group_served(STR_LIT("metrics.k8s.io")), "groups served");
 	is_str(schema_res("", "services")->prefix, "/registry/services/specs/", "Services' place in the store");
 	for (size_t i = 0; i < schema_n_resources; i++) {
 		const struct schema_res *x = &schema_resources[i];
