@@ -88,6 +88,8 @@ static const struct {
 	{ "Priority", admit_priority },
 	{ "DefaultTolerationSeconds", admit_tolerations },
 	{ "NamespaceFinalizer", admit_namespace_finalizer },
+	{ "ServiceAccountTokenSecret", admit_token_secret },
+	{ "CertificateSigningRequest", admit_csr, admit_csr_check },
 	{ "MutatingAdmissionWebhook", webhook_mutate, NULL, webhook_mutate_remove },
 	{ "ValidatingAdmissionWebhook", NULL, webhook_validate, webhook_validate_remove },
 };

@@ -42,4 +42,9 @@ int admit_service_account(struct admission *a, struct err *e);
 int admit_priority(struct admission *a, struct err *e);
 int admit_tolerations(struct admission *a, struct err *e);
 
+/* --- token.c, admit-csr.c --- */
+int admit_token_secret(struct admission *a, struct err *e);
+int admit_csr(struct admission *a, struct err *e);
+int admit_csr_check(struct admission *a, struct err *e);
+
 #endif

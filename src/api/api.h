@@ -20,7 +20,10 @@ struct api_config {
 	const char *admin_token; /* may be NULL: bearer token of the static administrator */
 	const char *token_file; /* kube-apiserver's --token-auth-file (CSV) or NULL */
 	const char *sa_key_pem; /* signs and verifies service account tokens */
-	const char *sa_issuer; /* "https://kubernetes.default.svc.cluster.local" */
+	const char *const *sa_issuers; /* NULL-terminated; the first signs, the others are accepted. Never empty */
+	const char *const *api_audiences; /* NULL: the issuers */
+	const char *jwks_uri; /* what discovery tells; NULL: below server_address */
+	const char *ca_pem; /* goes into service accounts' Secrets; may be NULL */
 	const char *service_cidr;
 	int node_port_min, node_port_max;
 	bool anonymous; /* to health and version only */

@@ -1,24 +1,23 @@
 /*
  * Who asks. A table of authenticators, first answer wins:
  *
- *	client certificate	CN is the user, each O a group (the TLS layer verified it)
- *	bearer token		the administrator's, the token file's, or a service account's JWT
+ *	bearer token		the administrator's, the token file's, or a service account's JWT (token.c),
+ *				in the Authorization header or as a subprotocol of a WebSocket
+ *	client certificate	CN is the user, each O a group, 1.3.6.1.4.1.57683.2 the UID (the TLS layer
+ *				verified it)
  *
  * Nothing presented: system:anonymous when that is allowed (authorization lets
  * it see health and version). Something presented that is not valid: 401, never
- * anonymous. Impersonate-User and -Group are honoured for those who may.
- *
- * A service account token is good while its account (and the pod or secret it is
- * bound to) exists with the same uid: deleting the pod revokes the token.
+ * anonymous. Who may act as somebody else is authn-as.c's.
  */
 #include "api/internal.h"
 
 #include "base/map.h"
 #include "base/path.h"
-#include "base/time.h"
 #include "http/http.h"
 
 #define TOKEN_FILE_MAX (4u << 20)
+#define WS_TOKEN_PREFIX "base64url.bearer.authorization.k8s.io."
 
 struct tokens {
 	struct map *by_token; /* struct user, in arena */
@@ -51,7 +50,7 @@ static const char *const *groups_make(struct arena *a, const char *const *from, 
 	return v;
 }
 
-static struct user *user_make(struct arena *a, const char *name, const char *uid, const char *const *groups)
+struct user *user_make(struct arena *a, const char *name, const char *uid, const char *const *groups)
 {
 	struct user *u = arena_zalloc(a, sizeof(*u));
 	static const char authenticated[] = "system:authenticated";
@@ -60,6 +59,48 @@ static struct user *user_make(struct arena *a, const char *name, const char *uid
 	u->uid = arena_strdup(a, uid);
 	u->groups = groups_make(a, groups, streq(name, "system:anonymous") ? NULL : authenticated);
 	return u;
+}
+
+void user_add_extra(struct arena *a, struct user *u, const char *key, const char *value)
+{
+	struct user_extra *x = arena_zalloc(a, (u->n_extra + 1) * sizeof(*x));
+
+	if (u->n_extra)
+		memcpy(x, u->extra, u->n_extra * sizeof(*x));
+	x[u->n_extra] = (struct user_extra){ arena_strdup(a, key), arena_strdup(a, value) };
+	u->extra = x;
+	u->n_extra++;
+}
+
+/* Is the i-th the first of its key? */
+static bool user_extra_first(const struct user *u, size_t i)
+{
+	for (size_t j = 0; j < i; j++)
+		if (streq(u->extra[j].key, u->extra[i].key))
+			return false;
+	return true;
+}
+
+void user_node(struct doc *d, struct node *n, const struct user *u)
+{
+	struct node *groups, *values;
+
+	node_sets(d, n, F_username, u->name);
+	if (*u->uid)
+		node_sets(d, n, F_uid, u->uid);
+	if (u->groups && *u->groups) {
+		groups = node_need_array(d, n, F_groups);
+		for (const char *const *g = u->groups; *g; g++)
+			node_append(groups, node_new_cstr(d, *g));
+	}
+	for (size_t i = 0; i < u->n_extra; i++) {
+		if (!user_extra_first(u, i))
+			continue;
+		values = node_setk(d, node_need_object(d, n, F_extra), str_of(u->extra[i].key), node_new(d, DOC_ARRAY));
+		for (size_t j = i; j < u->n_extra; j++)
+			if (streq(u->extra[j].key, u->extra[i].key))
+				node_append(values, node_new_cstr(d, u->extra[j].value));
+	}
 }
 
 /* --- the token file: token,user,uid[,"group1,group2"] --- */
@@ -168,104 +209,51 @@ static bool token_same(struct str a, struct str b)
 	return diff == 0;
 }
 
-static const struct user *token_admin(struct api *a, struct arena *arena, struct str token)
+static void token_admin(struct api *a, struct arena *arena, struct str token, struct token_answer *ans)
 {
 	static const char *const groups[] = { "system:masters", NULL };
 	const char *want = a->cfg.admin_token;
 
-	if (str_empty(want) || !token_same(str_of(want), token))
-		return NULL;
-	return user_make(arena, "admin", "admin", groups);
+	if (!str_empty(want) && token_same(str_of(want), token))
+		ans->user = user_make(arena, "admin", "admin", groups);
 }
 
-static const struct user *token_from_file(struct api *a, struct arena *arena, struct str token)
+static void token_from_file(struct api *a, struct arena *arena, struct str token, struct token_answer *ans)
 {
-	return a->tokens ? map_get(a->tokens->by_token, token) : NULL;
+	ans->user = a->tokens ? map_get(a->tokens->by_token, token) : NULL;
 }
 
-static bool claim_in_time(const struct node *claims)
+/* Authenticators that know no audiences speak for the API's own: what was asked for, of those. */
+static void token_implicit_audiences(struct api *a, struct arena *arena, const char *const *asked,
+				     struct token_answer *ans)
 {
-	int64_t now = time_wall_s();
-	const struct node *nbf = node_getc(claims, "nbf");
-
-	/* A minute of grace, as clocks differ. */
-	return node_int(node_getc(claims, "exp"), 0) > now && (!nbf || node_int(nbf, INT64_MAX) <= now + 60);
+	if (!asked)
+		ans->audiences = a->cfg.api_audiences;
+	else
+		ans->audiences = audiences_common(arena, a->cfg.api_audiences, asked);
+	if (ans->audiences[0] || !a->cfg.api_audiences[0])
+		return;
+	ans->user = NULL;
+	ans->why = "unable to authenticate the token for the given audiences";
 }
 
-static bool claim_has_audience(const struct node *claims, const char *aud)
+void authn_token(struct api *a, struct arena *arena, struct str token, const char *const *asked,
+		 struct token_answer *ans)
 {
-	const struct node *a = node_getc(claims, "aud");
-
-	if (node_streq(a, aud))
-		return true;
-	NODE_FOREACH(c, a)
-		if (node_streq(c, aud))
-			return true;
-	return false;
-}
-
-/* The object that a claim {name, uid} speaks of is there, and is that one. */
-static bool claim_object_lives(struct api *a, const struct resource *res, const char *ns, const struct node *ref)
-{
-	struct obj *o;
-
-	if (!ref)
-		return true;
-	o = store_get(a->store, res, ns, node_gets(ref, F_name));
-	return o && streq(o->uid, node_gets(ref, F_uid));
-}
-
-static const struct user *service_account_user(struct arena *arena, const char *ns, const struct node *kube)
-{
-	const struct node *sa = node_getc(kube, "serviceaccount"), *pod = node_getc(kube, "pod");
-	const char *groups[] = { "system:serviceaccounts", arena_printf(arena, "system:serviceaccounts:%s", ns), NULL };
-	struct user *u = user_make(arena, arena_printf(arena, "system:serviceaccount:%s:%s", ns, node_gets(sa, F_name)),
-				   node_gets(sa, F_uid), groups);
-	struct user_extra *x;
-
-	if (!pod)
-		return u;
-	x = arena_zalloc(arena, 2 * sizeof(*x));
-	x[0] = (struct user_extra){ "authentication.kubernetes.io/pod-name", arena_strdup(arena, node_gets(pod, F_name)) };
-	x[1] = (struct user_extra){ "authentication.kubernetes.io/pod-uid", arena_strdup(arena, node_gets(pod, F_uid)) };
-	u->extra = x;
-	u->n_extra = 2;
-	return u;
-}
-
-static const struct user *token_service_account(struct api *a, struct arena *arena, struct str token)
-{
-	_cleanup_doc_ struct doc *d = jwt_verify(a->jwt, token);
-	const struct node *claims = d ? doc_root(d) : NULL;
-	const struct node *kube = node_getc(claims, "kubernetes.io");
-	const struct node *sa = node_getc(kube, "serviceaccount");
-	const char *ns = node_cstr_or(node_getc(kube, "namespace"), "");
-
-	if (!claims || !sa || !*ns || !node_streq(node_getc(claims, "iss"), a->cfg.sa_issuer) ||
-	    !claim_in_time(claims) || !claim_has_audience(claims, a->cfg.sa_issuer))
-		return NULL;
-	if (!claim_object_lives(a, &a->service_accounts->r, ns, sa) ||
-	    !claim_object_lives(a, &a->pods->r, ns, node_getc(kube, "pod")) ||
-	    !claim_object_lives(a, schema_res("", "secrets"), ns, node_getc(kube, "secret")))
-		return NULL;
-	return service_account_user(arena, ns, kube);
-}
-
-const struct user *authn_token(struct api *a, struct arena *arena, struct str token)
-{
-	static const struct user *(*const table[])(struct api *a, struct arena *arena, struct str token) = {
+	static void (*const table[])(struct api *a, struct arena *arena, struct str token, struct token_answer *ans) = {
 		token_admin,
 		token_from_file,
-		token_service_account,
 	};
 
+	*ans = (struct token_answer){ 0 };
 	for (size_t i = 0; i < ARRAY_SIZE(table); i++) {
-		const struct user *u = table[i](a, arena, token);
-
-		if (u)
-			return u;
+		table[i](a, arena, token, ans);
+		if (ans->user) {
+			token_implicit_audiences(a, arena, asked, ans);
+			return;
+		}
 	}
-	return NULL;
+	token_service_account(a, arena, token, asked, ans);
 }
 
 /* --- the request --- */
@@ -273,6 +261,19 @@ const struct user *authn_token(struct api *a, struct arena *arena, struct str to
 static int authn_unauthorized(struct err *e)
 {
 	return err_set(e, ERR_UNAUTHORIZED, "Unauthorized");
+}
+
+static int authn_with_token(struct req *r, struct str token, struct err *e)
+{
+	struct token_answer ans;
+
+	authn_token(r->api, r->arena, token, NULL, &ans);
+	if (!ans.user)
+		return authn_unauthorized(e);
+	r->user = ans.user;
+	if (ans.warning)
+		req_warn(r, "%s", ans.warning);
+	return 1;
 }
 
 /* 1: found, 0: none was presented, < 0: one that is not valid. */
@@ -288,19 +289,49 @@ static int authn_bearer(struct req *r, struct err *e)
 	token = str_trim(token);
 	if (!str_ieq(scheme, STR_LIT("Bearer")) || !token.n)
 		return authn_unauthorized(e);
-	r->user = authn_token(r->api, r->arena, token);
-	return r->user ? 1 : authn_unauthorized(e);
+	return authn_with_token(r, token, e);
+}
+
+/* Browsers can't set headers of a WebSocket's request: the token comes as a subprotocol, with a real one beside
+ * it, which is all that others get to see. */
+static int authn_websocket(struct req *r, struct err *e)
+{
+	struct str rest = http_head_get(r->head, "Sec-WebSocket-Protocol"), found = STR_NONE;
+	_cleanup_buf_ struct buf token = BUF_INIT, others = BUF_INIT;
+
+	if (!rest.n || !http_head_has_token(r->head, "Upgrade", "websocket"))
+		return 0;
+	while (rest.p) {
+		struct str p = str_trim(str_cut(&rest, ','));
+
+		if (!str_starts(p, STR_LIT(WS_TOKEN_PREFIX)))
+			buf_addf(&others, "%s%" STR_FMT, others.len ? ", " : "", STR_ARG(p));
+		else if (found.p)
+			return authn_unauthorized(e);
+		else
+			found = str_sub(p, strlen(WS_TOKEN_PREFIX), p.n);
+	}
+	if (!found.p)
+		return 0;
+	if (!others.len || !found.n || !buf_add_base64_decoded(&token, found, true) || !str_is_utf8(buf_str(&token)))
+		return authn_unauthorized(e);
+	r->ws_protocols = arena_strdup(r->arena, others.s);
+	return authn_with_token(r, buf_str(&token), e);
 }
 
 static int authn_certificate(struct req *r, struct err *e)
 {
 	const struct http_peer *p = http_req_peer(r->http);
+	struct user *u;
 
 	if (p->cert_bad)
 		return authn_unauthorized(e);
 	if (str_empty(p->cert_cn))
 		return 0;
-	r->user = user_make(r->arena, p->cert_cn, "", p->cert_orgs);
+	u = user_make(r->arena, p->cert_cn, p->cert_uid ? p->cert_uid : "", p->cert_orgs);
+	if (!str_empty(p->cert_sha256))
+		user_add_extra(r->arena, u, USER_CREDENTIAL_ID, arena_printf(r->arena, "X509SHA256=%s", p->cert_sha256));
+	r->user = u;
 	return 1;
 }
 
@@ -314,51 +345,20 @@ static int authn_anonymous(struct req *r, struct err *e)
 	return 1;
 }
 
-static int authn_impersonate(struct req *r, struct err *e)
-{
-	struct str name = http_head_get(r->head, "Impersonate-User");
-	struct attrs at = { "impersonate", "", "v1", "users", "", "", "", NULL };
-	const char *groups[33];
-	size_t n = 0;
-
-	if (!name.n)
-		return STEP_NEXT;
-	at.name = arena_memdupz(r->arena, name.p, name.n);
-	if (!authz_check(r->api, r->user, &at)) {
-		int rc = err_set(e, ERR_FORBIDDEN,
-				 "users \"%s\" is forbidden: User \"%s\" cannot impersonate resource \"users\" in API "
-				 "group \"\" at the cluster scope",
-				 at.name, r->user->name);
-
-		err_about(e, NULL, "users", at.name);
-		return rc;
-	}
-	for (size_t i = 0; i < r->head->n_headers && n + 1 < ARRAY_SIZE(groups); i++) {
-		const struct http_header *h = &r->head->headers[i];
-
-		if (str_ieq(h->name, STR_LIT("Impersonate-Group")))
-			groups[n++] = arena_memdupz(r->arena, h->value.p, h->value.n);
-	}
-	groups[n] = NULL;
-	r->user = user_make(r->arena, at.name, "", groups);
-	return STEP_NEXT;
-}
-
 int authn_request(struct req *r, struct err *e)
 {
 	static int (*const table[])(struct req *r, struct err *e) = {
 		authn_bearer, /* a token that was presented on purpose goes before the connection's certificate */
+		authn_websocket,
 		authn_certificate,
 		authn_anonymous,
 	};
+	int rc = 0;
 
-	for (size_t i = 0; i < ARRAY_SIZE(table); i++) {
-		int rc = table[i](r, e);
-
-		if (rc < 0)
-			return rc;
-		if (rc)
-			return authn_impersonate(r, e);
-	}
-	return authn_unauthorized(e);
+	for (size_t i = 0; i < ARRAY_SIZE(table) && rc == 0; i++)
+		rc = table[i](r, e);
+	if (rc == 0)
+		rc = authn_unauthorized(e);
+	r->login = r->user;
+	return rc < 0 ? rc : STEP_NEXT;
 }

@@ -200,7 +200,7 @@ bool authz_check(struct api *a, const struct user *u, const struct attrs *at)
 	return false;
 }
 
-static int authz_denied(const struct user *u, const struct attrs *at, struct err *e)
+int authz_denied(const struct user *u, const struct attrs *at, struct err *e)
 {
 	_cleanup_buf_ struct buf b = BUF_INIT;
 	int rc;

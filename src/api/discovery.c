@@ -160,21 +160,3 @@ int act_paths(struct req *r, struct err *e)
 	answer_text(r, 200, "application/json");
 	return STEP_DONE;
 }
-
-int act_openid(struct req *r, struct err *e)
-{
-	if (!r->api->jwt)
-		return status_generic_not_found(e);
-	if (starts_with(r->at.path, "/openid")) {
-		jwt_jwks(r->api->jwt, &r->text);
-		answer_text(r, 200, "application/jwk-set+json");
-		return STEP_DONE;
-	}
-	buf_adds(&r->text, "{\"issuer\":");
-	buf_add_json_string(&r->text, str_of(r->api->cfg.sa_issuer));
-	buf_addf(&r->text, ",\"jwks_uri\":\"https://%s/openid/v1/jwks\"", r->api->cfg.server_address);
-	buf_adds(&r->text, ",\"response_types_supported\":[\"id_token\"],\"subject_types_supported\":[\"public\"],"
-			   "\"id_token_signing_alg_values_supported\":[\"ES256\"]}");
-	answer_text(r, 200, "application/json");
-	return STEP_DONE;
-}

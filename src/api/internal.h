@@ -37,7 +37,13 @@ struct user {
 	size_t n_extra;
 	bool part; /* a part of this process */
 };
+#define USER_CREDENTIAL_ID "authentication.kubernetes.io/credential-id"
 bool user_in_group(const struct user *u, const char *group);
+/* With system:authenticated among its groups unless it is system:anonymous. */
+struct user *user_make(struct arena *a, const char *name, const char *uid, const char *const *groups);
+void user_add_extra(struct arena *a, struct user *u, const char *key, const char *value);
+/* authentication/v1.UserInfo: username, uid, groups, extra into the object n. */
+void user_node(struct doc *d, struct node *n, const struct user *u);
 
 /* --- what is asked for, as authorization sees it --- */
 struct attrs {
@@ -88,8 +94,11 @@ struct req {
 	} asked; /* as act found them */
 	int64_t now_s; /* req_now */
 	char uid[37], suffix[6]; /* of what is created; "" until then */
+	const char *secret_token, *secret_claims; /* token.c */
 
-	const struct user *user;
+	const struct user *user; /* who it is done for */
+	const struct user *login; /* who asks; not the same when impersonating. NULL: from inside, or nobody known */
+	const char *ws_protocols; /* Sec-WebSocket-Protocol without the bearer token; NULL: as it was sent */
 	struct attrs at;
 	enum verb verb;
 	const struct path_route *route; /* a path that is no resource */
@@ -129,6 +138,7 @@ struct req {
 	struct buf text; /* a body made here; text_type says what it is */
 	const char *text_type;
 	const char *etag;
+	const char *cache_control; /* NULL: "no-cache, private" */
 	bool success_status; /* a metav1.Status "Success" about obj or name */
 	struct store_list list;
 	bool is_list, list_held;
@@ -208,12 +218,26 @@ int http_in_body(struct req *r, struct err *e);
 const char *req_query(struct req *r, const char *name); /* NULL when absent; lives with the request */
 bool req_query_bool(struct req *r, const char *name);
 
-/* --- authn.c, jwt.c, authz.c --- */
+/* --- authn.c, authn-as.c, token.c, jwt.c, authz.c --- */
 int authn_request(struct req *r, struct err *e);
 int tokens_load(struct tokens **ret, const char *file, struct err *e) MUST_CHECK;
 struct tokens *tokens_free(struct tokens *t);
-/* The user that a bearer token stands for, in arena; NULL: none. audiences may be NULL: the API's own. */
-const struct user *authn_token(struct api *a, struct arena *arena, struct str token);
+int authn_impersonate(struct req *r, struct err *e); /* phase */
+struct token_answer { /* what a bearer token stands for; everything in the arena */
+	const struct user *user; /* NULL: nobody */
+	const char *const *audiences; /* those asked for that it is good for */
+	const char *why; /* it stands for nobody: the reason, when there is more to say than that */
+	const char *warning; /* for who uses it; NULL: none */
+};
+/* asked NULL: the API's own audiences. */
+void authn_token(struct api *a, struct arena *arena, struct str token, const char *const *asked,
+		 struct token_answer *ans);
+void token_service_account(struct api *a, struct arena *arena, struct str token, const char *const *asked,
+			   struct token_answer *ans);
+/* NULL-terminated lists: what of have is in want; the strings of a JSON list (or the one string). */
+const char *const *audiences_common(struct arena *arena, const char *const *have, const char *const *want);
+const char *const *audiences_from_node(struct arena *arena, const struct node *list);
+int act_token(struct req *r, struct err *e); /* serviceaccounts/token */
 int jwt_key_new(struct jwt_key **ret, const char *pem, struct err *e) MUST_CHECK;
 struct jwt_key *jwt_key_free(struct jwt_key *k);
 const char *jwt_key_id(const struct jwt_key *k);
@@ -224,6 +248,7 @@ struct doc *jwt_verify(struct jwt_key *k, struct str token);
 void jwt_jwks(struct jwt_key *k, struct buf *out);
 int authz_request(struct req *r, struct err *e);
 bool authz_check(struct api *a, const struct user *u, const struct attrs *at);
+int authz_denied(const struct user *u, const struct attrs *at, struct err *e);
 
 /* --- status.c --- */
 void status_group_resource(struct buf *out, const struct resource *res); /* "deployments.apps" */

@@ -6,6 +6,7 @@
  *
  *	parse         method, path and options say which verb on what
  *	authenticate  who asks: certificate, token, or nobody
+ *	impersonate   and in whose name
  *	authorize     may they
  *	resolve       does it exist in this API: 404, 405
  *	negotiate     in which form shall the answer be: 406
@@ -242,6 +243,7 @@ static const struct {
 } phases[] = {
 	{ "parse", http_in_parse, true },
 	{ "authenticate", authn_request, true },
+	{ "impersonate", authn_impersonate, true },
 	{ "authorize", authz_request, false },
 	{ "resolve", req_resolve, false },
 	{ "options", http_in_options, true },
@@ -512,16 +514,33 @@ struct call_server *api_call_server(struct api *a, const char *user, const char 
 
 /* --- the server as a whole --- */
 
+static void api_copy_list(struct api *a, const char *const **list)
+{
+	size_t n = 0;
+	const char **copy;
+
+	while ((*list)[n])
+		n++;
+	copy = arena_zalloc(a->arena, (n + 1) * sizeof(*copy));
+	for (size_t i = 0; i < n; i++)
+		copy[i] = arena_strdup(a->arena, (*list)[i]);
+	*list = (const char *const *)copy;
+}
+
 static void api_copy_config(struct api *a, const struct api_config *cfg)
 {
-	const char **texts[] = { &a->cfg.version, &a->cfg.server_address, &a->cfg.admin_token, &a->cfg.sa_issuer,
-				 &a->cfg.service_cidr };
+	const char **texts[] = { &a->cfg.version, &a->cfg.server_address, &a->cfg.admin_token, &a->cfg.jwks_uri,
+				 &a->cfg.service_cidr, &a->cfg.ca_pem };
 
 	a->cfg = *cfg;
 	for (size_t i = 0; i < ARRAY_SIZE(texts); i++)
 		if (*texts[i])
 			*texts[i] = arena_strdup(a->arena, *texts[i]);
 	a->cfg.token_file = a->cfg.sa_key_pem = NULL; /* read once, below */
+	if (!a->cfg.api_audiences)
+		a->cfg.api_audiences = a->cfg.sa_issuers;
+	api_copy_list(a, &a->cfg.sa_issuers);
+	api_copy_list(a, &a->cfg.api_audiences);
 }
 
 static const struct schema_res *api_res(const char *plural)

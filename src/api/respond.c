@@ -217,7 +217,7 @@ static struct str heads_warning(struct req *r, const char *text)
 static void heads_make(struct req *r, struct heads *h)
 {
 	h->n = 0;
-	heads_add(h, "Cache-Control", STR_LIT("no-cache, private"));
+	heads_add(h, "Cache-Control", str_of(r->cache_control ? r->cache_control : "no-cache, private"));
 	if (r->etag)
 		heads_add(h, "ETag", str_of(r->etag));
 	if (r->err.retry_after_s)

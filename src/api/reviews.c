@@ -20,43 +20,30 @@ static int review_answer(struct req *r)
 	return STEP_DONE;
 }
 
-/* UserInfo of u as member f of parent. */
-static void review_user(struct doc *d, struct node *parent, enum field f, const struct user *u)
-{
-	struct node *n = node_set(d, parent, f, node_new(d, DOC_OBJECT)), *groups, *extra;
-
-	node_sets(d, n, F_username, u->name);
-	if (*u->uid)
-		node_sets(d, n, F_uid, u->uid);
-	groups = node_need_array(d, n, F_groups);
-	for (const char *const *g = u->groups; g && *g; g++)
-		node_append(groups, node_new_cstr(d, *g));
-	for (size_t i = 0; i < u->n_extra; i++) {
-		extra = node_setk(d, node_need_object(d, n, F_extra), str_of(u->extra[i].key), node_new(d, DOC_ARRAY));
-		node_append(extra, node_new_cstr(d, u->extra[i].value));
-	}
-}
-
 /* --- who --- */
 
 static int act_token_review(struct req *r, struct err *e)
 {
 	struct doc *d = r->body;
-	struct node *root = doc_root(d), *status;
-	struct str token = node_str(node_path(root, F_spec, F_token));
-	const struct user *u = NULL;
+	struct node *root = doc_root(d), *spec = node_get(root, F_spec), *status, *audiences;
+	struct str token = node_str(node_get(spec, F_token));
+	const char *const *asked = audiences_from_node(r->arena, node_get(spec, F_audiences));
+	struct token_answer ans;
 
 	if (!token.n)
-		return err_invalid(e, "authentication.k8s.io", "TokenReview", "", "FieldValueRequired", "spec.token", "%s", "");
-	u = authn_token(r->api, r->arena, token);
+		return err_bad(e, "token is required for TokenReview in authentication");
+	authn_token(r->api, r->arena, token, asked[0] ? asked : NULL, &ans);
 	status = node_set(d, root, F_status, node_new(d, DOC_OBJECT));
-	if (u) {
+	if (ans.user) {
 		node_setb(d, status, F_authenticated, true);
-		review_user(d, status, F_user, u);
-		node_append(node_need_array(d, status, F_audiences), node_new_cstr(d, r->api->cfg.sa_issuer));
+		user_node(d, node_need_object(d, status, F_user), ans.user);
+		audiences = node_need_array(d, status, F_audiences);
+		for (const char *const *a = ans.audiences; *a; a++)
+			node_append(audiences, node_new_cstr(d, *a));
 	} else {
-		node_sets(d, status, F_error, "[invalid bearer token, token lookup failed]");
 		node_set(d, status, F_user, node_new(d, DOC_OBJECT));
+		node_sets(d, status, F_error,
+			  ans.why ? arena_printf(r->arena, "[invalid bearer token, %s]", ans.why) : "invalid bearer token");
 	}
 	return review_answer(r);
 }
@@ -65,7 +52,7 @@ static int act_self_review(struct req *r, struct err *e)
 {
 	struct node *status = node_set(r->body, doc_root(r->body), F_status, node_new(r->body, DOC_OBJECT));
 
-	review_user(r->body, status, F_userInfo, r->user);
+	user_node(r->body, node_need_object(r->body, status, F_userInfo), r->user);
 	return review_answer(r);
 }
 

@@ -232,6 +232,14 @@ static bool header_is_private(struct str name)
 	return str_starts(name, STR_LIT("Impersonate-"));
 }
 
+/* A token that came as a WebSocket's subprotocol is a credential too. */
+static struct http_header proxy_header(struct req *r, const struct http_header *h)
+{
+	if (r->ws_protocols && str_ieq(h->name, STR_LIT("Sec-WebSocket-Protocol")))
+		return (struct http_header){ h->name, str_of(r->ws_protocols) };
+	return *h;
+}
+
 /* The client's headers, but for those of its connection to us and its credentials. */
 static void proxy_headers(struct proxy *p)
 {
@@ -243,7 +251,7 @@ static void proxy_headers(struct proxy *p)
 					      str_ieq(f->name, STR_LIT("Connection")));
 
 		if (upgrade || (!header_is_hop(f->name) && !header_is_private(f->name)))
-			VEC_PUSH(&p->headers, *f);
+			VEC_PUSH(&p->headers, proxy_header(p->r, f));
 	}
 }
 

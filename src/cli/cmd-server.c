@@ -54,6 +54,16 @@ static const struct opt server_opts[] = {
 	  .help = "address of the cluster's name server" },
 	{ OPT_STRING, "cluster-domain", 0, O(cluster_domain), "NAME", "KINGLET_CLUSTER_DOMAIN", "cluster.local",
 	  .help = "domain of the cluster's names" },
+	{ OPT_HEADING, .help = "Access" },
+	{ OPT_BOOL, "anonymous-auth", 0, O(anonymous_auth), NULL, "KINGLET_ANONYMOUS_AUTH", "true",
+	  .help = "requests without credentials are system:anonymous, who may see health and version; else 401" },
+	{ OPT_LIST, "service-account-issuer", 0, O(sa_issuers), "URL", "KINGLET_SERVICE_ACCOUNT_ISSUER",
+	  .help = "issuer of service accounts' tokens; of several the first signs, the others are accepted. By default "
+		  "https://kubernetes.default.svc.DOMAIN" },
+	{ OPT_STRING, "service-account-jwks-uri", 0, O(jwks_uri), "URL", "KINGLET_SERVICE_ACCOUNT_JWKS_URI",
+	  .help = "where issuer discovery says that the keys are; by default at this server" },
+	{ OPT_LIST, "api-audiences", 0, O(api_audiences), "NAME", "KINGLET_API_AUDIENCES",
+	  .help = "audience of tokens that are for the API; by default the issuers" },
 	{ OPT_HEADING, .help = "Listener" },
 	{ OPT_STRING, "bind-address", 0, O(bind_address), "ADDRESS", "KINGLET_BIND_ADDRESS", "0.0.0.0",
 	  .help = "address that the API listens on" },
@@ -116,7 +126,8 @@ struct server {
 	struct loop_signal *sigterm, *sigint, *sighup, *sigpipe;
 	struct loop_hook *trim;
 	VEC(const struct resource *) resources;
-	VEC(const char *) node_labels, node_taints; /* NULL-terminated */
+	VEC(const char *) node_labels, node_taints, issuers, audiences; /* NULL-terminated */
+	char *issuer; /* the default one */
 };
 
 #define SERVER_TREE_BYTES (512u << 10) /* parsed trees of objects that stay between turns */
@@ -272,19 +283,48 @@ static const char *server_address(const struct server *s)
 	return s->node_ip;
 }
 
+/* Whose tokens are taken, and for what. */
+static int server_issuers(struct server *s, struct err *e)
+{
+	const struct opt_list *given = &s->opts->sa_issuers;
+
+	s->issuer = xasprintf("https://kubernetes.default.svc.%s", s->opts->cluster_domain);
+	for (size_t i = 0; i < given->n; i++) {
+		if (strchr(given->v[i], ':') && !starts_with(given->v[i], "https://"))
+			return err_set(e, ERR_BAD_REQUEST,
+				       "--service-account-issuer '%s' holds a colon but is no https:// URL", given->v[i]);
+		VEC_PUSH(&s->issuers, given->v[i]);
+	}
+	if (!given->n)
+		VEC_PUSH(&s->issuers, s->issuer);
+	VEC_PUSH(&s->issuers, NULL);
+	for (size_t i = 0; i < s->opts->api_audiences.n; i++)
+		VEC_PUSH(&s->audiences, s->opts->api_audiences.v[i]);
+	if (s->audiences.n)
+		VEC_PUSH(&s->audiences, NULL);
+	if (!str_empty(s->opts->jwks_uri) && !starts_with(s->opts->jwks_uri, "https://"))
+		return err_set(e, ERR_BAD_REQUEST, "--service-account-jwks-uri '%s' is no https:// URL", s->opts->jwks_uri);
+	return 0;
+}
+
 static int server_open_api(struct server *s, struct err *e)
 {
-	_cleanup_free_ char *issuer = xasprintf("https://kubernetes.default.svc.%s", s->opts->cluster_domain);
 	struct tls_config tls = { .cert_pem = s->pki.server_cert, .key_pem = s->pki.server_key,
 				  .ca_pem = s->pki.ca_cert, .ask_client_cert = true };
 	struct http_server_config http = { .loop = s->loop, .on_request = server_on_request, .arg = s };
 	struct api_config cfg = { .loop = s->loop, .store = s->store, .version = KINGLET_KUBERNETES,
 				  .admin_token = s->opts->token, .token_file = s->opts->token_file,
-				  .sa_key_pem = s->pki.sa_key, .sa_issuer = issuer,
-				  .service_cidr = s->opts->service_cidr, .anonymous = true,
+				  .sa_key_pem = s->pki.sa_key, .ca_pem = s->pki.ca_cert,
+				  .service_cidr = s->opts->service_cidr, .anonymous = s->opts->anonymous_auth,
+				  .jwks_uri = s->opts->jwks_uri,
 				  .dial_node = server_dial_node, .arg = s };
 	_cleanup_free_ char *address = NULL;
 
+	if (server_issuers(s, e) < 0)
+		return -e->code;
+	cfg.sa_issuers = s->issuers.v;
+	if (s->audiences.n)
+		cfg.api_audiences = s->audiences.v;
 	if (sscanf(s->opts->node_port_range, "%d-%d", &cfg.node_port_min, &cfg.node_port_max) != 2 ||
 	    cfg.node_port_min < 1 || cfg.node_port_max > 65535 || cfg.node_port_min > cfg.node_port_max)
 		return err_set(e, ERR_BAD_REQUEST, "--service-node-port-range '%s' is no range such as 30000-32767",
@@ -473,6 +513,9 @@ static void server_stop(struct server *s)
 	VEC_RELEASE(&s->resources);
 	VEC_RELEASE(&s->node_labels);
 	VEC_RELEASE(&s->node_taints);
+	VEC_RELEASE(&s->issuers);
+	VEC_RELEASE(&s->audiences);
+	free(s->issuer);
 	free(s->node_name);
 	free(s->service_ip);
 	free(s->pod_cidr);

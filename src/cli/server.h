@@ -12,9 +12,10 @@ struct server_opts {
 	char *data_dir, *config, *bind_address, *write_kubeconfig, *write_kubeconfig_mode, *token, *token_file;
 	char *node_name, *node_ip, *cluster_cidr, *service_cidr, *node_port_range, *cluster_dns, *cluster_domain;
 	char *resolv_conf, *bridge, *cgroup, *log_level, *advertise_address;
+	char *jwks_uri;
 	int64_t port, max_pods;
-	struct opt_list tls_sans, node_labels, node_taints;
-	bool disable_agent;
+	struct opt_list tls_sans, node_labels, node_taints, sa_issuers, api_audiences;
+	bool disable_agent, anonymous_auth;
 };
 
 /* The cgroup of the server with this data directory: servers side by side have one each. Owned by the caller. */

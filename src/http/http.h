@@ -40,6 +40,9 @@ int tls_make_cert(char **ret_cert_pem, const struct tls_cert_spec *spec, const c
 /* Whether a certificate is signed by the authority, for this subject, with all these names, for min_days more. */
 /* Can the key be used, and (cert_pem not NULL) is it that certificate's? */
 int tls_key_check(const char *key_pem, const char *cert_pem, struct err *e) MUST_CHECK;
+/* PEM from outside: a certificate request with a good signature; one or more certificates and nothing else. */
+int tls_csr_check(struct str pem, struct err *e) MUST_CHECK;
+int tls_certs_check(struct str pem, struct err *e) MUST_CHECK;
 bool tls_cert_check(const char *cert_pem, const struct tls_cert_spec *spec, const char *ca_cert_pem, int min_days);
 
 /* --- a byte stream after an upgrade, or under a client: back-pressured both ways --- */
@@ -74,6 +77,8 @@ struct http_peer {
 	char addr[64]; /* "127.0.0.1:4242", "local" */
 	/* From a verified client certificate; "" and NULL when there is none. */
 	const char *cert_cn;
+	const char *cert_uid; /* NULL: the subject names none */
+	const char *cert_sha256; /* hex */
 	const char *const *cert_orgs; /* NULL-terminated */
 	bool cert_bad; /* one was presented that does not verify: no name is given, and the answer is 401 */
 };

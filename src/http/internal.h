@@ -14,8 +14,15 @@ struct tls *tls_ref(struct tls *t);
 bool tls_is_server(const struct tls *t);
 /* A session, server or client by what t is. server_name: client only, SNI and what the certificate must say. */
 struct ssl_st *tls_session_new(struct tls *t, const char *server_name);
-/* The peer's certificate: names to be freed by the caller (orgs and its strings). bad: it did not verify. */
-void tls_session_peer(struct ssl_st *s, char **ret_cn, char ***ret_orgs, bool *ret_bad);
+/* The peer's certificate; all zero when there is none. */
+struct tls_peer {
+	char *cn, *uid; /* NULL when the subject has none */
+	char **orgs; /* NULL-terminated, or NULL */
+	char *sha256; /* of the whole certificate, in hex */
+	bool bad; /* it did not verify, or its subject has several UIDs: nothing else is set */
+};
+void tls_session_peer(struct ssl_st *s, struct tls_peer *ret);
+void tls_peer_release(struct tls_peer *p);
 void tls_session_error(struct ssl_st *s, unsigned long code, struct err *e);
 void tls_session_shutdown(struct ssl_st *s); /* sends close_notify when it fits into the socket */
 

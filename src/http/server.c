@@ -136,10 +136,7 @@ static void serve_unref(struct serve_conn *c)
 {
 	if (--c->refs)
 		return;
-	free(c->cert_cn);
-	for (char **o = c->cert_orgs; o && *o; o++)
-		free(*o);
-	free(c->cert_orgs);
+	tls_peer_release(&c->cert);
 	free(c);
 }
 
@@ -340,9 +337,12 @@ static void serve_on_open(void *arg)
 {
 	struct serve_conn *c = arg;
 
-	tls_session_peer(conn_session(c->io), &c->cert_cn, &c->cert_orgs, &c->peer.cert_bad);
-	c->peer.cert_cn = c->cert_cn ? c->cert_cn : "";
-	c->peer.cert_orgs = (const char *const *)c->cert_orgs;
+	tls_session_peer(conn_session(c->io), &c->cert);
+	c->peer.cert_bad = c->cert.bad;
+	c->peer.cert_cn = c->cert.cn ? c->cert.cn : "";
+	c->peer.cert_uid = c->cert.uid;
+	c->peer.cert_sha256 = c->cert.sha256;
+	c->peer.cert_orgs = (const char *const *)c->cert.orgs;
 	c->state = SERVE_IDLE;
 	serve_wait(c, SERVE_WAIT_IDLE);
 }

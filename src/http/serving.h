@@ -38,8 +38,7 @@ struct serve_conn {
 	struct http1_chunked chunk;
 	bool chunked, eof;
 	struct http_peer peer;
-	char *cert_cn;
-	char **cert_orgs;
+	struct tls_peer cert;
 	TAILQ_ENTRY(serve_conn) link; /* all of the server's */
 	TAILQ_ENTRY(serve_conn) wait_link;
 };

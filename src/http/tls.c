@@ -224,21 +224,51 @@ static char *tls_name_entry(X509_NAME *name, int i)
 	return s;
 }
 
-void tls_session_peer(struct ssl_st *s, char **ret_cn, char ***ret_orgs, bool *ret_bad)
+/* 1.3.6.1.4.1.57683.2: the user's UID, as Kubernetes reads it since 1.33; at most one. False: several, or no text. */
+static bool tls_name_uid(X509_NAME *name, char **ret)
+{
+	ASN1_OBJECT *oid = OBJ_txt2obj("1.3.6.1.4.1.57683.2", 1);
+	int i = oid ? X509_NAME_get_index_by_OBJ(name, oid, -1) : -1;
+	bool fine = true;
+
+	*ret = NULL;
+	if (i >= 0) {
+		*ret = tls_name_entry(name, i);
+		fine = *ret && **ret && X509_NAME_get_index_by_OBJ(name, oid, i) < 0;
+	}
+	ASN1_OBJECT_free(oid);
+	return fine;
+}
+
+static char *tls_fingerprint(X509 *x)
+{
+	unsigned char sum[EVP_MAX_MD_SIZE];
+	struct buf b = BUF_INIT;
+	unsigned n = 0;
+
+	if (X509_digest(x, EVP_sha256(), sum, &n) == 1)
+		buf_add_hex(&b, sum, n);
+	return buf_detach(&b, NULL);
+}
+
+void tls_session_peer(struct ssl_st *s, struct tls_peer *ret)
 {
 	X509 *x = SSL_get0_peer_certificate(s);
 	VEC(char *) orgs = VEC_INIT;
 	X509_NAME *name;
 	int i = -1;
 
-	*ret_cn = NULL;
-	*ret_orgs = NULL;
-	*ret_bad = x && SSL_get_verify_result(s) != X509_V_OK;
-	if (!x || *ret_bad)
+	*ret = (struct tls_peer){ .bad = x && SSL_get_verify_result(s) != X509_V_OK };
+	if (!x || ret->bad)
 		return;
 	name = X509_get_subject_name(x);
+	if (!tls_name_uid(name, &ret->uid)) {
+		tls_peer_release(ret);
+		ret->bad = true;
+		return;
+	}
 	if ((i = X509_NAME_get_index_by_NID(name, NID_commonName, -1)) >= 0)
-		*ret_cn = tls_name_entry(name, i);
+		ret->cn = tls_name_entry(name, i);
 	i = -1;
 	while ((i = X509_NAME_get_index_by_NID(name, NID_organizationName, i)) >= 0) {
 		char *o = tls_name_entry(name, i);
@@ -247,7 +277,19 @@ void tls_session_peer(struct ssl_st *s, char **ret_cn, char ***ret_orgs, bool *r
 			VEC_PUSH(&orgs, o);
 	}
 	VEC_PUSH(&orgs, NULL);
-	*ret_orgs = orgs.v;
+	ret->orgs = orgs.v;
+	ret->sha256 = tls_fingerprint(x);
+}
+
+void tls_peer_release(struct tls_peer *p)
+{
+	free(p->cn);
+	free(p->uid);
+	free(p->sha256);
+	for (char **o = p->orgs; o && *o; o++)
+		free(*o);
+	free(p->orgs);
+	*p = (struct tls_peer){ 0 };
 }
 
 void tls_session_error(struct ssl_st *s, unsigned long code, struct err *e)

@@ -306,8 +306,6 @@ static void csr_update(const struct prepare *x)
 {
 	struct node *status;
 
-	if (!streq(x->sub, "approval") && !streq(x->sub, "status"))
-		return;
 	prepare_take(x, x->root, x->old, F_spec);
 	if (streq(x->sub, "approval")) {
 		status = node_need_object(x->d, x->root, F_status);

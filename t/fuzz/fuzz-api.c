@@ -47,10 +47,11 @@ static int fuzz_dial(void *arg)
 
 static void fuzz_up(struct world *w)
 {
+	static const char *const issuers[] = { "i", NULL };
 	struct store_config sc = { .loop = loop, .resources = resources.v, .n_resources = resources.n,
 				   .is_volatile = fuzz_volatile };
 	struct api_config ac = { .loop = loop, .admin_token = "t", .version = "v1.36.2", .server_address = "192.0.2.1:6443",
-				 .service_cidr = "10.43.0.0/16", .sa_issuer = "i", .anonymous = true };
+				 .service_cidr = "10.43.0.0/16", .sa_issuers = issuers, .anonymous = true };
 	struct http_server_config hc = { .loop = loop, .on_request = api_on_request };
 	struct http_client_config cc = { .loop = loop, .host = "fuzz", .dial = fuzz_dial, .arg = w };
 	struct err e = ERR_INIT;

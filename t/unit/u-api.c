@@ -165,10 +165,11 @@ static void set_up_store(void)
 static void set_up(void)
 {
 	static const char *const groups[] = { "system:masters", NULL };
+	static const char *const issuers[] = { "https://kubernetes.default.svc.cluster.local", NULL };
 	struct err e = ERR_INIT;
 	struct api_config ac = { .admin_token = "secret", .version = "v1.36.2+kinglet1",
 				 .server_address = "192.0.2.1:6443", .service_cidr = "10.43.0.0/16", .anonymous = true,
-				 .sa_issuer = "https://kubernetes.default.svc.cluster.local" };
+				 .sa_issuers = issuers };
 	struct http_server_config hc = { .on_request = api_on_request };
 	struct http_client_config cc = { .host = "127.0.0.1" };
 
