@@ -12,6 +12,11 @@
  *			the update that removes the last of them removes the object
  *	others		gone at once
  *
+ * Whether dependents are orphaned, waited for or left to the garbage collector is
+ * said by the options, else by finalizers that are there, else by the kind: old
+ * versions, batch/v1 Jobs and ReplicationControllers orphan. A second delete may
+ * change it as long as the object has no grace to run.
+ *
  * As Kubernetes does, kinds of `returns_object` answer with the object, others
  * with a Status.
  */
@@ -39,7 +44,12 @@ static bool returns_object(const struct resource *res)
 
 /* --- options --- */
 
-static void options_from_node(struct req *r, const struct node *n)
+static int options_invalid(struct err *e, const char *reason, const char *field, const char *detail)
+{
+	return err_invalid(e, "meta.k8s.io", "DeleteOptions", "", reason, field, "%s", detail);
+}
+
+static int options_from_node(struct req *r, const struct node *n, struct err *e)
 {
 	struct call_opts *o = &r->opts;
 	const struct node *grace = node_get(n, F_gracePeriodSeconds), *pre = node_get(n, F_preconditions);
@@ -49,32 +59,50 @@ static void options_from_node(struct req *r, const struct node *n)
 		o->has_grace = true;
 		o->grace_s = node_int(grace, 0);
 	}
-	if (*node_gets(n, F_propagationPolicy))
+	if (orphan && node_get(n, F_propagationPolicy)) {
+		_cleanup_buf_ struct buf b = BUF_INIT;
+
+		buf_addf(&b, "\"%.64s\": orphanDependents and deletionPropagation cannot be both set",
+			 node_gets(n, F_propagationPolicy));
+		return options_invalid(e, "FieldValueInvalid", "propagationPolicy", b.s);
+	}
+	if (node_get(n, F_propagationPolicy))
 		o->propagation = arena_strdup(r->arena, node_gets(n, F_propagationPolicy));
 	else if (orphan)
 		o->propagation = node_bool(orphan, false) ? "Orphan" : "Background";
+	o->orphan_false = orphan && !node_bool(orphan, false);
 	if (*node_gets(pre, F_uid))
 		o->precond_uid = arena_strdup(r->arena, node_gets(pre, F_uid));
 	if (*node_gets(pre, F_resourceVersion))
 		o->precond_rv = arena_strdup(r->arena, node_gets(pre, F_resourceVersion));
 	NODE_FOREACH(d, node_get(n, F_dryRun))
-		o->dry_run |= node_streq(d, "All");
+	{
+		if (!node_streq(d, "All")) {
+			_cleanup_buf_ struct buf b = BUF_INIT;
+
+			buf_addf(&b, "\"%.64s\": supported values: \"All\"", node_cstr_or(d, ""));
+			return options_invalid(e, "FieldValueNotSupported", "dryRun", b.s);
+		}
+		o->dry_run = true;
+	}
+	return 0;
 }
 
 static int options_check(struct req *r, struct err *e)
 {
 	static const char *const known[] = { "Orphan", "Background", "Foreground" };
 	const char *p = r->opts.propagation;
+	_cleanup_buf_ struct buf b = BUF_INIT;
 
 	if (r->opts.has_grace && r->opts.grace_s < 0)
 		r->opts.grace_s = 1;
-	if (str_empty(p))
+	if (!p)
 		return 0;
 	for (size_t i = 0; i < ARRAY_SIZE(known); i++)
 		if (streq(known[i], p))
 			return 0;
-	return err_invalid(e, "meta.k8s.io", "DeleteOptions", "", "FieldValueNotSupported", "propagationPolicy",
-			   "\"%.64s\": supported values: \"Background\", \"Foreground\", \"Orphan\", nil", p);
+	buf_addf(&b, "\"%.64s\": supported values: \"Foreground\", \"Background\", \"Orphan\", \"nil\"", p);
+	return options_invalid(e, "FieldValueNotSupported", "propagationPolicy", b.s);
 }
 
 /* Something else in the body, an object perhaps, must not pass as options that say nothing. */
@@ -85,6 +113,12 @@ static int options_check_kind(const struct node *n, struct err *e)
 	if (!*kind || streq(kind, "DeleteOptions"))
 		return 0;
 	return err_bad(e, "no kind \"%.64s\" is registered for version \"%.64s\"", kind, node_gets(n, F_apiVersion));
+}
+
+static void options_forget_query(struct call_opts *o)
+{
+	o->has_grace = o->dry_run = o->orphan_false = false;
+	o->propagation = NULL;
 }
 
 /* A body replaces the query's options, as in Kubernetes. */
@@ -102,9 +136,11 @@ int delete_options_from_body(struct req *r, struct err *e)
 		}
 		if (options_check_kind(doc_root(d), e) < 0)
 			return -e->code;
-		options_from_node(r, doc_root(d));
-	} else if (!r->head && r->body) {
-		options_from_node(r, doc_root(r->body));
+		options_forget_query(&r->opts);
+		if (options_from_node(r, doc_root(d), e) < 0)
+			return -e->code;
+	} else if (!r->head && r->body && options_from_node(r, doc_root(r->body), e) < 0) {
+		return -e->code;
 	}
 	return options_check(r, e);
 }
@@ -177,14 +213,43 @@ static void set_finalizer(struct doc *d, struct node *meta, const char *name, bo
 		node_remove(meta, F_finalizers);
 }
 
+/* What an old client expects that does not say: kinds whose dependents stay. NULL: any version, any kind. */
+static const struct {
+	const char *group, *version, *resource;
+} orphan_by_default[] = {
+	{ "", "v1", "replicationcontrollers" }, { "batch", "v1", "jobs" },	     { "batch", "v1beta1", "cronjobs" },
+	{ "apps", "v1beta1", NULL },		{ "apps", "v1beta2", NULL }, { "extensions", "v1beta1", NULL },
+};
+
+static bool orphans_by_default(const struct resource *res)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(orphan_by_default); i++)
+		if (streq(orphan_by_default[i].group, res->group) && streq(orphan_by_default[i].version, res->version) &&
+		    (!orphan_by_default[i].resource || streq(orphan_by_default[i].resource, res->plural)))
+			return true;
+	return false;
+}
+
 static void delete_propagation(struct req *r, struct doc *d, struct node *meta)
 {
 	const char *p = r->opts.propagation;
 
-	if (str_empty(p))
+	if (streq(r->st->r.kind, "Event"))
+		return; /* never has dependents */
+	if (!p && (has_finalizer(meta, finalizer_orphan) || has_finalizer(meta, finalizer_foreground)))
 		return; /* finalizers that are there say what was wanted */
+	if (!p)
+		p = r->head && orphans_by_default(&r->res->r) ? "Orphan" : "Background";
 	set_finalizer(d, meta, finalizer_orphan, streq(p, "Orphan"));
 	set_finalizer(d, meta, finalizer_foreground, streq(p, "Foreground"));
+}
+
+static void delete_warn(struct req *r)
+{
+	if (!r->opts.propagation && streq(r->res->r.kind, "Job") && orphans_by_default(&r->res->r))
+		req_warn(r, "child pods are preserved by default when jobs are deleted; set "
+			    "propagationPolicy=Background to remove them or set propagationPolicy=Orphan to suppress "
+			    "this warning");
 }
 
 static void mark_deleting(struct doc *d, struct node *meta, int64_t grace)
@@ -199,14 +264,32 @@ static void mark_deleting(struct doc *d, struct node *meta, int64_t grace)
 		node_seti(d, meta, F_generation, node_int(generation, 0) + 1);
 }
 
-/* A delete of what is being deleted: less grace is granted, nothing else. *again: go on with it. */
+/* Without grace to wait for, how it ends may still be chosen. */
+static void delete_again_propagation(struct req *r, struct doc *d, struct node *meta, bool *changed, bool *now)
+{
+	size_t had = node_count(node_get(meta, F_finalizers));
+	bool orphan = has_finalizer(meta, finalizer_orphan), foreground = has_finalizer(meta, finalizer_foreground);
+
+	if (r->opts.propagation)
+		delete_propagation(r, d, meta);
+	*changed = orphan != has_finalizer(meta, finalizer_orphan) ||
+		   foreground != has_finalizer(meta, finalizer_foreground);
+	*now = had && !node_count(node_get(meta, F_finalizers)) &&
+	       !(is_core(r, "namespaces") && node_count(node_path(doc_root(d), F_spec, F_finalizers)));
+}
+
+/* A delete of what is being deleted: less grace is granted. *now: it is over. */
 static void delete_again(struct req *r, struct doc *d, struct node *meta, bool *changed, bool *now)
 {
 	int64_t have = node_int(node_get(meta, F_deletionGracePeriodSeconds), 0), want, at;
 	char when[TIME_RFC3339_LEN];
 
 	*changed = *now = false;
-	if (have == 0 || !r->opts.has_grace)
+	if (have == 0) {
+		delete_again_propagation(r, d, meta, changed, now);
+		return;
+	}
+	if (!r->opts.has_grace)
 		return;
 	want = delete_grace(r, doc_root(d));
 	if (want < 0 || want >= have)
@@ -233,13 +316,22 @@ static int delete_namespace(struct req *r, struct doc *d, struct node *meta, str
 	return 1;
 }
 
+/* Pods of the node itself have these classes, whatever an administrator does. */
+static int delete_check_system(struct req *r, struct err *e)
+{
+	if (!streq(r->st->r.plural, "priorityclasses") ||
+	    !(streq(r->at.name, "system-node-critical") || streq(r->at.name, "system-cluster-critical")))
+		return 0;
+	return err_forbidden(e, &r->res->r, r->at.name, "this is a system priority class and cannot be deleted");
+}
+
 int delete_mutate(struct req *r, struct obj *cur, struct doc **out, bool *remove, struct err *e)
 {
 	_cleanup_doc_ struct doc *d = NULL;
 	struct node *meta;
 	int64_t grace;
 
-	if (admit_remove(r, cur, e) < 0)
+	if (admit_remove(r, cur, e) < 0 || delete_check_system(r, e) < 0)
 		return -e->code;
 	if (!cur)
 		return err_not_found(e, &r->res->r, r->at.name);
@@ -285,7 +377,7 @@ bool delete_due_on_update(const struct req *r, const struct node *old, const str
 
 static void delete_stored(struct req *r)
 {
-	bool keep = r->opts.propagation && streq(r->opts.propagation, "Foreground");
+	bool keep = (r->opts.propagation && streq(r->opts.propagation, "Foreground")) || r->opts.orphan_false;
 
 	r->success_status = r->removed && !returns_object(&r->res->r);
 	if (!r->removed && keep && r->http)
@@ -296,6 +388,7 @@ int act_delete(struct req *r, struct err *e)
 {
 	if (delete_options_from_body(r, e) < 0)
 		return -e->code;
+	delete_warn(r);
 	r->mutate = delete_mutate;
 	r->stored = delete_stored;
 	return req_store(r, r->at.ns, r->at.name, e);
@@ -388,6 +481,7 @@ int act_deletecollection(struct req *r, struct err *e)
 	if (delete_options_from_body(r, e) < 0 ||
 	    filter_init(&r->filter, r->res, r->opts.label_selector, r->opts.field_selector, e) < 0)
 		return -e->code;
+	delete_warn(r);
 	r->list = (struct store_list){ .res = &r->st->r,
 				       .ns = r->st->r.namespaced ? r->at.ns : "",
 				       .match = r->filter.everything ? NULL : multi_match,
@@ -396,6 +490,8 @@ int act_deletecollection(struct req *r, struct err *e)
 		return -e->code;
 	r->list_held = r->is_list = true;
 	r->opts.label_selector = r->opts.field_selector = NULL;
+	if (!r->opts.propagation && r->head && orphans_by_default(&r->res->r))
+		r->opts.propagation = "Orphan";
 	m = xcalloc(1, sizeof(*m));
 	r->multi = m;
 	m->r = r;

@@ -327,9 +327,12 @@ static int option_set(struct req *r, const struct option *o, const char *value, 
 		return *value ? option_int(&r->opts.grace_s, value, e) : 0;
 	case OPTION_ORPHAN:
 		if (!str_empty(r->opts.propagation))
-			return option_invalid(r, "propagationPolicy", "FieldValueInvalid",
-					      "orphanDependents and deletionPropagation cannot be both set", e);
+			return err_invalid(e, "meta.k8s.io", options_kind(r), "", "FieldValueInvalid",
+					   "propagationPolicy",
+					   "\"%.64s\": orphanDependents and deletionPropagation cannot be both set",
+					   r->opts.propagation);
 		r->opts.propagation = req_query_bool(r, o->name) ? "Orphan" : "Background";
+		r->opts.orphan_false = !req_query_bool(r, o->name);
 		return 0;
 	}
 	return 0;

@@ -162,6 +162,7 @@ struct api {
 	size_t n_reqs;
 	TAILQ_HEAD(watch_list, watch) watches;
 	size_t n_watches;
+	TAILQ_HEAD(, feed) feeds;
 	struct part *parts; /* call servers given out */
 	struct user self; /* what the API server does by itself */
 	struct tokens *tokens;
@@ -410,6 +411,11 @@ int act_openid(struct req *r, struct err *e);
 struct metrics *metrics_new(void);
 struct metrics *metrics_free(struct metrics *m);
 void metrics_count(struct req *r);
+
+/* --- feed.c --- */
+void feed_start(struct api *a, struct call_feed *to);
+void feed_stop(struct api *a, struct call_feed *to);
+void feed_stop_all(struct api *a);
 
 /* --- start.c --- */
 void start_again(struct api *a); /* somebody deleted what is always there */

@@ -493,6 +493,16 @@ static void part_cancel(struct call_server *s, struct call *c)
 	req_cancel_call(CONTAINER_OF(s, struct part, server)->api, c);
 }
 
+static void part_feed(struct call_server *s, struct call_feed *f)
+{
+	feed_start(CONTAINER_OF(s, struct part, server)->api, f);
+}
+
+static void part_unfeed(struct call_server *s, struct call_feed *f)
+{
+	feed_stop(CONTAINER_OF(s, struct part, server)->api, f);
+}
+
 struct call_server *api_call_server(struct api *a, const char *user, const char *const *groups)
 {
 	struct part *p = arena_zalloc(a->arena, sizeof(*p));
@@ -504,7 +514,7 @@ struct call_server *api_call_server(struct api *a, const char *user, const char 
 	copy = arena_zalloc(a->arena, (n + 1) * sizeof(*copy));
 	for (size_t i = 0; i < n; i++)
 		copy[i] = arena_strdup(a->arena, groups[i]);
-	p->server = (struct call_server){ part_submit, part_cancel };
+	p->server = (struct call_server){ part_submit, part_cancel, part_feed, part_unfeed };
 	p->api = a;
 	p->user = (struct user){ .name = arena_strdup(a->arena, user), .uid = "", .groups = copy, .part = true };
 	p->next = a->parts;
@@ -556,6 +566,7 @@ int api_new(struct api **ret, const struct api_config *cfg, struct err *e)
 	a->loop = cfg->loop;
 	a->store = cfg->store;
 	TAILQ_INIT(&a->reqs);
+	TAILQ_INIT(&a->feeds);
 	api_copy_config(a, cfg);
 	a->namespaces = api_res("namespaces");
 	a->pods = api_res("pods");
@@ -594,6 +605,7 @@ struct api *api_free(struct api *a)
 
 	if (!a)
 		return NULL;
+	feed_stop_all(a);
 	a->n_reqs++; /* keeps a while requests go */
 	a->closing = true;
 	TAILQ_FOREACH(r, &a->reqs, link) {

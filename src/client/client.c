@@ -10,7 +10,7 @@ struct client_short { /* a call that nobody else owns */
 	struct call call;
 	client_done done;
 	void *arg;
-	char *ns, *name, *subresource, *uid;
+	char *ns, *name, *subresource, *uid, *rv;
 };
 
 struct client *client_new_local(struct loop *l, struct call_server *server, const char *user)
@@ -51,6 +51,17 @@ void client_cancel(struct client *c, struct call *call)
 	c->server->cancel(c->server, call);
 }
 
+void client_feed(struct client *c, struct call_feed *f)
+{
+	c->server->feed(c->server, f);
+}
+
+void client_unfeed(struct client *c, struct call_feed *f)
+{
+	if (f->impl)
+		c->server->unfeed(c->server, f);
+}
+
 static void client_short_done(struct call *call, const struct err *err)
 {
 	struct client_short *s = call->arg;
@@ -65,6 +76,7 @@ static void client_short_done(struct call *call, const struct err *err)
 	free(s->name);
 	free(s->subresource);
 	free(s->uid);
+	free(s->rv);
 	free(s);
 }
 
@@ -120,5 +132,18 @@ void client_delete(struct client *c, const struct resource *r, const char *ns, c
 	s->call.opts.precond_uid = s->uid;
 	s->call.opts.has_grace = grace_s >= 0;
 	s->call.opts.grace_s = grace_s >= 0 ? grace_s : 0;
+	client_submit(c, &s->call);
+}
+
+void client_delete_at(struct client *c, struct obj *o, bool same_rv, const char *propagation, client_done done,
+		      void *arg)
+{
+	struct client_short *s = client_short_new(VERB_DELETE, o->res, o->ns, o->name, NULL, NULL, done, arg);
+
+	s->uid = xstrdup(o->uid);
+	s->rv = same_rv ? xasprintf("%lld", (long long)o->rv) : NULL;
+	s->call.opts.precond_uid = s->uid;
+	s->call.opts.precond_rv = s->rv;
+	s->call.opts.propagation = propagation;
 	client_submit(c, &s->call);
 }

@@ -22,6 +22,10 @@ struct loop *client_loop(struct client *c);
 void client_submit(struct client *c, struct call *call);
 void client_cancel(struct client *c, struct call *call);
 
+/* Every change of every object; the local client only. See obj/call.h. */
+void client_feed(struct client *c, struct call_feed *f);
+void client_unfeed(struct client *c, struct call_feed *f);
+
 /* --- short forms: fire, and be told; arg may hold anything. done may be NULL (errors are then logged at debug). --- */
 typedef void (*client_done)(void *arg, struct obj *o, const struct err *err);
 void client_create(struct client *c, const struct resource *r, const char *ns, struct doc *body_take,
@@ -34,6 +38,9 @@ void client_patch(struct client *c, const struct resource *r, const char *ns, co
 /* uid NULL: no precondition; grace_s -1: the object's own */
 void client_delete(struct client *c, const struct resource *r, const char *ns, const char *name, const char *uid,
 		   int64_t grace_s, client_done done, void *arg);
+/* o itself and no other of its name (same_rv: in this very state); propagation is a literal. */
+void client_delete_at(struct client *c, struct obj *o, bool same_rv, const char *propagation, client_done done,
+		      void *arg);
 void client_create_sub(struct client *c, const struct resource *r, const char *ns, const char *name,
 		       const char *subresource, struct doc *body_take, client_done done, void *arg);
 

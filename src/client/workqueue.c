@@ -6,6 +6,7 @@
 #include "client/internal.h"
 
 #define WORKQUEUE_BASE_MS 5
+#define WORKQUEUE_TURN 64 /* keys begun in one turn of the loop */
 #define WORKQUEUE_MAX_MS (1000 * 1000)
 
 struct work_item {
@@ -41,7 +42,11 @@ static void workqueue_turn(struct loop_task *task)
 	struct workqueue *q = CONTAINER_OF(task, struct workqueue, task);
 	struct work_item *w;
 
-	while (q->running < q->workers && (w = TAILQ_FIRST(&q->ready))) {
+	for (int n = 0; q->running < q->workers && (w = TAILQ_FIRST(&q->ready)); n++) {
+		if (n == WORKQUEUE_TURN) { /* others have work too */
+			loop_defer(q->loop, task);
+			return;
+		}
 		TAILQ_REMOVE(&q->ready, w, link);
 		w->ready = false;
 		w->running = true;

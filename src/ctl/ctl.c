@@ -13,6 +13,7 @@
 #define CTL_SEEN_TIMEOUT_MS 5000 /* an informer that shows a write no sooner is not waited for */
 
 static const struct ctl_def ctl_defs[] = {
+	{ "garbage-collector", 64, .open = gc_open, .close = gc_close, .feed = gc_feed, .start = gc_start },
 	{ "namespace", 5,
 	  { { "", "namespaces", NULL, ctl_key_self }, { "", "pods", NULL, namespace_key_of_content } },
 	  .start = namespace_start },
@@ -56,6 +57,7 @@ struct ctl_run {
 	TAILQ_HEAD(, ctl_job) jobs;
 	size_t synced, watches;
 	VEC(char *) early; /* keys seen before all informers were synced */
+	void *data; /* of a controller with an `open` */
 };
 
 struct ctl_sub { /* an informer's way to its row */
@@ -69,6 +71,7 @@ struct ctl {
 	struct ctl_run runs[ARRAY_SIZE(ctl_defs)];
 	struct ctl_sub subs[ARRAY_SIZE(ctl_defs)][CTL_MAX_WATCHES];
 	struct loop_task task; /* looks whether the caches show what was written */
+	struct call_feed feed;
 };
 
 void ctl_key_self(struct obj *o, struct buf *out)
@@ -84,6 +87,21 @@ void ctl_key_namespace(struct obj *o, struct buf *out)
 struct client *ctl_run_client(struct ctl_run *run)
 {
 	return run->ctl->cfg.client;
+}
+
+void *ctl_run_data(struct ctl_run *run)
+{
+	return run->data;
+}
+
+void ctl_run_wake(struct ctl_run *run, const char *key)
+{
+	workqueue_add(run->queue, key);
+}
+
+void ctl_run_wake_after(struct ctl_run *run, const char *key, int64_t ms)
+{
+	workqueue_add_after(run->queue, key, ms);
 }
 
 void ctl_run_done(struct ctl_run *run, const char *key, bool failed, int64_t again_ms)
@@ -309,8 +327,19 @@ static void ctl_run_init(struct ctl *c, size_t n)
 							  w->field_selector);
 		run->watches++;
 	}
+	if (run->def->open)
+		run->data = run->def->open(run);
 	for (size_t i = 0; i < run->watches; i++)
 		informer_subscribe(run->view.of[i], &ctl_informer_ops, &c->subs[n][i]);
+}
+
+static void ctl_on_feed(struct call_feed *f, enum watch_type t, struct obj *o)
+{
+	struct ctl *c = CONTAINER_OF(f, struct ctl, feed);
+
+	for (size_t i = 0; i < ARRAY_SIZE(ctl_defs); i++)
+		if (ctl_defs[i].feed)
+			ctl_defs[i].feed(&c->runs[i], t, o);
 }
 
 struct ctl *ctl_new(const struct ctl_config *cfg)
@@ -321,6 +350,8 @@ struct ctl *ctl_new(const struct ctl_config *cfg)
 	c->task.run = ctl_check_shown;
 	for (size_t i = 0; i < ARRAY_SIZE(ctl_defs); i++)
 		ctl_run_init(c, i);
+	c->feed.event = ctl_on_feed;
+	client_feed(c->cfg.client, &c->feed);
 	return c;
 }
 
@@ -329,6 +360,7 @@ struct ctl *ctl_free(struct ctl *c)
 	if (!c)
 		return NULL;
 	loop_undefer(client_loop(c->cfg.client), &c->task);
+	client_unfeed(c->cfg.client, &c->feed);
 	for (size_t i = 0; i < ARRAY_SIZE(ctl_defs); i++) {
 		struct ctl_run *run = &c->runs[i];
 		struct ctl_job *j;
@@ -336,6 +368,8 @@ struct ctl *ctl_free(struct ctl *c)
 		for (size_t k = 0; k < run->watches; k++)
 			informer_unsubscribe(run->view.of[k], &c->subs[i][k]);
 		workqueue_free(run->queue);
+		if (run->def->close)
+			run->def->close(run->data);
 		while ((j = TAILQ_FIRST(&run->jobs)))
 			ctl_job_free(j);
 		for (size_t k = 0; k < run->early.n; k++)

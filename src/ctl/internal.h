@@ -56,15 +56,28 @@ struct ctl_def {
 	int (*reconcile)(const struct ctl_view *v, const char *key, struct plan *out, struct err *e);
 	/* Or, where one look at the caches is not enough: does its calls, then ctl_run_done. */
 	void (*start)(struct ctl_run *run, const struct ctl_view *v, const char *key);
+	/* Every change of every object (obj/call.h), for those that care about more than a few kinds. */
+	void (*feed)(struct ctl_run *run, enum watch_type t, struct obj *o);
+	/* What it remembers between keys, if it must: ctl_run_data. */
+	void *(*open)(struct ctl_run *run);
+	void (*close)(void *data);
 };
 
 struct client *ctl_run_client(struct ctl_run *run);
+void *ctl_run_data(struct ctl_run *run);
+void ctl_run_wake(struct ctl_run *run, const char *key);
+void ctl_run_wake_after(struct ctl_run *run, const char *key, int64_t ms);
 /* The key is finished; failed: again with back-off; again_ms > 0: again then. */
 void ctl_run_done(struct ctl_run *run, const char *key, bool failed, int64_t again_ms);
 
 void ctl_key_self(struct obj *o, struct buf *out); /* the object's own key */
 void ctl_key_namespace(struct obj *o, struct buf *out); /* its namespace */
 
+/* gc.c */
+void *gc_open(struct ctl_run *run);
+void gc_close(void *data);
+void gc_feed(struct ctl_run *run, enum watch_type t, struct obj *o);
+void gc_start(struct ctl_run *run, const struct ctl_view *v, const char *key);
 /* namespace.c */
 void namespace_start(struct ctl_run *run, const struct ctl_view *v, const char *key);
 void namespace_key_of_content(struct obj *o, struct buf *out);

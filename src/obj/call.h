@@ -47,7 +47,8 @@ struct call_opts {
 	bool force; /* apply */
 	bool has_grace;
 	int64_t grace_s;
-	const char *propagation; /* "", "Orphan", "Background", "Foreground" */
+	const char *propagation; /* NULL, "Orphan", "Background", "Foreground" */
+	bool orphan_false; /* it was said by orphanDependents=false */
 	const char *precond_uid, *precond_rv;
 	bool pretty;
 };
@@ -80,10 +81,19 @@ struct call {
 	void *impl; /* the server's, while it runs */
 };
 
+/* Every change of every stored object, whatever its kind; for parts of this process. First all that is there as
+ * ADDED, then one BOOKMARK with obj NULL; both from the loop's next turn on. What was written just before may come twice. */
+struct call_feed {
+	void (*event)(struct call_feed *f, enum watch_type t, struct obj *obj);
+	void *impl; /* the server's, while it runs */
+};
+
 /* The way in that api offers and client takes (wired in cli/cmd-server.c). */
 struct call_server {
 	void (*submit)(struct call_server *s, struct call *c);
 	void (*cancel)(struct call_server *s, struct call *c); /* done will not be called */
+	void (*feed)(struct call_server *s, struct call_feed *f);
+	void (*unfeed)(struct call_server *s, struct call_feed *f); /* not inside an event */
 };
 
 #endif

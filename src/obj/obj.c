@@ -128,18 +128,30 @@ void obj_unrefp(struct obj **o)
 	*o = obj_unref(*o);
 }
 
+static struct doc *obj_parse(const struct obj *o)
+{
+	_cleanup_err_ struct err e = ERR_INIT;
+	struct doc_json_opts opts = { .max_bytes = SIZE_MAX };
+	struct doc *d;
+
+	/* The bytes were made by our own printer or checked by obj_from_json. */
+	BUG_ON(doc_parse_json(&d, str_n(o->json, o->json_len), &opts, &e) < 0);
+	doc_freeze(d);
+	return d;
+}
+
+struct doc *obj_doc_once(struct obj *o)
+{
+	return o->tree ? doc_ref(o->tree->doc) : obj_parse(o);
+}
+
 struct doc *obj_doc(struct obj *o)
 {
 	struct obj_cached *c = o->tree;
 
 	if (!c) {
-		_cleanup_err_ struct err e = ERR_INIT;
-		struct doc_json_opts opts = { .max_bytes = SIZE_MAX };
-		struct doc *d;
+		struct doc *d = obj_parse(o);
 
-		/* The bytes were made by our own printer or checked by obj_from_json. */
-		BUG_ON(doc_parse_json(&d, str_n(o->json, o->json_len), &opts, &e) < 0);
-		doc_freeze(d);
 		obj_cache_put(o, d);
 		return d;
 	}

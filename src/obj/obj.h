@@ -53,6 +53,8 @@ void obj_unrefp(struct obj **o);
 /* The tree, borrowed: valid until the end of this turn of the loop; doc_ref it to keep it. Never NULL. */
 const struct node *obj_node(struct obj *o);
 struct doc *obj_doc(struct obj *o); /* same, as the frozen doc */
+/* The tree for one look, the caller's to unref: not kept when nobody had asked for it. */
+struct doc *obj_doc_once(struct obj *o);
 /* Drops trees that nobody else holds; called by the loop's owner before it sleeps. keep: bytes of trees allowed to stay. */
 void obj_trim(size_t keep);
 size_t obj_memory(const struct obj *o);

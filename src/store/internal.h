@@ -65,6 +65,13 @@ struct store_watch {
 	bool dead; /* stopped while events are given out */
 };
 
+struct store_feed {
+	TAILQ_ENTRY(store_feed) link;
+	struct store *store;
+	void (*cb)(void *arg, const struct store_event *ev);
+	void *arg;
+};
+
 /* --- writes under way --- */
 enum store_op_state {
 	STORE_OP_WAITING, /* another write holds the key */
@@ -131,6 +138,7 @@ struct store {
 	int64_t volatile_flushed_ms;
 	struct loop_hook *hook;
 	TAILQ_HEAD(, store_table) dirty_tables;
+	TAILQ_HEAD(, store_feed) feeds;
 	struct loop_timer *ttl_timer;
 	bool faulty; /* the last transaction failed */
 	bool delivering;

@@ -109,7 +109,8 @@ void store_apply(struct store *s, struct store_op *op)
 	obj_unref(old);
 	if (t->is_volatile && s->backend)
 		map_set(s->volatile_dirty, str_of(op->key), s);
-	store_ttl_arm(s);
+	if (t->ttl_ms)
+		store_ttl_arm(s);
 }
 
 /* --- objects that live for a time --- */
@@ -284,6 +285,7 @@ int store_open(struct store **ret, const struct store_config *cfg, struct err *e
 	TAILQ_INIT(&s->order);
 	TAILQ_INIT(&s->settled);
 	TAILQ_INIT(&s->dirty_tables);
+	TAILQ_INIT(&s->feeds);
 	s->ttl_timer = loop_timer_new(cfg->loop, store_ttl_expire, s);
 	for (size_t i = 0; i < cfg->n_resources; i++)
 		if (!map_getc(s->tables, cfg->resources[i]->prefix))

@@ -100,6 +100,13 @@ int store_watch(struct store_watch **ret, struct store *s, const struct resource
 		int64_t from_rv, void (*cb)(void *arg, const struct store_event *ev), void *arg,
 		struct err *e) MUST_CHECK;
 struct store_watch *store_watch_stop(struct store_watch *w);
+/* Every event of every resource, from now on: for those who care about relations between objects, not about one
+ * kind. Within one turn the kinds come one after the other. */
+struct store_feed;
+struct store_feed *store_feed_start(struct store *s, void (*cb)(void *arg, const struct store_event *ev), void *arg);
+struct store_feed *store_feed_stop(struct store_feed *f); /* not inside a cb */
+/* cb for each object that is there, kind by kind. */
+void store_each(struct store *s, void (*cb)(void *arg, struct obj *o), void *arg);
 /* Everything up to this revision was given to cb (for bookmarks). */
 int64_t store_watch_rv(const struct store_watch *w);
 

@@ -3,7 +3,8 @@
  *
  * Each resource keeps a ring of its last events, bounded in number, bytes and
  * age. A watch is a position in that ring: watchers share the events and cost
- * no queue of their own. New events are given out once at the end of each turn.
+ * no queue of their own. New events are given out once at the end of each turn;
+ * feeds are shown those of all resources.
  */
 #include "store/internal.h"
 
@@ -94,6 +95,18 @@ static void store_watch_free(struct store_watch *w)
 	free(w);
 }
 
+/* Feeds get what nobody was shown yet; a late watch's past is not theirs. */
+static void store_feed_run(struct store_table *t, uint64_t to_seq)
+{
+	struct store_feed *f;
+
+	if (TAILQ_EMPTY(&t->store->feeds))
+		return;
+	for (uint64_t q = t->delivered_seq > t->first_seq ? t->delivered_seq : t->first_seq; q < to_seq; q++)
+		TAILQ_FOREACH(f, &t->store->feeds, link)
+			f->cb(f->arg, &store_past_at(t, q)->ev);
+}
+
 static void store_deliver_table(struct store_table *t)
 {
 	struct store_watch *w, *next;
@@ -101,6 +114,7 @@ static void store_deliver_table(struct store_table *t)
 
 	TAILQ_FOREACH(w, &t->watches, link)
 		store_watch_run(w, to);
+	store_feed_run(t, to);
 	t->delivered_seq = to;
 	TAILQ_FOREACH_SAFE(w, &t->watches, link, next)
 		if (w->dead)
@@ -169,4 +183,38 @@ struct store_watch *store_watch_stop(struct store_watch *w)
 int64_t store_watch_rv(const struct store_watch *w)
 {
 	return w->table->store->delivered_rv;
+}
+
+struct store_feed *store_feed_start(struct store *s, void (*cb)(void *arg, const struct store_event *ev), void *arg)
+{
+	struct store_feed *f = xcalloc(1, sizeof(*f));
+
+	f->store = s;
+	f->cb = cb;
+	f->arg = arg;
+	TAILQ_INSERT_TAIL(&s->feeds, f, link);
+	return f;
+}
+
+struct store_feed *store_feed_stop(struct store_feed *f)
+{
+	if (!f)
+		return NULL;
+	BUG_ON(f->store->delivering);
+	TAILQ_REMOVE(&f->store->feeds, f, link);
+	free(f);
+	return NULL;
+}
+
+void store_each(struct store *s, void (*cb)(void *arg, struct obj *o), void *arg)
+{
+	struct map_iter it = { 0 };
+
+	while (map_next(s->tables, &it)) {
+		struct store_table *t = it.value;
+		struct store_entry *e;
+
+		RB_FOREACH(e, store_tree, &t->tree)
+			cb(arg, e->obj);
+	}
 }

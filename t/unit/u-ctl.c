@@ -1,0 +1,311 @@
+/*
+ * The controllers: the garbage collector's graph by itself, and all of them over
+ * an API server with a store in memory.
+ */
+#include "tap.h"
+
+#include <stdio.h>
+
+#include "api/api.h"
+#include "base/time.h"
+#include "ctl/gc.h"
+
+/* --- the graph --- */
+
+static struct gc_graph graph;
+static char woken[400]; /* the uids that were woken, sorted by time, each once */
+
+static void on_wake(void *arg, struct gc_node *n)
+{
+	if (strstr(woken, n->uid))
+		return;
+	strcat(woken, n->uid);
+	strcat(woken, " ");
+}
+
+static int64_t next_rv = 1;
+
+static struct obj *map_of(const char *uid, const char *ns, const char *meta)
+{
+	char json[1000];
+	struct err e = ERR_INIT;
+	struct obj *o;
+
+	snprintf(json, sizeof(json),
+		 "{\"apiVersion\":\"v1\",\"kind\":\"ConfigMap\",\"metadata\":{\"name\":\"%s\",\"namespace\":\"%s\",\"uid\":"
+		 "\"%s\",\"resourceVersion\":\"%lld\"%s}}",
+		 uid, ns, uid, (long long)next_rv++, meta);
+	o = obj_from_json(schema_res("", "configmaps"), str_of(json), &e);
+	BUG_ON(!o);
+	return o;
+}
+
+static const char *ref_to(const char *owner, bool block)
+{
+	static char text[300];
+
+	snprintf(text, sizeof(text),
+		 ",\"ownerReferences\":[{\"apiVersion\":\"v1\",\"kind\":\"ConfigMap\",\"name\":\"%s\",\"uid\":\"%s\","
+		 "\"blockOwnerDeletion\":%s}]",
+		 owner, owner, block ? "true" : "false");
+	return text;
+}
+
+static const char *put(const char *uid, const char *meta)
+{
+	_cleanup_obj_ struct obj *o = map_of(uid, "default", meta);
+
+	woken[0] = '\0';
+	gc_graph_put(&graph, o);
+	return woken;
+}
+
+static const char *drop(const char *uid)
+{
+	_cleanup_obj_ struct obj *o = map_of(uid, "default", "");
+
+	woken[0] = '\0';
+	gc_graph_drop(&graph, o);
+	return woken;
+}
+
+#define GOING(finalizer) ",\"deletionTimestamp\":\"2026-01-01T00:00:00Z\",\"finalizers\":[\"" finalizer "\"]"
+
+static enum gc_state state_of(const char *uid)
+{
+	return gc_ref_state(gc_graph_find(&graph, uid)->refs.v[0]);
+}
+
+static void test_graph_background(void)
+{
+	gc_graph_init(&graph, on_wake, NULL);
+	is_str(put("free", ""), "", "an object without owners");
+	is_int(map_count(graph.nodes), 0, "costs nothing");
+	is_str(put("d1", ref_to("o", false)), "d1 ", "a dependent of somebody unknown is looked at");
+	is_int(state_of("d1"), GC_UNKNOWN, "its owner is to be asked for");
+	is_str(put("o", ""), "", "when the owner shows up");
+	is_int(state_of("d1"), GC_SOLID, "all is well");
+	is_str(put("d2", ref_to("o", false)), "", "another dependent");
+	is_int(gc_graph_find(&graph, "o")->n_dependents, 2, "the owner knows both");
+	is_str(drop("o"), "d1 d2 ", "both are looked at when the owner goes");
+	is_int(state_of("d2"), GC_DANGLING, "it is gone for ever");
+	is_str(put("d3", ref_to("o", false)), "d3 ", "so it is for who comes late");
+	is_int(state_of("d3"), GC_DANGLING, "without asking");
+	is_str(put("d3", ""), "", "a reference that was taken out");
+	drop("d1");
+	drop("d2");
+	is_int(map_count(graph.nodes), 0, "nothing is remembered for ever");
+	gc_graph_release(&graph);
+}
+
+static void test_graph_foreground(void)
+{
+	gc_graph_init(&graph, on_wake, NULL);
+	put("o", "");
+	put("d1", ref_to("o", true));
+	put("d2", ref_to("o", false));
+	is_str(put("o", GOING("foregroundDeletion")), "d1 d2 o ", "an owner that waits wakes all");
+	is_int(state_of("d1"), GC_WAITING, "its dependents see it");
+	is_int(gc_graph_find(&graph, "o")->n_blocking, 1, "one of them blocks");
+	is_str(drop("d2"), "", "the other may go without notice");
+	is_str(put("d3", ref_to("o", true)), "d3 ", "a newcomer is looked at");
+	is_str(drop("d1"), "", "one still blocks");
+	is_str(put("d3", ref_to("o", false)), "o d3 ", "until it says that it does not");
+	drop("o");
+	drop("d3");
+	is_int(map_count(graph.nodes), 0, "all gone");
+	put("o", "");
+	put("d", ref_to("o", true));
+	is_str(put("o", GOING("orphan")), "d o ", "an owner that orphans wakes all");
+	is_str(put("d", ""), "o ", "and goes on when the last has let go");
+	gc_graph_release(&graph);
+}
+
+static void test_graph_places(void)
+{
+	struct obj *o = map_of("o", "other", "");
+	char *meta = xstrdup(ref_to("o", false));
+
+	gc_graph_init(&graph, on_wake, NULL);
+	put("d", meta);
+	gc_graph_put(&graph, o);
+	is_int(state_of("d"), GC_DANGLING, "an owner in another namespace is none");
+	put("e", ",\"ownerReferences\":[{\"apiVersion\":\"example.com/v1\",\"kind\":\"W\",\"name\":\"w\",\"uid\":\"w\"}]");
+	is_int(state_of("e"), GC_NO_KIND, "a kind that is not there");
+	is_int(graph.n_unknown, 1, "is remembered");
+	put("e", ",\"ownerReferences\":[{\"apiVersion\":\"apps/v1\",\"kind\":\"Deployment\",\"name\":\"w\",\"uid\":\"w\"}]");
+	is_int(graph.n_unknown, 0, "until it is");
+	is_int(state_of("e"), GC_UNKNOWN, "and can be asked for");
+	put("f", ",\"ownerReferences\":[{\"apiVersion\":5,\"kind\":[],\"name\":{}}]");
+	is_int(gc_graph_find(&graph, "f") == NULL, 1, "nonsense owns nothing");
+	gc_graph_release(&graph);
+	obj_unref(o);
+	free(meta);
+}
+
+static void test_graph_cycle(void)
+{
+	char meta[400];
+
+	gc_graph_init(&graph, on_wake, NULL);
+	for (int i = 0; i < 3; i++) {
+		char uid[] = "a", owner[] = "a";
+
+		uid[0] = (char)('a' + i);
+		owner[0] = (char)('a' + (i + 1) % 3);
+		snprintf(meta, sizeof(meta), "%s" GOING("foregroundDeletion"), ref_to(owner, true));
+		put(uid, meta);
+	}
+	ok(gc_in_cycle(&graph, gc_graph_find(&graph, "a"), gc_graph_find(&graph, "b")), "a circle is found");
+	snprintf(meta, sizeof(meta), "%s" GOING("foregroundDeletion"), ref_to("a", false));
+	put("c", meta);
+	ok(!gc_in_cycle(&graph, gc_graph_find(&graph, "a"), gc_graph_find(&graph, "b")), "and that it was cut");
+	put("s", ref_to("s", true));
+	is_int(gc_graph_find(&graph, "s")->n_blocking, 0, "nobody waits for itself");
+	drop("s");
+	ok(!gc_graph_find(&graph, "s"), "and it can go");
+	gc_graph_release(&graph);
+}
+
+/* --- a cluster --- */
+
+static struct loop *loop;
+static struct store *store;
+static struct api *api;
+static struct client *client;
+static struct ctl *ctl;
+static bool is_ready;
+static VEC(const struct resource *) rs;
+
+static void ready(void *arg)
+{
+	is_ready = true;
+}
+
+static void set_up(void)
+{
+	static const char *const groups[] = { "system:masters", NULL };
+	struct store_config sc = { 0 };
+	struct api_config ac = { .version = "v1.36.2+kinglet1", .server_address = "192.0.2.1:6443",
+				 .service_cidr = "10.43.0.0/16" };
+	struct err e = ERR_INIT;
+
+	loop = loop_new();
+	for (const struct schema_res *r = schema_next(NULL); r; r = schema_next(r))
+		if (!r->is_virtual && schema_storage(r) == r)
+			VEC_PUSH(&rs, &r->r);
+	sc.loop = ac.loop = loop;
+	sc.resources = rs.v;
+	sc.n_resources = rs.n;
+	BUG_ON(store_open(&store, &sc, &e) < 0);
+	ac.store = store;
+	BUG_ON(api_new(&api, &ac, &e) < 0);
+	api_start(api, ready, NULL);
+	while (!is_ready)
+		loop_turn(loop, 1000);
+	client = client_new_local(loop, api_call_server(api, "system:test", groups), "system:test");
+	ctl = ctl_new(&(struct ctl_config){ .client = client, .root_ca_pem = "PEM" });
+}
+
+static void tear_down(void)
+{
+	ctl_free(ctl);
+	client_free(client);
+	api_free(api);
+	store_close(store);
+	obj_trim(0);
+	loop_free(loop);
+	VEC_RELEASE(&rs);
+}
+
+static struct answer {
+	size_t open, failed;
+	char uid[40];
+} ans;
+
+static void on_done(void *arg, struct obj *o, const struct err *err)
+{
+	ans.open--;
+	ans.failed += err != NULL;
+	if (err)
+		printf("# %s\n", err_msg(err));
+	else if (o)
+		snprintf(ans.uid, sizeof(ans.uid), "%s", o->uid);
+}
+
+static void wait_answers(void)
+{
+	while (ans.open)
+		loop_turn(loop, 1000);
+}
+
+static void create_map(const char *ns, const char *name, const char *meta)
+{
+	_cleanup_free_ char *json = xasprintf("{\"metadata\":{\"name\":\"%s\"%s}}", name, meta);
+	struct err e = ERR_INIT;
+	struct doc *d;
+
+	BUG_ON(doc_parse_json(&d, str_of(json), NULL, &e) < 0);
+	ans.open++;
+	client_create(client, schema_res("", "configmaps"), ns, d, on_done, NULL);
+}
+
+static size_t count(const char *plural, const char *ns)
+{
+	return store_count(store, schema_res("", plural), ns);
+}
+
+/* Turns the loop until there are n of them, 20 s at most. */
+static bool until(const char *plural, const char *ns, size_t n)
+{
+	int64_t end = time_mono_ms() + 20000;
+
+	while (count(plural, ns) != n && time_mono_ms() < end)
+		loop_turn(loop, 100);
+	return count(plural, ns) == n;
+}
+
+#define MANY 10000
+
+static void test_many(void)
+{
+	char name[20], meta[200];
+	size_t before;
+	int64_t t;
+
+	until("configmaps", "default", 1);
+	before = count("configmaps", "default");
+	create_map("default", "owner", "");
+	wait_answers();
+	snprintf(meta, sizeof(meta),
+		 ",\"ownerReferences\":[{\"apiVersion\":\"v1\",\"kind\":\"ConfigMap\",\"name\":\"owner\",\"uid\":\"%s\"}]",
+		 ans.uid);
+	for (int i = 0; i < MANY; i++) {
+		snprintf(name, sizeof(name), "d%d", i);
+		create_map("default", name, meta);
+		if (ans.open == 500)
+			wait_answers();
+	}
+	wait_answers();
+	is_int(count("configmaps", "default"), before + MANY + 1, "ten thousand dependents");
+	is_int(ans.failed, 0, "all made");
+	t = time_mono_ms();
+	ans.open++;
+	client_delete(client, schema_res("", "configmaps"), "default", "owner", NULL, -1, on_done, NULL);
+	ok(until("configmaps", "default", before), "they go with their owner");
+	t = time_mono_ms() - t;
+	printf("# %lld ms\n", (long long)t);
+	ok(t < 10000, "in seconds");
+}
+
+int main(void)
+{
+	test_graph_background();
+	test_graph_foreground();
+	test_graph_places();
+	test_graph_cycle();
+	set_up();
+	test_many();
+	tear_down();
+	return done_testing();
+}
