@@ -85,12 +85,14 @@ static const struct {
 } steps[] = {
 	{ "NamespaceLifecycle", admit_namespace, NULL, admit_namespace_remove },
 	{ "ServiceAccount", admit_service_account },
+	{ "NodeRestriction", admit_node, NULL, admit_node_remove },
 	{ "Priority", admit_priority },
 	{ "DefaultTolerationSeconds", admit_tolerations },
 	{ "NamespaceFinalizer", admit_namespace_finalizer },
 	{ "ServiceAccountTokenSecret", admit_token_secret },
 	{ "CertificateSigningRequest", admit_csr, admit_csr_check },
 	{ "MutatingAdmissionWebhook", webhook_mutate, NULL, webhook_mutate_remove },
+	{ "(escalation check)", admit_rbac },
 	{ "ValidatingAdmissionWebhook", NULL, webhook_validate, webhook_validate_remove },
 };
 

@@ -37,6 +37,11 @@ int webhook_validate(struct admission *a, struct err *e);
 int webhook_mutate_remove(struct req *r, struct obj *cur, struct err *e);
 int webhook_validate_remove(struct req *r, struct obj *cur, struct err *e);
 
+/* --- admit-rbac.c, admit-node.c --- */
+int admit_rbac(struct admission *a, struct err *e);
+int admit_node(struct admission *a, struct err *e);
+int admit_node_remove(struct req *r, struct obj *cur, struct err *e);
+
 /* --- admit-pod.c --- */
 int admit_service_account(struct admission *a, struct err *e);
 int admit_priority(struct admission *a, struct err *e);

@@ -26,7 +26,7 @@ static bool as_header_starts(struct str name, struct str prefix)
 
 static int as_may(struct req *r, const struct attrs *at, struct err *e)
 {
-	return authz_check(r->api, r->login, at) ? 0 : authz_denied(r->login, at, e);
+	return authz_check(r->api, r->login, at) ? 0 : authz_denied(r->api, r->login, at, e);
 }
 
 /* "system:serviceaccount:NS:NAME" in its pieces. */

@@ -25,6 +25,9 @@ struct metrics;
 struct lines;
 struct hooks;
 struct hook_answers;
+struct rbac;
+struct node_authz;
+struct policy_sync;
 
 /* --- who asks --- */
 struct user_extra {
@@ -51,6 +54,7 @@ struct attrs {
 	const char *group, *version, *resource, *subresource; /* "" when absent */
 	const char *ns, *name;
 	const char *path; /* NULL: a resource */
+	const struct fieldsel *fields; /* of a list, as far as it is known; NULL: none */
 };
 
 enum shape { SHAPE_OBJECT, SHAPE_TABLE, SHAPE_PARTIAL };
@@ -171,6 +175,9 @@ struct api {
 	struct metrics *metrics;
 	struct lines *lines;
 	struct hooks *hooks;
+	struct rbac *rbac;
+	struct node_authz *node_authz;
+	struct policy_sync *policy; /* while the bootstrap policy is written */
 	struct loop_timer *bookmark_timer;
 	size_t n_bookmarked; /* watches that want bookmarks */
 	struct start *start;
@@ -249,7 +256,8 @@ struct doc *jwt_verify(struct jwt_key *k, struct str token);
 void jwt_jwks(struct jwt_key *k, struct buf *out);
 int authz_request(struct req *r, struct err *e);
 bool authz_check(struct api *a, const struct user *u, const struct attrs *at);
-int authz_denied(const struct user *u, const struct attrs *at, struct err *e);
+/* 403 in Kubernetes' words; u was refused. */
+int authz_denied(struct api *a, const struct user *u, const struct attrs *at, struct err *e);
 
 /* --- status.c --- */
 void status_group_resource(struct buf *out, const struct resource *res); /* "deployments.apps" */
@@ -396,7 +404,7 @@ void alloc_undo(struct req *r);
 const char *alloc_first_ip(struct api *a);
 
 /* --- subresources and kinds without storage --- */
-extern const struct handler subres_pod_handlers[], subres_scale_handlers[], stream_handlers[], review_handlers[],
+extern const struct handler subres_pod_handlers[], subres_scale_handlers[], stream_handlers[], review_handlers[], access_handlers[],
 	subres_misc_handlers[];
 
 /* --- paths that are no resources --- */
@@ -417,7 +425,10 @@ void feed_start(struct api *a, struct call_feed *to);
 void feed_stop(struct api *a, struct call_feed *to);
 void feed_stop_all(struct api *a);
 
-/* --- start.c --- */
+/* --- start.c, start-policy.c --- */
+/* Makes and repairs the bootstrap policy. False: all was there; true: done is called when it is written. */
+bool policy_sync(struct api *a, void (*done)(void *arg, bool failed), void *arg);
+void policy_sync_free(struct api *a);
 void start_again(struct api *a); /* somebody deleted what is always there */
 void start_free(struct api *a);
 

@@ -37,7 +37,7 @@
  * To add a verb or a subresource: a row in a table of handlers. To add a phase:
  * a row in `phases`.
  */
-#include "api/internal.h"
+#include "api/authz.h"
 
 #include "base/log.h"
 #include "base/time.h"
@@ -66,6 +66,7 @@ static const struct handler handlers[] = {
 
 static const struct handler *const handler_tables[] = {
 	subres_pod_handlers, subres_scale_handlers, subres_misc_handlers, stream_handlers, review_handlers,
+	access_handlers,
 };
 
 static bool handler_name_matches(const char *want, const char *have)
@@ -574,6 +575,8 @@ int api_new(struct api **ret, const struct api_config *cfg, struct err *e)
 	a->service_accounts = api_res("serviceaccounts");
 	a->self = (struct user){ .name = "system:apiserver", .uid = "", .part = true };
 	a->metrics = metrics_new();
+	a->rbac = rbac_new(a->store);
+	a->node_authz = node_authz_new(a->store);
 	watch_api_init(a);
 	if ((cfg->token_file && tokens_load(&a->tokens, cfg->token_file, e) < 0) ||
 	    (cfg->sa_key_pem && jwt_key_new(&a->jwt, cfg->sa_key_pem, e) < 0) || alloc_new(a, e) < 0) {
@@ -584,9 +587,17 @@ int api_new(struct api **ret, const struct api_config *cfg, struct err *e)
 	return 0;
 }
 
+/* What follows the store. */
+static void api_release_authz(struct api *a)
+{
+	a->rbac = rbac_free(a->rbac);
+	a->node_authz = node_authz_free(a->node_authz);
+}
+
 static void api_destroy(struct api *a)
 {
 	start_free(a);
+	api_release_authz(a);
 	watch_api_release(a);
 	alloc_free(a);
 	tokens_free(a->tokens);
@@ -626,6 +637,7 @@ struct api *api_free(struct api *a)
 	}
 	watch_api_release(a);
 	alloc_free(a);
+	api_release_authz(a);
 	if (--a->n_reqs == 0)
 		api_destroy(a);
 	return NULL;

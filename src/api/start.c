@@ -46,18 +46,10 @@ static void start_ready(struct start *s)
 		a->on_ready(a->ready_arg);
 }
 
-static void start_done(struct call *c, const struct err *err)
+/* One of a step's writes is done. */
+static void start_settle(struct start *s)
 {
-	struct start *s = CONTAINER_OF(c, struct start_call, call)->s;
-
-	c->body = doc_unref(c->body);
-	s->running--;
-	if (err && err->reason != ERR_ALREADY_EXISTS) {
-		log_warn("can't make an object that every cluster has, trying again", LS("kind", c->res->kind),
-			 LS("name", c->name), LE(err));
-		s->failed = true;
-	}
-	if (s->running)
+	if (--s->running)
 		return;
 	if (s->failed) {
 		s->failed = false;
@@ -66,6 +58,19 @@ static void start_done(struct call *c, const struct err *err)
 	}
 	s->step++;
 	start_run(s);
+}
+
+static void start_done(struct call *c, const struct err *err)
+{
+	struct start *s = CONTAINER_OF(c, struct start_call, call)->s;
+
+	c->body = doc_unref(c->body);
+	if (err && err->reason != ERR_ALREADY_EXISTS) {
+		log_warn("can't make an object that every cluster has, trying again", LS("kind", c->res->kind),
+			 LS("name", c->name), LE(err));
+		s->failed = true;
+	}
+	start_settle(s);
 }
 
 /* Creates the object of this JSON, or (follow) makes what is there the same. */
@@ -150,7 +155,21 @@ static void start_kubernetes(struct start *s)
 		start_endpoints(s, ip, (int)port);
 }
 
-static void (*const steps[])(struct start *s) = { start_namespaces, start_kubernetes };
+static void start_policy_done(void *arg, bool failed)
+{
+	struct start *s = arg;
+
+	s->failed = s->failed || failed;
+	start_settle(s);
+}
+
+static void start_policy(struct start *s)
+{
+	if (policy_sync(s->api, start_policy_done, s))
+		s->running++;
+}
+
+static void (*const steps[])(struct start *s) = { start_namespaces, start_policy, start_kubernetes };
 
 static void start_run(struct start *s)
 {
@@ -192,6 +211,7 @@ void start_free(struct api *a)
 	if (!s)
 		return;
 	a->start = NULL;
+	policy_sync_free(a);
 	loop_timer_free(s->retry);
 	for (size_t i = 0; i < START_CALLS; i++)
 		doc_unref(s->calls[i].call.body);

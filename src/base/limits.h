@@ -35,6 +35,8 @@
 #define LIMIT_LIST_ITEMS 1000 /* in one list of a pod, service or metadata; checks of a list are quadratic */
 #define LIMIT_HOST_PORTS 2000 /* of one pod */
 #define LIMIT_MERGE_ITEMS 2000 /* in a list that a strategic merge patch merges */
+#define LIMIT_RULE_PERMISSIONS 20000 /* that the rules of a role are worth, when somebody must hold all of them */
+#define LIMIT_RULE_MISSING 500 /* of those, told when they are not held */
 #define LIMIT_LOG_LINE_BYTES (16u << 10) /* longer ones are split with the CRI tag P */
 
 #endif

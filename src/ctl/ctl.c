@@ -25,6 +25,9 @@ static const struct ctl_def ctl_defs[] = {
 	  { { "", "namespaces", NULL, ctl_key_self },
 	    { "", "configmaps", "metadata.name=kube-root-ca.crt", ctl_key_namespace } },
 	  .reconcile = rootca_reconcile },
+	{ "clusterrole-aggregation-controller", 1,
+	  { { "rbac.authorization.k8s.io", "clusterroles", NULL, clusterrole_key } },
+	  .reconcile = clusterrole_reconcile },
 };
 
 struct ctl_seen { /* a write that the caches must show before the key goes on */

@@ -83,6 +83,9 @@ void namespace_start(struct ctl_run *run, const struct ctl_view *v, const char *
 void namespace_key_of_content(struct obj *o, struct buf *out);
 /* serviceaccount.c */
 int serviceaccount_reconcile(const struct ctl_view *v, const char *key, struct plan *out, struct err *e);
+/* clusterrole.c */
+int clusterrole_reconcile(const struct ctl_view *v, const char *key, struct plan *out, struct err *e);
+void clusterrole_key(struct obj *o, struct buf *out);
 /* rootca.c */
 int rootca_reconcile(const struct ctl_view *v, const char *key, struct plan *out, struct err *e);
 

@@ -260,6 +260,13 @@ static const struct {
 	{ "apps", "StatefulSet", v_stateful_set },
 	{ "batch", "Job", v_job },
 	{ "batch", "CronJob", v_cron_job },
+	{ "rbac.authorization.k8s.io", "Role", v_role },
+	{ "rbac.authorization.k8s.io", "ClusterRole", v_role },
+	{ "rbac.authorization.k8s.io", "RoleBinding", v_role_binding },
+	{ "rbac.authorization.k8s.io", "ClusterRoleBinding", v_role_binding },
+	{ "authorization.k8s.io", "SubjectAccessReview", v_access_review },
+	{ "authorization.k8s.io", "LocalSubjectAccessReview", v_access_review },
+	{ "authorization.k8s.io", "SelfSubjectAccessReview", v_access_review },
 };
 
 /* Lists that the rules compare item by item are short. */

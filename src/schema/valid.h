@@ -136,5 +136,9 @@ void v_daemon_set(struct valid *v);
 void v_stateful_set(struct valid *v);
 void v_job(struct valid *v);
 void v_cron_job(struct valid *v);
+/* valid-rbac.c */
+void v_role(struct valid *v);
+void v_role_binding(struct valid *v);
+void v_access_review(struct valid *v);
 
 #endif
