@@ -185,9 +185,10 @@ static void ready(void *arg)
 static void set_up(void)
 {
 	static const char *const groups[] = { "system:masters", NULL };
+	static const char *const issuers[] = { "https://kubernetes.default.svc.cluster.local", NULL };
 	struct store_config sc = { 0 };
 	struct api_config ac = { .version = "v1.36.2+kinglet1", .server_address = "192.0.2.1:6443",
-				 .service_cidr = "10.43.0.0/16" };
+				 .service_cidr = "10.43.0.0/16", .sa_issuers = issuers };
 	struct err e = ERR_INIT;
 
 	loop = loop_new();
