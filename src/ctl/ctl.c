@@ -14,9 +14,8 @@
 
 static const struct ctl_def ctl_defs[] = {
 	{ "garbage-collector", 64, .open = gc_open, .close = gc_close, .feed = gc_feed, .start = gc_start },
-	{ "namespace", 5,
-	  { { "", "namespaces", NULL, ctl_key_self }, { "", "pods", NULL, namespace_key_of_content } },
-	  .start = namespace_start },
+	{ "namespace", 20, { { "", "namespaces", NULL, ctl_key_self } },
+	  .open = namespace_open, .close = namespace_close, .feed = namespace_feed, .start = namespace_start },
 	{ "serviceaccount", 2,
 	  { { "", "namespaces", NULL, ctl_key_self },
 	    { "", "serviceaccounts", "metadata.name=default", ctl_key_namespace } },

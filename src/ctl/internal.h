@@ -79,8 +79,10 @@ void gc_close(void *data);
 void gc_feed(struct ctl_run *run, enum watch_type t, struct obj *o);
 void gc_start(struct ctl_run *run, const struct ctl_view *v, const char *key);
 /* namespace.c */
+void *namespace_open(struct ctl_run *run);
+void namespace_close(void *data);
+void namespace_feed(struct ctl_run *run, enum watch_type t, struct obj *o);
 void namespace_start(struct ctl_run *run, const struct ctl_view *v, const char *key);
-void namespace_key_of_content(struct obj *o, struct buf *out);
 /* serviceaccount.c */
 int serviceaccount_reconcile(const struct ctl_view *v, const char *key, struct plan *out, struct err *e);
 /* clusterrole.c */
