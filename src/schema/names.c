@@ -40,6 +40,15 @@
 	"a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', "   \
 	"and must start and end with an alphanumeric character (e.g. 'example.com', regex used for "        \
 	"validation is '[a-z0-9_]([-_a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-_a-z0-9]*[a-z0-9])?)*')"
+#define MSG_WILDCARD                                                                                       \
+	"a wildcard DNS-1123 subdomain must start with '*.', followed by a valid DNS subdomain, which "     \
+	"must consist of lower case alphanumeric characters, '-' or '.' and end with an alphanumeric "      \
+	"character (e.g. '*.example.com', regex used for validation is "                                    \
+	"'\\*\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*')"
+#define MSG_C_IDENTIFIER                                                                                   \
+	"a valid C identifier must start with alphabetic character or '_', followed by a string of "        \
+	"alphanumeric characters or '_' (e.g. 'my_name',  or 'MY_NAME',  or 'MyName', regex used for "      \
+	"validation is '[A-Za-z_][A-Za-z0-9_]*')"
 #define MSG_UUID "must be a lowercase UUID in the form 8-4-4-4-12"
 
 static bool is_lower_alnum(char c)
@@ -261,6 +270,32 @@ static unsigned name_path_segment(struct str s, const char **m)
 	return n;
 }
 
+static unsigned name_wildcard(struct str s, const char **m)
+{
+	unsigned n = 0;
+
+	if (s.n > 253)
+		m[n++] = "must be no more than 253 bytes";
+	if (!str_starts(s, STR_LIT("*.")) || s.n == 2 || !is_subdomain(str_sub(s, 2, s.n)))
+		m[n++] = MSG_WILDCARD;
+	return n;
+}
+
+static unsigned name_c_identifier(struct str s, const char **m)
+{
+	bool ok = s.n > 0 && !(s.p[0] >= '0' && s.p[0] <= '9');
+
+	for (size_t i = 0; ok && i < s.n; i++)
+		ok = is_alnum(s.p[i]) || s.p[i] == '_';
+	m[0] = MSG_C_IDENTIFIER;
+	return !ok;
+}
+
+static unsigned name_any(struct str s UNUSED, const char **m UNUSED)
+{
+	return 0;
+}
+
 static unsigned name_uuid(struct str s, const char **m)
 {
 	bool ok = s.n == 36;
@@ -289,6 +324,9 @@ unsigned name_messages(enum name_format f, struct str s, bool prefix, const char
 		[NF_PATH_SEGMENT] = name_path_segment,
 		[NF_SUBDOMAIN_UNDERSCORE] = name_subdomain_underscore,
 		[NF_UUID] = name_uuid,
+		[NF_WILDCARD] = name_wildcard,
+		[NF_C_IDENTIFIER] = name_c_identifier,
+		[NF_ANY] = name_any,
 	};
 
 	if (!s.p)

@@ -11,17 +11,19 @@ static const char *const NOT_MORE = "may not have more than one field specified 
 
 /* --- environment --- */
 
-static bool v_is_huge(struct str name)
+void v_field_ref(struct valid *v, const struct vpath *p, const struct node *n, bool in_volume)
 {
-	return str_starts(name, STR_LIT("hugepages-"));
-}
-
-static void v_field_ref(struct valid *v, const struct vpath *p, const struct node *n)
-{
-	static const char *const PATHS[] = {
-		"metadata.name", "metadata.namespace", "metadata.uid", "spec.nodeName", "spec.serviceAccountName",
-		"status.hostIP", "status.hostIPs", "status.podIP", "status.podIPs", NULL
-	};
+	static const char *const KNOWN[] = { "metadata.annotations", "metadata.labels", "metadata.name",
+					     "metadata.namespace", "metadata.uid", "spec.nodeName",
+					     "spec.restartPolicy", "spec.schedulerName", "spec.serviceAccountName",
+					     "status.hostIP", "status.hostIPs", "status.phase", "status.podIP",
+					     "status.podIPs", NULL };
+	static const char *const IN_VOLUME[] = { "metadata.annotations", "metadata.labels", "metadata.name",
+						 "metadata.namespace", "metadata.uid", NULL };
+	static const char *const IN_ENV[] = { "metadata.name", "metadata.namespace", "metadata.uid", "spec.nodeName",
+					      "spec.serviceAccountName", "status.hostIP", "status.hostIPs",
+					      "status.podIP", "status.podIPs", NULL };
+	const char *const *allowed = in_volume ? IN_VOLUME : IN_ENV;
 	struct str path = v_str(n, F_fieldPath);
 	ssize_t open = str_find(path, '[');
 
@@ -35,17 +37,15 @@ static void v_field_ref(struct valid *v, const struct vpath *p, const struct nod
 		if (!str_eqc(base, "metadata.annotations") && !str_eqc(base, "metadata.labels"))
 			v_invalidf(v, VP(p, "fieldPath"), node_get(n, F_fieldPath),
 				   "error converting fieldPath: field label does not support subscript");
-	} else {
-		for (size_t i = 0; PATHS[i]; i++) {
-			if (str_eqc(path, PATHS[i]))
-				return;
-		}
+	} else if (!v_is_one_of(path, KNOWN)) {
 		v_invalidf(v, VP(p, "fieldPath"), node_get(n, F_fieldPath),
 			   "error converting fieldPath: field label not supported: %" STR_FMT, STR_ARG(path));
+	} else if (!v_is_one_of(path, allowed)) {
+		v_unsupported(v, VP(p, "fieldPath"), path, allowed);
 	}
 }
 
-static void v_resource_ref(struct valid *v, const struct vpath *p, const struct node *n)
+void v_resource_ref(struct valid *v, const struct vpath *p, const struct node *n)
 {
 	static const char *const NAMES[] = { "limits.cpu", "limits.ephemeral-storage", "limits.memory",
 					     "requests.cpu", "requests.ephemeral-storage", "requests.memory", NULL };
@@ -77,7 +77,7 @@ static void v_value_from(struct valid *v, const struct vpath *p, const struct no
 
 		sources++;
 		if (c->name == F_fieldRef)
-			v_field_ref(v, at, c);
+			v_field_ref(v, at, c, false);
 		else if (c->name == F_resourceFieldRef)
 			v_resource_ref(v, at, c);
 		else if (c->name == F_configMapKeyRef || c->name == F_secretKeyRef)
@@ -210,31 +210,10 @@ void v_host_port_conflicts(struct valid *v, const struct vpath *p, const struct 
 
 /* --- resources --- */
 
-static bool v_is_native(struct str name)
-{
-	return str_find(name, '/') < 0 || str_starts(name, STR_LIT("kubernetes.io/"));
-}
-
-static bool v_may_overcommit(struct str name)
-{
-	return v_is_native(name) && !v_is_huge(name);
-}
-
 static void v_resource(struct valid *v, const struct vpath *p, const struct node *n)
 {
-	struct str name = node_key(n);
-	struct quantity q;
-
-	v_name(v, p, name, NF_QUALIFIED);
-	if (str_find(name, '/') < 0 && !str_eqc(name, "cpu") && !str_eqc(name, "memory") &&
-	    !str_eqc(name, "ephemeral-storage") && !v_is_huge(name))
-		v_invalid(v, p, name, "must be a standard resource for containers");
-	if (!quantity_from_node(&q, n))
-		return;
-	if (q.nano < 0)
-		v_invalid_node(v, p, n, "must be greater than or equal to 0");
-	else if (!v_is_native(name) && q.nano % 1000000000 != 0)
-		v_invalid_node(v, p, n, "must be an integer");
+	v_container_resource_name(v, p, node_key(n));
+	v_quantity_of(v, p, node_key(n), n);
 }
 
 static void v_request(struct valid *v, const struct vpath *p, const struct node *n, const struct node *limits)
@@ -265,13 +244,13 @@ void v_resources(struct valid *v, const struct vpath *p, const struct node *n, c
 	NODE_FOREACH(c, limits) {
 		v_resource(v, VPK(VP(p, "limits"), node_key(c)), c);
 		basic = basic || str_eqc(node_key(c), "cpu") || str_eqc(node_key(c), "memory");
-		huge = huge || v_is_huge(node_key(c));
+		huge = huge || v_is_hugepages(node_key(c));
 	}
 	NODE_FOREACH(c, requests) {
 		v_resource(v, VPK(VP(p, "requests"), node_key(c)), c);
 		v_request(v, VP(p, "requests"), c, limits);
 		basic = basic || str_eqc(node_key(c), "cpu") || str_eqc(node_key(c), "memory");
-		huge = huge || v_is_huge(node_key(c));
+		huge = huge || v_is_hugepages(node_key(c));
 	}
 	if (huge && !basic)
 		v_forbidden(v, p, "HugePages require cpu or memory");

@@ -83,7 +83,7 @@ static void generic_enum(struct valid *v, const struct vpath *p, const struct no
 	}
 	qsort(list, count, sizeof(list[0]), generic_cmp);
 	list[count] = NULL;
-	if (!v_has_error_at(v, p))
+	if (!v_has_error_at(v, p) && !(p->index >= 0 && v_has_error_at(v, p->up)))
 		v_unsupported(v, p, node_str(n), count && !*list[0] ? list + 1 : list);
 }
 

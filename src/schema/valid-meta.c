@@ -1,13 +1,12 @@
 /*
  * Validation of metadata, and rules that many kinds share: labels, annotations,
- * selectors, ports, addresses, paths.
+ * selectors, ports, paths.
  *
  * What of metadata a client may not change is compared only where the new object
  * has a value: the API fills uid and the times of what a client left out.
  */
 #include "schema/valid.h"
 
-#include <arpa/inet.h>
 #include <stdio.h>
 
 #include "base/limits.h"
@@ -80,35 +79,6 @@ void v_port(struct valid *v, const struct vpath *p, const struct node *n)
 		v_name(v, p, node_str(n), NF_PORT_NAME);
 	else
 		v_port_number(v, p, n);
-}
-
-bool str_is_ip(struct str s)
-{
-	char text[INET6_ADDRSTRLEN + 1];
-	unsigned char addr[16];
-
-	if (s.n == 0 || s.n >= sizeof(text) || memchr(s.p, 0, s.n))
-		return false;
-	memcpy(text, s.p, s.n);
-	text[s.n] = 0;
-	return inet_pton(AF_INET, text, addr) == 1 || inet_pton(AF_INET6, text, addr) == 1;
-}
-
-void v_ip(struct valid *v, const struct vpath *p, struct str s)
-{
-	if (!str_is_ip(s))
-		v_invalid(v, p, s, "must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)");
-}
-
-void v_cidr(struct valid *v, const struct vpath *p, struct str s)
-{
-	ssize_t slash = str_find(s, '/');
-	struct str addr = slash < 0 ? s : str_sub(s, 0, slash);
-	int64_t bits;
-
-	if (slash < 0 || !str_is_ip(addr) || !str_to_i64(str_sub(s, slash + 1, s.n), &bits) || bits < 0 ||
-	    bits > (str_find(addr, ':') >= 0 ? 128 : 32))
-		v_invalid(v, p, s, "must be a valid CIDR value, (e.g. 10.9.8.0/24 or 2001:db8::/64)");
 }
 
 void v_no_backsteps(struct valid *v, const struct vpath *p, struct str s)
@@ -199,10 +169,12 @@ static enum name_format v_name_format(const struct resource *r)
 		const char *group, *kind;
 		enum name_format format;
 	} FORMATS[] = {
+		{ "apps", "StatefulSet", NF_DNS_LABEL },
+		{ "certificates.k8s.io", "CertificateSigningRequest", NF_ANY },
 		{ "", "Namespace", NF_DNS_LABEL },
 		{ "", "Service", NF_DNS1035_LABEL },
 		{ "apiregistration.k8s.io", "APIService", NF_PATH_SEGMENT },
-		{ "networking.k8s.io", "IPAddress", NF_PATH_SEGMENT },
+		{ "networking.k8s.io", "IPAddress", NF_ANY }, /* checked by valid-networking.c */
 		{ "rbac.authorization.k8s.io", "ClusterRole", NF_PATH_SEGMENT },
 		{ "rbac.authorization.k8s.io", "ClusterRoleBinding", NF_PATH_SEGMENT },
 		{ "rbac.authorization.k8s.io", "Role", NF_PATH_SEGMENT },
@@ -303,7 +275,7 @@ static void v_finalizers(struct valid *v, const struct vpath *p, const struct no
 	}
 }
 
-static bool v_list_has(const struct node *list, struct str s)
+bool v_list_has(const struct node *list, struct str s)
 {
 	NODE_FOREACH(c, list) {
 		if (str_eq(node_str(c), s))

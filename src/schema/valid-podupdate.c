@@ -73,6 +73,16 @@ static void diff_nodes(struct diff *d, const char *path, const struct node *old,
 	}
 }
 
+unsigned v_diff(struct buf *out, const char *path, const struct node *old, const struct node *now)
+{
+	struct diff d = { BUF_INIT, 0 };
+
+	diff_nodes(&d, path, old, now);
+	buf_addstr(out, buf_str(&d.out));
+	buf_release(&d.out);
+	return d.lines;
+}
+
 /* --- what may change --- */
 
 static void v_toleration_update(struct valid *v, const struct vpath *p, const struct node *now,

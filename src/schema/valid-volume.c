@@ -1,7 +1,8 @@
 /*
  * Validation of a pod's volumes: exactly one source each, and what that source
  * needs. Sources that have no row in SOURCES are left to the type tables
- * (required fields).
+ * (required fields). Those that a PersistentVolume has, too, are in
+ * valid-volumesource.c.
  */
 #include "schema/valid.h"
 
@@ -39,20 +40,6 @@ static void v_key_to_path(struct valid *v, const struct vpath *p, const struct n
 	}
 }
 
-static void v_host_path(struct valid *v, const struct vpath *p, const struct node *n)
-{
-	static const char *const TYPES[] = { "", "BlockDevice", "CharDevice", "Directory", "DirectoryOrCreate",
-					     "File", "FileOrCreate", "Socket", NULL };
-	struct str path = v_str(n, F_path);
-
-	if (path.n == 0)
-		v_required(v, VP(p, "path"), NULL);
-	else
-		v_no_backsteps(v, VP(p, "path"), path);
-	if (v_str(n, F_type).n > 0)
-		v_one_of(v, VP(p, "type"), node_get(n, F_type), TYPES);
-}
-
 static void v_empty_dir(struct valid *v, const struct vpath *p, const struct node *n)
 {
 	struct quantity q;
@@ -83,6 +70,16 @@ static void v_claim_volume(struct valid *v, const struct vpath *p, const struct 
 		v_required(v, VP(p, "claimName"), NULL);
 }
 
+static void v_volume_resource_ref(struct valid *v, const struct vpath *p, const struct node *n)
+{
+	if (v_str(n, F_containerName).n == 0)
+		v_required(v, VP(p, "containerName"), NULL);
+	else if (v_str(n, F_resource).n == 0)
+		v_required(v, VP(p, "resource"), NULL);
+	else
+		v_resource_ref(v, p, n);
+}
+
 static void v_downward_items(struct valid *v, const struct vpath *p, const struct node *items)
 {
 	size_t i = 0;
@@ -92,6 +89,10 @@ static void v_downward_items(struct valid *v, const struct vpath *p, const struc
 		const struct node *field = node_get(c, F_fieldRef), *res = node_get(c, F_resourceFieldRef);
 
 		v_inner_path(v, VP(at, "path"), v_str(c, F_path));
+		if (field)
+			v_field_ref(v, VP(at, "fieldRef"), field, true);
+		else if (res)
+			v_volume_resource_ref(v, VP(at, "resourceFieldRef"), res);
 		if (field && res)
 			v_invalid(v, at, STR_LIT("resource"),
 				  "fieldRef and resourceFieldRef can not be specified simultaneously");
@@ -158,6 +159,8 @@ static void v_ephemeral_volume(struct valid *v, const struct vpath *p, const str
 {
 	if (v_empty(node_get(n, F_volumeClaimTemplate)))
 		v_required(v, VP(p, "volumeClaimTemplate"), NULL);
+	else
+		v_claim_template(v, VP(p, "volumeClaimTemplate"), node_get(n, F_volumeClaimTemplate));
 }
 
 static void v_git_repo(struct valid *v, const struct vpath *p, const struct node *n)
@@ -165,19 +168,19 @@ static void v_git_repo(struct valid *v, const struct vpath *p, const struct node
 	v_local_path(v, VP(p, "directory"), v_str(n, F_directory));
 }
 
-static void v_nfs(struct valid *v, const struct vpath *p, const struct node *n)
+static void v_image_volume(struct valid *v, const struct vpath *p, const struct node *n)
 {
-	struct str path = v_str(n, F_path);
+	static const char *const PULL[] = { "Always", "IfNotPresent", "Never", NULL };
 
-	if (path.n > 0 && path.p[0] != '/')
-		v_invalid(v, VP(p, "path"), path, "must be an absolute path");
+	v_need(v, p, n, F_reference, NULL);
+	if (v_str(n, F_pullPolicy).n > 0)
+		v_may_be(v, p, n, F_pullPolicy, PULL);
 }
 
 static const struct {
 	enum field field;
 	void (*check)(struct valid *v, const struct vpath *p, const struct node *n);
 } SOURCES[] = {
-	{ F_hostPath, v_host_path },
 	{ F_emptyDir, v_empty_dir },
 	{ F_gitRepo, v_git_repo },
 	{ F_secret, v_secret_volume },
@@ -186,7 +189,7 @@ static const struct {
 	{ F_downwardAPI, v_downward_volume },
 	{ F_projected, v_projected_volume },
 	{ F_ephemeral, v_ephemeral_volume },
-	{ F_nfs, v_nfs },
+	{ F_image, v_image_volume },
 };
 
 static void v_volume_source(struct valid *v, const struct vpath *p, const struct node *volume)
@@ -206,6 +209,7 @@ static void v_volume_source(struct valid *v, const struct vpath *p, const struct
 			if (SOURCES[i].field == c->name)
 				SOURCES[i].check(v, at, c);
 		}
+		v_named_source(v, at, c, (enum field)c->name);
 	}
 	if (sources == 0)
 		v_required(v, p, "must specify a volume type");

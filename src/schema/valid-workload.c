@@ -9,12 +9,6 @@
 
 static const char *const ONLY_ALWAYS[] = { "Always", NULL };
 
-static void w_counts(struct valid *v, const struct vpath *p, const struct node *spec, const enum field *fields)
-{
-	for (; *fields; fields++)
-		v_nonnegative(v, VP(p, doc_field_name(*fields)), node_get(spec, *fields));
-}
-
 /* A LabelSelector that must be there and say something, and match the template's labels. */
 static void w_selector(struct valid *v, const struct vpath *p, const struct node *spec, const char *kind)
 {
@@ -58,24 +52,6 @@ static void w_template(struct valid *v, const struct vpath *p, const struct node
 			     "activeDeadlineSeconds in %s is not Supported", kind);
 }
 
-/* A count or a percentage ("25%"), of at most max percent. */
-static void w_int_or_percent(struct valid *v, const struct vpath *p, const struct node *n, int64_t max)
-{
-	struct str s = node_str(n);
-	int64_t value;
-
-	if (node_is(n, DOC_INT)) {
-		v_nonnegative(v, p, n);
-	} else if (node_is(n, DOC_STRING)) {
-		if (s.n < 2 || s.p[s.n - 1] != '%' || !str_to_i64(str_sub(s, 0, s.n - 1), &value) || value < 0)
-			v_invalid(v, p, s,
-				  "a valid percent string must be a numeric string followed by an ending '%' (e.g. "
-				  "'1%',  or '93%', regex used for validation is '[0-9]+%')");
-		else if (value > max)
-			v_invalid(v, p, s, "must not be greater than 100%");
-	}
-}
-
 static bool w_is_zero(const struct node *n)
 {
 	return node_is(n, DOC_INT) ? n->u.i == 0 : str_eqc(node_str(n), "0%");
@@ -87,8 +63,8 @@ static void w_rolling_update(struct valid *v, const struct vpath *p, const struc
 {
 	const struct node *gone = node_get(n, F_maxUnavailable), *more = node_get(n, F_maxSurge);
 
-	w_int_or_percent(v, VP(p, "maxUnavailable"), gone, 100);
-	w_int_or_percent(v, VP(p, "maxSurge"), more, INT32_MAX);
+	v_int_or_percent(v, VP(p, "maxUnavailable"), gone, 100);
+	v_int_or_percent(v, VP(p, "maxSurge"), more, INT32_MAX);
 	if (w_is_zero(gone) && w_is_zero(more))
 		v_invalid_node(v, VP(p, "maxUnavailable"), gone, "may not be 0 when `maxSurge` is 0");
 }
@@ -123,7 +99,7 @@ void v_deployment(struct valid *v)
 
 	if (streq(v->sub, "status"))
 		return;
-	w_counts(v, p, spec, COUNTS);
+	v_counts(v, p, spec, COUNTS);
 	w_selector(v, p, spec, "deployment");
 	w_template(v, p, spec, "ReplicaSet");
 	w_strategy(v, VP(p, "strategy"), node_get(spec, F_strategy));
@@ -142,7 +118,7 @@ void v_replica_set(struct valid *v)
 
 	if (streq(v->sub, "status"))
 		return;
-	w_counts(v, p, spec, COUNTS);
+	v_counts(v, p, spec, COUNTS);
 	w_selector(v, p, spec, "deployment");
 	w_template(v, p, spec, "ReplicaSet");
 	w_selector_fixed(v, p, spec);
@@ -157,7 +133,7 @@ void v_replication_controller(struct valid *v)
 
 	if (streq(v->sub, "status"))
 		return;
-	w_counts(v, p, spec, COUNTS);
+	v_counts(v, p, spec, COUNTS);
 	if (node_count(sel) == 0)
 		v_required(v, VP(p, "selector"), NULL);
 	if (!node_get(spec, F_template)) {
@@ -188,13 +164,13 @@ void v_daemon_set(struct valid *v)
 		return;
 	w_selector(v, p, spec, "daemonset");
 	w_template(v, p, spec, "DaemonSet");
-	w_counts(v, p, spec, COUNTS);
+	v_counts(v, p, spec, COUNTS);
 	v_one_of(v, VP(VP(p, "updateStrategy"), "type"), node_get(strategy, F_type), TYPES);
 	if (node_streq(node_get(strategy, F_type), "RollingUpdate")) {
 		const struct node *gone = node_get(rolling, F_maxUnavailable), *more = node_get(rolling, F_maxSurge);
 
-		w_int_or_percent(v, VP(at, "maxUnavailable"), gone, 100);
-		w_int_or_percent(v, VP(at, "maxSurge"), more, 100);
+		v_int_or_percent(v, VP(at, "maxUnavailable"), gone, 100);
+		v_int_or_percent(v, VP(at, "maxSurge"), more, 100);
 		if (w_is_zero(gone) && w_is_zero(more))
 			v_required(v, VP(at, "maxUnavailable"), "cannot be 0 when maxSurge is 0");
 		else if (!w_is_zero(gone) && !w_is_zero(more))
@@ -277,7 +253,7 @@ void v_stateful_set(struct valid *v)
 		v_invalid_node(v, VP(at, "rollingUpdate"), rolling,
 			       "only allowed for updateStrategy 'RollingUpdate'");
 	v_nonnegative(v, VP(VP(at, "rollingUpdate"), "partition"), node_get(rolling, F_partition));
-	w_counts(v, p, spec, COUNTS);
+	v_counts(v, p, spec, COUNTS);
 	v_nonnegative(v, VP(VP(p, "ordinals"), "start"), node_path(spec, F_ordinals, F_start));
 	w_selector(v, p, spec, "statefulset");
 	w_stateful_template(v, p, spec);
@@ -308,7 +284,7 @@ static void w_job_counts(struct valid *v, const struct vpath *p, const struct no
 					     F_NONE };
 	const struct node *mode = node_get(spec, F_completionMode);
 
-	w_counts(v, p, spec, COUNTS);
+	v_counts(v, p, spec, COUNTS);
 	if (node_streq(mode, "Indexed")) {
 		if (!node_get(spec, F_completions))
 			v_required(v, VP(p, "completions"), "when completion mode is Indexed");
@@ -418,9 +394,24 @@ void v_cron_job(struct valid *v)
 	if (node_get(spec, F_timeZone) && v_str(spec, F_timeZone).n == 0)
 		v_invalid(v, VP(p, "timeZone"), STR_LIT(""), "timeZone must be nil or non-empty string");
 	v_one_of(v, VP(p, "concurrencyPolicy"), node_get(spec, F_concurrencyPolicy), POLICIES);
-	w_counts(v, p, spec, COUNTS);
+	v_counts(v, p, spec, COUNTS);
 	w_job_spec(v, VP(at, "spec"), job);
 	if (node_bool(node_get(job, F_manualSelector), false))
 		v_unsupported(v, VP(VP(at, "spec"), "manualSelector"), STR_LIT("true"),
 			      (const char *const[]){ "nil", "false", NULL });
+}
+
+/* --- ControllerRevision --- */
+
+void v_controller_revision(struct valid *v)
+{
+	const struct node *data = node_get(v->root, F_data);
+
+	v_nonnegative(v, VP(NULL, "revision"), node_get(v->root, F_revision));
+	if (v->old)
+		v_fixed(v, NULL, v->root, v->old, F_data);
+	else if (!data || node_is(data, DOC_NULL))
+		v_required(v, VP(NULL, "data"), "data is mandatory");
+	else if (!node_is(data, DOC_OBJECT))
+		v_required(v, VP(NULL, "data"), "data must be a valid JSON object");
 }

@@ -141,17 +141,39 @@ void v_invalidf(struct valid *v, const struct vpath *p, const struct node *value
 	v_invalid_node(v, p, value, text);
 }
 
-void v_unsupported(struct valid *v, const struct vpath *p, struct str value, const char *const *supported)
+void v_invalid_omitted(struct valid *v, const struct vpath *p, const char *detail)
 {
-	_cleanup_buf_ struct buf b = BUF_INIT, detail = BUF_INIT;
+	v_addf(v, "FieldValueInvalid", p, "Invalid value", NULL, detail);
+}
 
-	go_quote(&b, value);
+static void v_unsupported_text(struct valid *v, const struct vpath *p, const struct buf *value,
+			       const char *const *supported)
+{
+	_cleanup_buf_ struct buf detail = BUF_INIT;
+
 	buf_adds(&detail, "supported values: ");
 	for (size_t i = 0; supported[i]; i++) {
 		buf_adds(&detail, i ? ", " : "");
 		go_quote(&detail, str_of(supported[i]));
 	}
-	v_addf(v, "FieldValueNotSupported", p, "Unsupported value", &b, detail.s);
+	v_addf(v, "FieldValueNotSupported", p, "Unsupported value", value, detail.s);
+}
+
+void v_unsupported(struct valid *v, const struct vpath *p, struct str value, const char *const *supported)
+{
+	_cleanup_buf_ struct buf b = BUF_INIT;
+
+	go_quote(&b, value);
+	v_unsupported_text(v, p, &b, supported);
+}
+
+void v_unsupported_node(struct valid *v, const struct vpath *p, const struct node *value,
+			const char *const *supported)
+{
+	_cleanup_buf_ struct buf b = BUF_INIT;
+
+	v_print_value(&b, value);
+	v_unsupported_text(v, p, &b, supported);
 }
 
 void v_forbidden(struct valid *v, const struct vpath *p, const char *detail)
@@ -267,6 +289,42 @@ static const struct {
 	{ "authorization.k8s.io", "SubjectAccessReview", v_access_review },
 	{ "authorization.k8s.io", "LocalSubjectAccessReview", v_access_review },
 	{ "authorization.k8s.io", "SelfSubjectAccessReview", v_access_review },
+	{ "", "Endpoints", v_endpoints },
+	{ "", "LimitRange", v_limit_range },
+	{ "", "PersistentVolume", v_persistent_volume },
+	{ "", "PersistentVolumeClaim", v_persistent_volume_claim },
+	{ "", "ResourceQuota", v_resource_quota },
+	{ "admissionregistration.k8s.io", "MutatingAdmissionPolicy", v_admission_policy },
+	{ "admissionregistration.k8s.io", "MutatingAdmissionPolicyBinding", v_admission_policy_binding },
+	{ "admissionregistration.k8s.io", "MutatingWebhookConfiguration", v_webhook_configuration },
+	{ "admissionregistration.k8s.io", "ValidatingAdmissionPolicy", v_admission_policy },
+	{ "admissionregistration.k8s.io", "ValidatingAdmissionPolicyBinding", v_admission_policy_binding },
+	{ "admissionregistration.k8s.io", "ValidatingWebhookConfiguration", v_webhook_configuration },
+	{ "apiregistration.k8s.io", "APIService", v_api_service },
+	{ "apps", "ControllerRevision", v_controller_revision },
+	{ "autoscaling", "HorizontalPodAutoscaler", v_autoscaler },
+	{ "certificates.k8s.io", "CertificateSigningRequest", v_certificate_request },
+	{ "discovery.k8s.io", "EndpointSlice", v_endpoint_slice },
+	{ "flowcontrol.apiserver.k8s.io", "FlowSchema", v_flow_schema },
+	{ "flowcontrol.apiserver.k8s.io", "PriorityLevelConfiguration", v_priority_level },
+	{ "networking.k8s.io", "IPAddress", v_ip_address },
+	{ "networking.k8s.io", "Ingress", v_ingress },
+	{ "networking.k8s.io", "IngressClass", v_ingress_class },
+	{ "networking.k8s.io", "NetworkPolicy", v_network_policy },
+	{ "networking.k8s.io", "ServiceCIDR", v_service_cidr },
+	{ "node.k8s.io", "RuntimeClass", v_runtime_class },
+	{ "policy", "PodDisruptionBudget", v_disruption_budget },
+	{ "resource.k8s.io", "DeviceClass", v_device_class },
+	{ "resource.k8s.io", "ResourceClaim", v_resource_claim },
+	{ "resource.k8s.io", "ResourceClaimTemplate", v_resource_claim_template },
+	{ "resource.k8s.io", "ResourceSlice", v_resource_slice },
+	{ "scheduling.k8s.io", "PriorityClass", v_priority_class },
+	{ "storage.k8s.io", "CSIDriver", v_csi_driver },
+	{ "storage.k8s.io", "CSINode", v_csi_node },
+	{ "storage.k8s.io", "CSIStorageCapacity", v_csi_storage_capacity },
+	{ "storage.k8s.io", "StorageClass", v_storage_class },
+	{ "storage.k8s.io", "VolumeAttachment", v_volume_attachment },
+	{ "storage.k8s.io", "VolumeAttributesClass", v_volume_attributes_class },
 };
 
 /* Lists that the rules compare item by item are short. */

@@ -55,13 +55,20 @@ void v_duplicate_str(struct valid *v, const struct vpath *p, struct str value);
 void v_not_found(struct valid *v, const struct vpath *p, struct str value);
 void v_too_long(struct valid *v, const struct vpath *p, size_t max);
 void v_too_many(struct valid *v, const struct vpath *p, size_t n, size_t max);
+/* "Invalid value" without the value, and "Unsupported value" of something that is no string. */
+void v_invalid_omitted(struct valid *v, const struct vpath *p, const char *detail);
+void v_unsupported_node(struct valid *v, const struct vpath *p, const struct node *value,
+			const char *const *supported);
 bool v_has_error_at(const struct valid *v, const struct vpath *p);
 
 /* --- formats (names.c): up to two messages, static; the count --- */
 enum name_format {
 	NF_DNS_LABEL, NF_DNS_SUBDOMAIN, NF_DNS1035_LABEL, NF_QUALIFIED, NF_LABEL_VALUE,
 	NF_CONFIG_KEY, /* keys of ConfigMaps and Secrets */
-	NF_ENV, NF_PORT_NAME, NF_HTTP_HEADER, NF_PATH_SEGMENT, NF_SUBDOMAIN_UNDERSCORE, NF_UUID
+	NF_ENV, NF_PORT_NAME, NF_HTTP_HEADER, NF_PATH_SEGMENT, NF_SUBDOMAIN_UNDERSCORE, NF_UUID,
+	NF_WILDCARD, /* *.example.com */
+	NF_C_IDENTIFIER,
+	NF_ANY
 };
 enum { NAME_MSGS = 3 };
 /* prefix: it is a generateName, a trailing dash is fine. */
@@ -90,10 +97,58 @@ void v_port(struct valid *v, const struct vpath *p, const struct node *n); /* nu
 void v_ip(struct valid *v, const struct vpath *p, struct str s);
 void v_cidr(struct valid *v, const struct vpath *p, struct str s);
 bool str_is_ip(struct str s);
+bool str_is_ip6(struct str s);
 void v_range(struct valid *v, const struct vpath *p, const struct node *n, int64_t min, int64_t max);
 /* A relative path without "..". */
 void v_local_path(struct valid *v, const struct vpath *p, struct str s);
 void v_no_backsteps(struct valid *v, const struct vpath *p, struct str s);
+
+bool v_is_one_of(struct str s, const char *const *values);
+bool v_list_has(const struct node *list, struct str s);
+
+/* --- rules that kinds of several groups use (valid-rules.c) --- */
+typedef void v_rule(struct valid *v, const struct vpath *p, const struct node *n);
+/* rule for each item of a list, at p[i] */
+void v_each(struct valid *v, const struct vpath *p, const struct node *list, v_rule *rule);
+void v_need(struct valid *v, const struct vpath *p, const struct node *obj, enum field f, const char *detail);
+/* Member f of obj: required and of that format; or of that format when there. */
+void v_need_name(struct valid *v, const struct vpath *p, const struct node *obj, enum field f, enum name_format form);
+void v_may_name(struct valid *v, const struct vpath *p, const struct node *obj, enum field f, enum name_format form);
+/* Member f, when there, is one of the values. */
+void v_may_be(struct valid *v, const struct vpath *p, const struct node *obj, enum field f,
+	      const char *const *values);
+void v_counts(struct valid *v, const struct vpath *p, const struct node *obj, const enum field *fields);
+/* A count or a percentage ("25%"), of at most max percent. */
+void v_int_or_percent(struct valid *v, const struct vpath *p, const struct node *n, int64_t max);
+void v_fixed(struct valid *v, const struct vpath *p, const struct node *now, const struct node *old, enum field f);
+void v_domain_path(struct valid *v, const struct vpath *p, struct str s); /* acme.io/foo */
+void v_qualified_domain(struct valid *v, const struct vpath *p, struct str s); /* a.b.c */
+void v_nonnegative_quantity(struct valid *v, const struct vpath *p, const struct node *n);
+void v_positive_quantity(struct valid *v, const struct vpath *p, const struct node *n);
+void v_quantity_of(struct valid *v, const struct vpath *p, struct str resource, const struct node *n);
+bool v_is_native_resource(struct str name);
+bool v_is_extended_resource(struct str name);
+bool v_is_hugepages(struct str name);
+bool v_may_overcommit(struct str name);
+bool v_is_quota_resource(struct str name);
+void v_resource_name(struct valid *v, const struct vpath *p, struct str name);
+void v_container_resource_name(struct valid *v, const struct vpath *p, struct str name);
+void v_endpoint_ip(struct valid *v, const struct vpath *p, struct str s);
+void v_conditions(struct valid *v, const struct vpath *p, const struct node *list); /* meta/v1.Condition */
+void v_csi_driver_name(struct valid *v, const struct vpath *p, struct str s);
+void v_parameters(struct valid *v, const struct vpath *p, const struct node *n, bool may_be_empty);
+/* What an IP address or CIDR is, when written as netip writes it; false: no address at all. */
+struct v_addr {
+	bool is_v6; /* also for ::ffff:1.2.3.4 */
+	bool is_mapped;
+	bool odd; /* leading zeros */
+	unsigned bits; /* of the prefix; an address has all */
+	unsigned char b[16];
+	char text[64]; /* canonical; of a CIDR the network's, with /bits */
+};
+bool v_parse_ip(struct str s, struct v_addr *a);
+bool v_parse_cidr(struct str s, struct v_addr *a);
+bool v_addr_in(const struct v_addr *net, const struct v_addr *a);
 
 /* What the tables alone say: required, enum, duplicates in list maps, bounds. Skips paths that have errors. */
 void v_generic(struct valid *v);
@@ -109,6 +164,8 @@ void v_pod_template(struct valid *v, const struct vpath *p, const struct node *t
 void v_containers(struct valid *v, const struct vpath *p, const struct vpod *pod);
 void v_host_port_conflicts(struct valid *v, const struct vpath *p, const struct node *containers);
 void v_resources(struct valid *v, const struct vpath *p, const struct node *n, const struct node *claims);
+void v_field_ref(struct valid *v, const struct vpath *p, const struct node *n, bool in_volume);
+void v_resource_ref(struct valid *v, const struct vpath *p, const struct node *n);
 void v_volumes(struct valid *v, const struct vpath *p, const struct node *volumes);
 void v_node_selector(struct valid *v, const struct vpath *p, const struct node *n);
 void v_affinity(struct valid *v, const struct vpath *p, const struct node *n);
@@ -117,6 +174,16 @@ void v_taint_effect(struct valid *v, const struct vpath *p, const struct node *n
 void v_seccomp(struct valid *v, const struct vpath *p, const struct node *n);
 void v_apparmor(struct valid *v, const struct vpath *p, const struct node *n);
 void v_pod(struct valid *v);
+
+/* The difference of two trees, a line for each path; how many. */
+unsigned v_diff(struct buf *out, const char *path, const struct node *old, const struct node *now);
+
+/* --- claims, volumes (valid-persistent.c) --- */
+void v_claim_spec(struct valid *v, const struct vpath *p, const struct node *spec);
+void v_claim_template(struct valid *v, const struct vpath *p, const struct node *tmpl);
+/* Of a PersistentVolume, or inline in a VolumeAttachment. */
+void v_volume_spec(struct valid *v, const struct vpath *p, const struct node *spec, struct str name, bool inlined);
+void v_named_source(struct valid *v, const struct vpath *p, const struct node *n, enum field source);
 
 /* --- other kinds, entered in valid.c's table --- */
 void v_pod_template_object(struct valid *v);
@@ -140,5 +207,38 @@ void v_cron_job(struct valid *v);
 void v_role(struct valid *v);
 void v_role_binding(struct valid *v);
 void v_access_review(struct valid *v);
+void v_controller_revision(struct valid *v);
+void v_endpoints(struct valid *v);
+void v_limit_range(struct valid *v);
+void v_resource_quota(struct valid *v);
+void v_persistent_volume(struct valid *v);
+void v_persistent_volume_claim(struct valid *v);
+void v_storage_class(struct valid *v);
+void v_volume_attachment(struct valid *v);
+void v_csi_driver(struct valid *v);
+void v_csi_node(struct valid *v);
+void v_csi_storage_capacity(struct valid *v);
+void v_volume_attributes_class(struct valid *v);
+void v_ingress(struct valid *v);
+void v_ingress_class(struct valid *v);
+void v_network_policy(struct valid *v);
+void v_ip_address(struct valid *v);
+void v_service_cidr(struct valid *v);
+void v_endpoint_slice(struct valid *v);
+void v_disruption_budget(struct valid *v);
+void v_autoscaler(struct valid *v);
+void v_priority_class(struct valid *v);
+void v_runtime_class(struct valid *v);
+void v_certificate_request(struct valid *v);
+void v_flow_schema(struct valid *v);
+void v_priority_level(struct valid *v);
+void v_api_service(struct valid *v);
+void v_webhook_configuration(struct valid *v);
+void v_admission_policy(struct valid *v);
+void v_admission_policy_binding(struct valid *v);
+void v_resource_claim(struct valid *v);
+void v_resource_claim_template(struct valid *v);
+void v_device_class(struct valid *v);
+void v_resource_slice(struct valid *v);
 
 #endif

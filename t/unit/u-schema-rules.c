@@ -184,11 +184,13 @@ static void test_pod(void)
 		 "spec.containers[0].env[1].valueFrom: Invalid value: '': may not be specified when `value` is not empty]",
 		 "environment");
 	is_valid("Pod", CTR("'resources':{'limits':{'cpu':'1','gpu':1},'requests':{'cpu':'2','memory':'-1'}}"),
-		 "[spec.containers[0].resources.limits[gpu]: Invalid value: 'gpu': must be a standard resource for "
-		 "containers, spec.containers[0].resources.requests: Invalid value: '2': must be less than or equal to cpu "
+		 "[spec.containers[0].resources.limits[gpu]: Invalid value: 'gpu': must be a standard resource type or "
+		 "fully qualified, spec.containers[0].resources.limits[gpu]: Invalid value: 'gpu': must be a standard "
+		 "resource for containers, spec.containers[0].resources.requests: Invalid value: '2': must be less than or equal to cpu "
 		 "limit of 1, spec.containers[0].resources.requests[memory]: Invalid value: '-1': must be greater than or "
 		 "equal to 0, spec.containers[0].resources.requests[gpu]: Invalid value: 'gpu': must be a standard resource "
-		 "for containers]",
+		 "type or fully qualified, spec.containers[0].resources.requests[gpu]: Invalid value: 'gpu': must be a "
+		 "standard resource for containers]",
 		 "resources");
 	is_valid("Pod", CTR("'livenessProbe':{'successThreshold':2},'readinessProbe':{'exec':{},'tcpSocket':{'port':0}}"),
 		 "[spec.containers[0].livenessProbe: Required value: must specify a handler type, "
@@ -217,9 +219,11 @@ static void test_pod_more(void)
 		 "both inclusive, spec.volumes[2].configMap.items[0].path: Invalid value: '/x': must be a relative path]",
 		 "volumes");
 	is_valid("Pod", POD("'volumes':[{'name':'v'},{'name':'v','nfs':{}}]"),
-		 "[spec.volumes[1].name: Duplicate value: 'v', spec.volumes[1].nfs.server: Required value, "
-		 "spec.volumes[1].nfs.path: Required value]",
-		 "a volume twice; what the tables say of its source");
+		 "[spec.volumes[1].nfs.server: Required value, spec.volumes[1].nfs.path: Required value, "
+		 "spec.volumes[1].nfs.path: Invalid value: '': must be an absolute path]",
+		 "a volume's source comes before its name");
+	is_valid("Pod", POD("'volumes':[{'name':'v'},{'name':'v','image':{}}]"),
+		 "spec.volumes[1].image.reference: Required value", "an image volume");
 	is_valid("Pod", POD("'initContainers':[{'name':'a','image':'i','livenessProbe':{'exec':{'command':['x']}}}]"),
 		 "[spec.initContainers[0].name: Duplicate value: 'a', spec.initContainers[0].livenessProbe: Forbidden: may "
 		 "not be set for init containers without restartPolicy=Always]",
@@ -433,16 +437,16 @@ static void test_workloads(void)
 
 static void test_generic(void)
 {
-	is_valid("Role", "{'rules':[{'apiGroups':[''],'resources':['pods']}]}", "rules[0].verbs: Required value",
-		 "a required list");
+	is_valid("Role", "{'rules':[{'apiGroups':[''],'resources':['pods']}]}",
+		 "rules[0].verbs: Required value: verbs must contain at least one value", "a required list");
 	is_valid("Role", "{}", "fine", "a role without rules");
 	is_valid("StorageClass", "{'volumeBindingMode':'X'}",
 		 "[provisioner: Required value, volumeBindingMode: Unsupported value: 'X': supported values: 'Immediate', "
 		 "'WaitForFirstConsumer']",
 		 "a StorageClass, from the tables");
 	is_valid("PersistentVolumeClaim", "{'spec':{'accessModes':['X']}}",
-		 "spec.accessModes[0]: Unsupported value: 'X': supported values: 'ReadOnlyMany', 'ReadWriteMany', "
-		 "'ReadWriteOnce', 'ReadWriteOncePod'",
+		 "[spec.accessModes: Unsupported value: 'X': supported values: 'ReadOnlyMany', 'ReadWriteMany', "
+		 "'ReadWriteOnce', 'ReadWriteOncePod', spec.resources[storage]: Required value]",
 		 "an enum in a list");
 	is_valid("Ingress", "{'spec':{'rules':[{'http':{}}]}}", "spec.rules[0].http.paths: Required value", "an Ingress");
 }

@@ -1,0 +1,509 @@
+/*
+ * Validation of every kind by its own rules: a table of kind, document, old document
+ * and what is said. Documents stand with ' for "; the texts are Kubernetes'.
+ */
+#include "schema/schema.h"
+
+#include <stdio.h>
+
+#include "schema-util.h"
+#include "tap.h"
+
+struct row {
+	const char *kind;
+	const char *text;
+	const char *old; /* NULL: create */
+	const char *sub; /* NULL: the object itself */
+	const char *want; /* "fine", the whole text, or a part of it after "~" */
+};
+
+static struct doc *object(const char *res, const char *text)
+{
+	struct doc *d = parse(text);
+	_cleanup_err_ struct err e = ERR_INIT;
+	struct node *meta;
+
+	if (schema_decode(kind(res), d, NULL, &e) < 0)
+		printf("# %s\n", err_msg(&e));
+	meta = node_need_object(d, doc_root(d), F_metadata);
+	if (!node_get(meta, F_name))
+		node_sets(d, meta, F_name, "x");
+	if (!node_get(meta, F_namespace) && kind(res)->r.namespaced)
+		node_sets(d, meta, F_namespace, "ns");
+	schema_default(kind(res), d);
+	return d;
+}
+
+static void check(const struct row *r)
+{
+	_cleanup_doc_ struct doc *d = object(r->kind, r->text), *o = r->old ? object(r->kind, r->old) : NULL;
+	_cleanup_err_ struct err e = ERR_INIT;
+	_cleanup_free_ char *got = NULL, *what = xasprintf("%s %.60s", r->kind, r->text);
+	const char *colon;
+
+	if (schema_validate(kind(r->kind), doc_root(d), o ? doc_root(o) : NULL, r->sub, &e) == 0) {
+		is_str("fine", r->want, what);
+		return;
+	}
+	colon = strstr(err_msg(&e), "is invalid: ");
+	got = xstrdup(colon && e.reason == ERR_INVALID ? colon + 12 : err_msg(&e));
+	for (char *p = got; *p; p++)
+		*p = (char)(*p == '"' ? '\'' : *p);
+	if (r->want[0] != '~')
+		is_str(got, r->want, what);
+	else if (!ok(strstr(got, r->want + 1), what))
+		printf("#      got: %s\n# expected: %s\n", got, r->want);
+}
+
+#define SUBDOMAIN                                                                                                      \
+	"a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', and must "     \
+	"start and end with an alphanumeric character (e.g. 'example.com', regex used for validation is "              \
+	"'[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*')"
+#define ACCESS "supported values: 'ReadOnlyMany', 'ReadWriteMany', 'ReadWriteOnce', 'ReadWriteOncePod'"
+
+/* --- volumes and claims --- */
+
+#define PV(rest) "{'spec':{'accessModes':['ReadWriteOnce'],'capacity':{'storage':'1Gi'}," rest "}}"
+#define CLAIM(size, rest)                                                                                              \
+	"{'spec':{'accessModes':['ReadWriteOnce'],'resources':{'requests':{'storage':'" size "'}}" rest "},"           \
+	"'status':{'phase':'Bound','capacity':{'storage':'2Gi'}}}"
+
+static const struct row STORAGE[] = {
+	{ "PersistentVolume", PV("'hostPath':{'path':'/a'}"), NULL, NULL, "fine" },
+	{ "PersistentVolume", "{'spec':{}}", NULL, NULL,
+	  "[spec.accessModes: Required value, spec.capacity: Required value, spec.capacity: Unsupported value: null: "
+	  "supported values: 'storage', spec: Required value: must specify a volume type]" },
+	{ "PersistentVolume",
+	  "{'spec':{'accessModes':['ReadWriteOncePod','ReadOnlyMany','Z'],'capacity':{'storage':'0','cpu':'1'},'hostPath':{"
+	  "'path':'/'},'persistentVolumeReclaimPolicy':'Recycle'}}",
+	  NULL, NULL,
+	  "[spec.accessModes: Unsupported value: 'Z': " ACCESS ", spec.accessModes: Forbidden: may not use "
+	  "ReadWriteOncePod with other access modes, spec.capacity: Unsupported value: {'storage':'0','cpu':'1'}: "
+	  "supported values: 'storage', spec.capacity[storage]: Invalid value: '0': must be greater than zero, "
+	  "spec.persistentVolumeReclaimPolicy: Forbidden: may not be 'recycle' for a hostPath mount of '/']" },
+	{ "PersistentVolume", PV("'hostPath':{'path':'/a'},'nfs':{'server':'s','path':'/p'}"), NULL, NULL,
+	  "spec.nfs: Forbidden: may not specify more than 1 volume type" },
+	{ "PersistentVolume", PV("'local':{'path':'/a/../b'}"), NULL, NULL,
+	  "[spec.local.path: Invalid value: '/a/../b': must not contain '..', spec.nodeAffinity: Required value: Local "
+	  "volume requires node affinity]" },
+	{ "PersistentVolume", PV("'csi':{'driver':'A_b','volumeHandle':'','nodePublishSecretRef':{'name':'s'}}"), NULL, NULL,
+	  "[spec.csi.driver: Invalid value: 'A_b': " SUBDOMAIN ", spec.csi.nodePublishSecretRef.namespace: Required value, "
+	  "spec.csi.volumeHandle: Required value]" },
+	{ "PersistentVolume", PV("'nfs':{'server':'s','path':'p'},'volumeMode':'Tape','storageClassName':'A'"), NULL, NULL,
+	  "[spec.nfs.path: Invalid value: 'p': must be an absolute path, spec.storageClassName: Invalid value: 'A': "
+	  SUBDOMAIN ", spec.volumeMode: Unsupported value: 'Tape': supported values: 'Block', 'Filesystem']" },
+	{ "PersistentVolume", PV("'iscsi':{'targetPortal':'p','iqn':'bad','lun':300}"), NULL, NULL,
+	  "[spec.iscsi.iqn: Invalid value: 'bad': must be valid format starting with iqn, eui, or naa, spec.iscsi.lun: "
+	  "Invalid value: 300: must be between 0 and 255, inclusive]" },
+	{ "PersistentVolume", PV("'iscsi':{'targetPortal':'p','iqn':'iqn.2001-04.com.example:a.b','lun':0}"), NULL, NULL,
+	  "fine" },
+	{ "PersistentVolume", PV("'hostPath':{'path':'/b'}"), PV("'hostPath':{'path':'/a'}"), NULL,
+	  "~spec.persistentvolumesource: Forbidden: spec.persistentvolumesource is immutable after creation" },
+	{ "PersistentVolume", PV("'hostPath':{'path':'/a'},'persistentVolumeReclaimPolicy':'Delete'"),
+	  PV("'hostPath':{'path':'/a'}"), NULL, "fine" },
+	{ "PersistentVolume", PV("'hostPath':{'path':'/a'},'volumeMode':'Block'"), PV("'hostPath':{'path':'/a'}"), NULL,
+	  "volumeMode: Invalid value: 'Block': field is immutable" },
+	{ "PersistentVolumeClaim", CLAIM("1Gi", ""), NULL, NULL, "fine" },
+	{ "PersistentVolumeClaim", "{'spec':{}}", NULL, NULL,
+	  "[spec.accessModes: Required value: at least 1 access mode is required, spec.resources[storage]: Required "
+	  "value]" },
+	{ "PersistentVolumeClaim", CLAIM("0", ",'dataSource':{'kind':'X','name':''}"), NULL, NULL,
+	  "~spec.resources[storage]: Invalid value: '0': must be greater than zero" },
+	{ "PersistentVolumeClaim", CLAIM("1Gi", ",'dataSource':{'kind':'X','name':'a'}"), NULL, NULL,
+	  "~spec.dataSource: Invalid value: 'X': must be 'PersistentVolumeClaim' when referencing the default apiGroup" },
+	{ "PersistentVolumeClaim", CLAIM("3Gi", ""), CLAIM("2Gi", ""), NULL, "fine" },
+	{ "PersistentVolumeClaim", CLAIM("1Gi", ""), CLAIM("3Gi", ""), NULL,
+	  "spec.resources.requests.storage: Forbidden: field can not be less than status.capacity" },
+	{ "PersistentVolumeClaim", CLAIM("1Gi", ",'storageClassName':'b'"), CLAIM("1Gi", ",'storageClassName':'a'"), NULL,
+	  "spec: Forbidden: spec is immutable after creation except resources.requests and volumeAttributesClassName for "
+	  "bound claims\n- spec.storageClassName: 'a'\n+ spec.storageClassName: 'b'\n" },
+	{ "PersistentVolumeClaim", CLAIM("1Gi", ",'volumeName':'v'"), CLAIM("1Gi", ""), NULL, "fine" },
+	{ "PersistentVolumeClaim", "{'status':{'allocatedResourceStatuses':{'storage':'X'}}}", CLAIM("1Gi", ""), "status",
+	  "~status.allocatedResourceStatuses: Unsupported value: 'storage': supported values: "
+	  "'ControllerResizeInProgress'" },
+	{ "StorageClass", "{'provisioner':'a/b/c','reclaimPolicy':'Recycle','parameters':{'':'x'}}", NULL, NULL,
+	  "~parameters: Invalid value: '': field can not be empty., reclaimPolicy: Unsupported value: 'Recycle': supported "
+	  "values: 'Delete', 'Retain'" },
+	{ "StorageClass", "{'provisioner':'b','parameters':{'a':'2'},'volumeBindingMode':'WaitForFirstConsumer'}",
+	  "{'provisioner':'a','parameters':{'a':'1'}}", NULL,
+	  "[parameters: Forbidden: updates to parameters are forbidden., provisioner: Forbidden: updates to provisioner "
+	  "are forbidden., volumeBindingMode: Invalid value: 'WaitForFirstConsumer': field is immutable]" },
+	{ "StorageClass",
+	  "{'provisioner':'b','allowedTopologies':[{'matchLabelExpressions':[{'key':'a','values':['x','x']}]},{"
+	  "'matchLabelExpressions':[{'key':'a','values':[]}]}]}",
+	  NULL, NULL,
+	  "[allowedTopologies[0].matchLabelExpressions[0].values[1]: Duplicate value: 'x', "
+	  "allowedTopologies[1].matchLabelExpressions[0].values: Required value]" },
+	{ "VolumeAttachment", "{'spec':{'attacher':'a','nodeName':'n','source':{}}}", NULL, NULL,
+	  "spec.source: Required value: must specify exactly one of inlineVolumeSpec and persistentVolumeName" },
+	{ "VolumeAttachment", "{'spec':{'attacher':'a','nodeName':'m','source':{'persistentVolumeName':'v'}}}",
+	  "{'spec':{'attacher':'a','nodeName':'n','source':{'persistentVolumeName':'v'}}}", NULL,
+	  "~spec: Invalid value: {'attacher':'a','nodeName':'m','source':{'persistentVolumeName':'v'}}: field is "
+	  "immutable" },
+	{ "VolumeAttachment",
+	  "{'spec':{'attacher':'a','nodeName':'n','source':{'inlineVolumeSpec':{'accessModes':['ReadWriteOnce'],'claimRef':{"
+	  "'name':'x'},'hostPath':{'path':'/x'}}}}}",
+	  NULL, NULL,
+	  "~spec.source.inlineVolumeSpec.claimRef: Forbidden: may not be specified in the context of inline volumes" },
+	{ "CSIDriver", "{'spec':{'volumeLifecycleModes':['Never'],'tokenRequests':[{'audience':'a'},{'audience':'a',"
+		       "'expirationSeconds':5}]}}",
+	  NULL, NULL,
+	  "[spec.volumeLifecycleModes: Unsupported value: 'Never': supported values: 'Persistent', 'Ephemeral', "
+	  "spec.tokenRequests[1].audience: Duplicate value: 'a', spec.tokenRequests[1].expirationSeconds: Invalid value: 5: "
+	  "may not specify a duration less than 10 minutes]" },
+	{ "CSIDriver", "{'spec':{'attachRequired':false}}", "{'spec':{'attachRequired':true}}", NULL,
+	  "spec.attachedRequired: Invalid value: false: field is immutable" },
+	{ "CSINode", "{'spec':{'drivers':[{'name':'a','nodeID':'','topologyKeys':['k','k']},{'name':'a','nodeID':'n'}]}}", NULL,
+	  NULL,
+	  "~spec.drivers[0].nodeID: Required value, spec.drivers[0]: Duplicate value: 'k', spec.drivers[1].name: Duplicate "
+	  "value: 'a'" },
+	{ "CSINode", "{'spec':{'drivers':[{'name':'a','nodeID':'m'}]}}", "{'spec':{'drivers':[{'name':'a','nodeID':'n'}]}}",
+	  NULL, "~CSINodeDriver: Invalid value: {'name':'a','nodeID':'m'" },
+	{ "CSIStorageCapacity", "{'storageClassName':'A','capacity':'-1'}", NULL, NULL,
+	  "[storageClassName: Invalid value: 'A': " SUBDOMAIN ", capacity: Invalid value: '-1': must be greater than or "
+	  "equal to 0]" },
+	{ "CSIStorageCapacity", "{'storageClassName':'b'}", "{'storageClassName':'a'}", NULL,
+	  "storageClassName: Invalid value: 'b': field is immutable" },
+	{ "VolumeAttributesClass", "{'driverName':'d'}", NULL, NULL,
+	  "parameters: Required value: must contain at least one key/value pair" },
+	{ "VolumeAttributesClass", "{'driverName':'e','parameters':{'a':'b'}}", "{'driverName':'d','parameters':{'a':'b'}}",
+	  NULL, "driverName: Forbidden: updates to driverName are forbidden." },
+};
+
+/* --- quota --- */
+
+static const struct row QUOTA[] = {
+	{ "LimitRange", "{'spec':{'limits':[{'type':'Container','max':{'cpu':'1'},'min':{'cpu':'2'}}]}}", NULL, NULL,
+	  "~[spec.limits[0].min[cpu]: Invalid value: '2': min value 2 is greater than max value 1, "
+	  "spec.limits[0].defaultRequest[cpu]: Invalid value: '1': min value 2 is greater than default request value 1" },
+	{ "LimitRange",
+	  "{'spec':{'limits':[{'type':'Pod','default':{'cpu':'1'}},{'type':'Pod'},{'type':'X'},{'type':"
+	  "'PersistentVolumeClaim'}]}}",
+	  NULL, NULL,
+	  "[spec.limits[0].default: Forbidden: may not be specified when `type` is 'Pod', spec.limits[1].type: Duplicate "
+	  "value: 'Pod', spec.limits[2].type: Invalid value: 'X': must be a standard limit type or fully qualified, "
+	  "spec.limits[3].limits: Required value: either minimum or maximum storage value is required, but neither was "
+	  "provided]" },
+	{ "LimitRange", "{'spec':{'limits':[{'type':'Container','maxLimitRequestRatio':{'cpu':'500m'}}]}}", NULL, NULL,
+	  "spec.limits[0].maxLimitRequestRatio[cpu]: Invalid value: '500m': ratio 500m is less than 1" },
+	{ "LimitRange", "{'spec':{'limits':[{'type':'Container','max':{'storage':'1'}}]}}", NULL, NULL,
+	  "~spec.limits[0].max[storage]: Invalid value: 'storage': must be a standard resource for containers" },
+	{ "ResourceQuota", "{'spec':{'hard':{'pods':'10','requests.cpu':'1','example.com/gpu':'1'}}}", NULL, NULL, "fine" },
+	{ "ResourceQuota", "{'spec':{'hard':{'pods':'1500m','foo':'1','cpu':'-1'}}}", NULL, NULL,
+	  "[spec.hard[pods]: Invalid value: '1500m': must be an integer, spec.hard[foo]: Invalid value: 'foo': must be a "
+	  "standard resource type or fully qualified, spec.hard[foo]: Invalid value: 'foo': must be a standard resource for "
+	  "quota, spec.hard[cpu]: Invalid value: '-1': must be greater than or equal to 0]" },
+	{ "ResourceQuota", "{'spec':{'hard':{'services':'1'},'scopes':['BestEffort','NotBestEffort']}}", NULL, NULL,
+	  "[spec.scopes: Invalid value: ['BestEffort','NotBestEffort']: unsupported scope applied to resource, spec.scopes: "
+	  "Invalid value: ['BestEffort','NotBestEffort']: conflicting scopes]" },
+	{ "ResourceQuota",
+	  "{'spec':{'scopeSelector':{'matchExpressions':[{'scopeName':'PriorityClass','operator':'In'},{'scopeName':"
+	  "'Terminating','operator':'In','values':['a']}]}}}",
+	  NULL, NULL,
+	  "[spec.scopeSelector.matchExpressions.values: Required value: must be at least one value when `operator` is 'In' "
+	  "or 'NotIn' for scope selector, spec.scopeSelector.matchExpressions.operator: Invalid value: 'In': must be 'Exists' "
+	  "when scope is any of ResourceQuotaScopeTerminating, ResourceQuotaScopeNotTerminating, "
+	  "ResourceQuotaScopeBestEffort, ResourceQuotaScopeNotBestEffort or ResourceQuotaScopeCrossNamespacePodAffinity]" },
+	{ "ResourceQuota", "{'spec':{'scopes':['BestEffort']}}", "{'spec':{}}", NULL,
+	  "spec.scopes: Invalid value: ['BestEffort']: field is immutable" },
+};
+
+/* --- networking --- */
+
+#define ING(rule) "{'spec':{'rules':[" rule "]}}"
+#define SVC_BACKEND "'backend':{'service':{'name':'s','port':{'number':80}}}"
+
+static const struct row NETWORKING[] = {
+	{ "Ingress", ING("{'host':'a.example.com','http':{'paths':[{'path':'/','pathType':'Prefix'," SVC_BACKEND "}]}}"), NULL,
+	  NULL, "fine" },
+	{ "Ingress", "{}", NULL, NULL, "spec: Invalid value: null: either `defaultBackend` or `rules` must be specified" },
+	{ "Ingress", ING("{'http':{'paths':[{'path':'/'," SVC_BACKEND "}]}}"), NULL, NULL,
+	  "spec.rules[0].http.paths[0].pathType: Required value: pathType must be specified" },
+	{ "Ingress", ING("{'http':{'paths':[{'path':'a//b','pathType':'Exact'," SVC_BACKEND "}]}}"), NULL, NULL,
+	  "[spec.rules[0].http.paths[0].path: Invalid value: 'a//b': must be an absolute path, "
+	  "spec.rules[0].http.paths[0].path: Invalid value: 'a//b': must not contain '//']" },
+	{ "Ingress", ING("{'host':'1.2.3.4','http':{'paths':[{'pathType':'Never','backend':{}}]}}"), NULL, NULL,
+	  "[spec.rules[0].host: Invalid value: '1.2.3.4': must be a DNS name, not an IP address, "
+	  "spec.rules[0].http.paths[0].pathType: Unsupported value: 'Never': supported values: 'Exact', "
+	  "'ImplementationSpecific', 'Prefix', spec.rules[0].http.paths[0].backend: Invalid value: '': resource or service "
+	  "backend is required]" },
+	{ "Ingress", "{'spec':{'defaultBackend':{'service':{'name':'s','port':{'number':80,'name':'http'}}},'tls':[{'hosts':["
+		     "'a.*.b']}]}}",
+	  NULL, NULL, "~[spec.defaultBackend: Invalid value: '': cannot set both port name & port number, spec.tls[0].hosts[0]: "
+		      "Invalid value: 'a.*.b': a wildcard DNS-1123 subdomain must start with '*.'" },
+	{ "Ingress",
+	  "{'metadata':{'annotations':{'kubernetes.io/ingress.class':'a'}},'spec':{'ingressClassName':'b','defaultBackend':{"
+	  "'service':{'name':'s','port':{'number':80}}}}}",
+	  NULL, NULL, "annotations.kubernetes.io/ingress.class: Invalid value: 'a': must match `ingressClassName` when both "
+		      "are specified" },
+	{ "IngressClass", "{'spec':{'controller':'nginx'}}", NULL, NULL,
+	  "spec.controller: Invalid value: 'nginx': must be a domain-prefixed path (such as 'acme.io/foo')" },
+	{ "IngressClass", "{'spec':{'controller':'a.io/b','parameters':{'kind':'K','name':'n','scope':'Namespace'}}}", NULL, NULL,
+	  "spec.parameters.namespace: Required value: `parameters.scope` is set to 'Namespace'" },
+	{ "IngressClass", "{'spec':{'controller':'a.io/c'}}", "{'spec':{'controller':'a.io/b'}}", NULL,
+	  "spec.controller: Invalid value: 'a.io/c': field is immutable" },
+	{ "NetworkPolicy",
+	  "{'spec':{'podSelector':{},'ingress':[{'from':[{},{'ipBlock':{'cidr':'10.0.0.0/8','except':['11.0.0.0/16']}}],"
+	  "'ports':[{'port':10,'endPort':5},{'endPort':9},{'port':'web','endPort':9}]}]}}",
+	  NULL, NULL,
+	  "[spec.ingress[0].ports[0].endPort: Invalid value: 10: must be greater than or equal to `port`, "
+	  "spec.ingress[0].ports[1].endPort: Invalid value: 9: may not be specified when `port` is not specified, "
+	  "spec.ingress[0].ports[2].endPort: Invalid value: 9: may not be specified when `port` is non-numeric, "
+	  "spec.ingress[0].from[0]: Required value: must specify a peer, spec.ingress[0].from[1].ipBlock.except[0]: Invalid "
+	  "value: '11.0.0.0/16': must be a strict subset of `cidr`]" },
+	{ "NetworkPolicy", "{'spec':{'podSelector':{},'policyTypes':['Ingress','Up']}}", NULL, NULL,
+	  "spec.policyTypes[1]: Unsupported value: 'Up': supported values: 'Ingress', 'Egress'" },
+	{ "IPAddress", "{'metadata':{'name':'10.0.0.1'},'spec':{'parentRef':{'resource':'services','name':'a'}}}", NULL, NULL,
+	  "fine" },
+	{ "IPAddress", "{'metadata':{'name':'2001:DB8::1'},'spec':{}}", NULL, NULL,
+	  "[metadata.name: Invalid value: '2001:DB8::1': must be a canonical format IP address, spec.parentRef: Required "
+	  "value]" },
+	{ "ServiceCIDR", "{'spec':{'cidrs':['10.0.0.1/8']}}", NULL, NULL,
+	  "spec.cidrs[0]: Invalid value: '10.0.0.1/8': wrong CIDR format, IP doesn't match network IP address" },
+	{ "ServiceCIDR", "{'spec':{'cidrs':['10.0.0.0/8','11.0.0.0/8']}}", NULL, NULL,
+	  "~spec.cidrs: Invalid value: {'cidrs':['10.0.0.0/8','11.0.0.0/8']}: may specify no more than one IP for each IP "
+	  "family" },
+	{ "ServiceCIDR", "{'spec':{}}", NULL, NULL, "spec.cidrs: Required value: at least one CIDR required" },
+	{ "Endpoints", "{'subsets':[{'addresses':[{'ip':'127.0.0.1'},{'ip':'x'}],'ports':[{'port':0},{'name':'b','port':1}]}]}",
+	  NULL, NULL,
+	  "[subsets[0].addresses[0].ip: Invalid value: '127.0.0.1': may not be in the loopback range (127.0.0.0/8, ::1/128), "
+	  "subsets[0].addresses[1].ip: Invalid value: 'x': must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff), "
+	  "subsets[0].addresses[1].ip: Invalid value: 'x': must be a valid IP address, subsets[0].ports[0].name: Required "
+	  "value, subsets[0].ports[0].port: Invalid value: 0: must be between 1 and 65535, inclusive]" },
+	{ "Endpoints", "{'subsets':[{}]}", NULL, NULL,
+	  "subsets[0]: Required value: must specify `addresses` or `notReadyAddresses`" },
+	{ "EndpointSlice", "{'addressType':'IPv4','endpoints':[{'addresses':['::1']},{'addresses':[]}],'ports':[{'name':'a'},{"
+			   "'name':'a','protocol':'X'}]}",
+	  NULL, NULL,
+	  "[endpoints[0].addresses[0]: Invalid value: '::1': must be a valid IPv4 address, endpoints[0].addresses[0]: Invalid "
+	  "value: '::1': may not be in the loopback range (127.0.0.0/8, ::1/128), endpoints[1].addresses: Required value: "
+	  "must contain at least 1 address, ports[1].name: Duplicate value: 'a', ports[1].protocol: Unsupported value: 'X': "
+	  "supported values: 'SCTP', 'TCP', 'UDP']" },
+	{ "EndpointSlice", "{'addressType':'IPv6'}", "{'addressType':'IPv4'}", NULL,
+	  "~addressType: Invalid value: 'IPv6': field is immutable" },
+};
+
+/* --- policy --- */
+
+#define HPA(rest) "{'spec':{'scaleTargetRef':{'kind':'Deployment','name':'d','apiVersion':'apps/v1'}," rest "}}"
+
+static const struct row POLICY[] = {
+	{ "PodDisruptionBudget", "{'spec':{'minAvailable':1,'maxUnavailable':'101%'}}", NULL, NULL,
+	  "~[spec: Invalid value: {'minAvailable':1,'maxUnavailable':'101%'}: minAvailable and maxUnavailable cannot be both "
+	  "set, spec.maxUnavailable: Invalid value: '101%': must not be greater than 100%" },
+	{ "PodDisruptionBudget", "{'spec':{'minAvailable':'x','unhealthyPodEvictionPolicy':'Y'}}", NULL, NULL,
+	  "[spec.minAvailable: Invalid value: 'x': a valid percent string must be a numeric string followed by an ending '%' "
+	  "(e.g. '1%',  or '93%', regex used for validation is '[0-9]+%'), spec.unhealthyPodEvictionPolicy: Unsupported "
+	  "value: 'Y': supported values: 'AlwaysAllow', 'IfHealthyBudget']" },
+	{ "PodDisruptionBudget", "{'status':{'conditions':[{'type':'A','status':'x'}],'currentHealthy':-1}}",
+	  "{'spec':{'minAvailable':1}}", "status",
+	  "~[status.conditions[0].status: Unsupported value: 'x': supported values: 'False', 'True', 'Unknown', "
+	  "status.conditions[0].lastTransitionTime: Required value, status.conditions[0].reason: Required value, "
+	  "status.currentHealthy: Invalid value: -1: must be greater than or equal to 0" },
+	{ "PriorityClass", "{'value':1000000001}", NULL, NULL,
+	  "value: Forbidden: maximum allowed value of a user defined priority is 1000000000" },
+	{ "PriorityClass", "{'metadata':{'name':'system-x'},'value':1}", NULL, NULL,
+	  "metadata.name: Forbidden: priority class names with 'system-' prefix are reserved for system use only. error: "
+	  "system-x is not a known system priority class" },
+	{ "PriorityClass", "{'value':2}", "{'value':1}", NULL, "value: Forbidden: may not be changed in an update." },
+	{ "PriorityClass", "{'value':1,'preemptionPolicy':'Maybe'}", NULL, NULL,
+	  "preemptionPolicy: Unsupported value: 'Maybe': supported values: 'PreemptLowerPriority', 'Never'" },
+	{ "RuntimeClass", "{'handler':'A','overhead':{'podFixed':{'cpu':'-1'}}}", NULL, NULL,
+	  "~overhead.limits[cpu]: Invalid value: '-1': must be greater than or equal to 0" },
+	{ "RuntimeClass", "{'handler':'b'}", "{'handler':'a'}", NULL, "handler: Invalid value: 'b': field is immutable" },
+	{ "HorizontalPodAutoscaler", HPA("'minReplicas':5,'maxReplicas':2"), NULL, NULL,
+	  "spec.maxReplicas: Invalid value: 2: must be greater than or equal to `minReplicas`" },
+	{ "HorizontalPodAutoscaler", HPA("'minReplicas':0,'maxReplicas':0"), NULL, NULL,
+	  "[spec.minReplicas: Invalid value: 0: must be greater than or equal to 1, spec.maxReplicas: Invalid value: 0: must "
+	  "be greater than 0, spec.metrics: Forbidden: must specify at least one Object or External metric to support scaling "
+	  "to zero replicas]" },
+	{ "HorizontalPodAutoscaler", HPA("'maxReplicas':1,'metrics':[{'type':'Resource'},{'type':'Pods','resource':{'name':"
+					 "'cpu','target':{'type':'Utilization'}},'pods':{'metric':{'name':'m'},'target':{"
+					 "'type':'X'}}}]"),
+	  NULL, NULL,
+	  "[spec.metrics[0].resource: Required value: must populate information for the given metric source, "
+	  "spec.metrics[1].pods.target.type: Invalid value: 'X': must be either Utilization, Value, or AverageValue, "
+	  "spec.metrics[1].pods.target.averageValue: Required value: must specify a positive target averageValue, "
+	  "spec.metrics[1].resource: Forbidden: must populate the given metric source only]" },
+	{ "HorizontalPodAutoscaler",
+	  HPA("'maxReplicas':1,'behavior':{'scaleDown':{'stabilizationWindowSeconds':3601,'policies':[{'type':'X','value':0,"
+	      "'periodSeconds':1801}]}}"),
+	  NULL, NULL,
+	  "[spec.behavior.scaleDown.stabilizationWindowSeconds: Invalid value: 3601: must be less than or equal to 3600, "
+	  "spec.behavior.scaleDown.policies[0].type: Unsupported value: 'X': supported values: 'Percent', 'Pods', "
+	  "spec.behavior.scaleDown.policies[0].value: Invalid value: 0: must be greater than zero, "
+	  "spec.behavior.scaleDown.policies[0].periodSeconds: Invalid value: 1801: must be less than or equal to 1800]" },
+};
+
+/* --- the API's own --- */
+
+#define CSR(rest) "{'spec':{'request':'eA==','signerName':'a.b/c','usages':['client auth']}," rest "}"
+#define COND(type) "{'type':'" type "','status':'True'}"
+
+static const struct row API[] = {
+	{ "APIService", "{'spec':{'group':'a.b','version':'v1','groupPriorityMinimum':0,'versionPriority':1001}}", NULL, NULL,
+	  "[metadata.name: Invalid value: 'x': must be `spec.version+'.'+spec.group`: 'v1.a.b', spec.groupPriorityMinimum: "
+	  "Invalid value: 0: must be positive and less than 20000, spec.versionPriority: Invalid value: 1001: must be positive "
+	  "and less than 1000]" },
+	{ "APIService",
+	  "{'metadata':{'name':'v1.a.b'},'spec':{'group':'a.b','version':'v1','groupPriorityMinimum':1,'versionPriority':1,"
+	  "'insecureSkipTLSVerify':true}}",
+	  NULL, NULL,
+	  "spec.insecureSkipTLSVerify: Invalid value: true: local APIServices may not have insecureSkipTLSVerify" },
+	{ "CertificateSigningRequest", CSR("'status':{}"), NULL, NULL, "fine" },
+	{ "CertificateSigningRequest", "{'spec':{'request':'eA==','signerName':'abc','usages':['x','x'],'expirationSeconds':5}}",
+	  NULL, NULL,
+	  "~spec.usages[1]: Duplicate value: 'x', spec.signerName: Invalid value: 'abc': must be a fully qualified domain and "
+	  "path of the form 'example.com/signer-name', spec.expirationSeconds: Invalid value: 5: may not specify a duration "
+	  "less than 600 seconds (10 minutes)" },
+	{ "CertificateSigningRequest", "{'spec':{'request':'eA==','signerName':'kubernetes.io/legacy-unknown'}}", NULL, NULL,
+	  "[spec.usages: Required value, spec.signerName: Invalid value: 'kubernetes.io/legacy-unknown': the legacy signerName "
+	  "is not allowed via this API version]" },
+	{ "CertificateSigningRequest", CSR("'status':{'conditions':[" COND("Approved") "]}"), CSR("'status':{}"), "approval",
+	  "fine" },
+	{ "CertificateSigningRequest", CSR("'status':{'conditions':[" COND("Approved") "]}"), CSR("'status':{}"), "status",
+	  "status.conditions: Forbidden: updates may not add a condition of type 'Approved'" },
+	{ "CertificateSigningRequest", CSR("'status':{'conditions':[" COND("Approved") "," COND("Denied") "]}"),
+	  CSR("'status':{}"), "approval",
+	  "status.conditions: Invalid value: 'Denied': Approved and Denied conditions are mutually exclusive" },
+	{ "CertificateSigningRequest", CSR("'status':{}"), CSR("'status':{'conditions':[" COND("Approved") "]}"), "approval",
+	  "status.conditions: Forbidden: updates may not remove a condition of type 'Approved'" },
+	{ "CertificateSigningRequest", CSR("'status':{'certificate':'eQ=='}"), CSR("'status':{'certificate':'eA=='}"), "status",
+	  "status.certificate: Forbidden: updates may not modify existing certificate content" },
+	{ "FlowSchema", "{'spec':{'priorityLevelConfiguration':{'name':''},'matchingPrecedence':1,'rules':[{'subjects':[{'kind':"
+			"'User','group':{'name':'g'}}]}]}}",
+	  NULL, NULL,
+	  "[spec.matchingPrecedence: Invalid value: 1: only the schema named 'exempt' may have matchingPrecedence 1, "
+	  "spec.priorityLevelConfiguration.name: Required value: must reference a priority level, "
+	  "spec.rules[0].subjects[0].user: Required value: user is required when subject kind is 'User', "
+	  "spec.rules[0].subjects[0].group: Forbidden: group is forbidden when subject kind is not 'Group', spec.rules[0]: "
+	  "Required value: at least one of resourceRules and nonResourceRules has to be non-empty]" },
+	{ "FlowSchema",
+	  "{'spec':{'priorityLevelConfiguration':{'name':'a'},'matchingPrecedence':10001,'rules':[{'subjects':[{'kind':'Group',"
+	  "'group':{'name':'g'}}],'nonResourceRules':[{'verbs':['fly'],'nonResourceURLs':['/a*','x','/a//b']}]}]}}",
+	  NULL, NULL,
+	  "~spec.rules[0].nonResourceRules[0].nonResourceURLs[0]: Invalid value: '/a*': wildcard can only do suffix matching, "
+	  "spec.rules[0].nonResourceRules[0].nonResourceURLs[1]: Invalid value: 'x': must start with slash, "
+	  "spec.rules[0].nonResourceRules[0].nonResourceURLs[2]: Invalid value: '/a//b': must not contain double slash" },
+	{ "PriorityLevelConfiguration", "{'spec':{'type':'Exempt'}}", NULL, NULL,
+	  "spec.type: Invalid value: 'Exempt': type must be 'Exempt' if and only if name is 'exempt'" },
+	{ "PriorityLevelConfiguration", "{'spec':{'type':'Limited'}}", NULL, NULL,
+	  "~spec.limited: Required value: must not be empty when type is Limited" },
+	{ "PriorityLevelConfiguration", "{'spec':{'type':'Limited','limited':{'limitResponse':{'type':'Queue','queuing':{'queues':"
+					"512,'handSize':8,'queueLengthLimit':-1}}}}}",
+	  NULL, NULL,
+	  "[spec.limited.limitResponse.queuing.queueLengthLimit: Invalid value: -1: must be positive, "
+	  "spec.limited.limitResponse.queuing.handSize: Invalid value: 8: required entropy bits of deckSize 512 and handSize 8 "
+	  "should not be greater than 60]" },
+};
+
+/* --- admission --- */
+
+#define HOOK(rest)                                                                                                     \
+	"{'webhooks':[{'name':'a.b.c','admissionReviewVersions':['v1'],'sideEffects':'None'," rest "}]}"
+#define HOOK_URL "'clientConfig':{'url':'https://a'}"
+
+static const struct row ADMISSION[] = {
+	{ "ValidatingWebhookConfiguration", HOOK(HOOK_URL), NULL, NULL, "fine" },
+	{ "ValidatingWebhookConfiguration", "{'webhooks':[{'name':'a','clientConfig':{}}]}", NULL, NULL,
+	  "[webhooks[0].name: Invalid value: 'a': should be a domain with at least three segments separated by dots, "
+	  "webhooks[0].sideEffects: Required value: must specify one of None, NoneOnDryRun, webhooks[0].clientConfig: Required "
+	  "value: exactly one of url or service is required, webhooks[0].admissionReviewVersions: Required value: must specify "
+	  "one of v1, v1beta1]" },
+	{ "MutatingWebhookConfiguration", HOOK("'clientConfig':{'url':'http://u:p@h/?q=1#f'},'timeoutSeconds':31"), NULL, NULL,
+	  "[webhooks[0].timeoutSeconds: Invalid value: 31: the timeout value must be between 1 and 30 seconds, "
+	  "webhooks[0].clientConfig.url: Invalid value: 'http': 'https' is the only allowed URL scheme; desired format: "
+	  "https://host[/path], webhooks[0].clientConfig.url: Invalid value: 'u:p': user information is not permitted in the "
+	  "URL, webhooks[0].clientConfig.url: Invalid value: 'f': fragments are not permitted in the URL, "
+	  "webhooks[0].clientConfig.url: Invalid value: 'q=1': query parameters are not permitted in the URL]" },
+	{ "MutatingWebhookConfiguration", HOOK("'clientConfig':{'service':{'name':'','namespace':'n','path':'a//b'}}"), NULL, NULL,
+	  "~webhooks[0].clientConfig.service.name: Required value: service name is required, "
+	  "webhooks[0].clientConfig.service.path: Invalid value: 'a//b': must start with a '/'" },
+	{ "MutatingWebhookConfiguration",
+	  HOOK(HOOK_URL ",'rules':[{'operations':['*','CREATE'],'apiGroups':['*','a'],'apiVersions':[''],'resources':['*','pods',"
+			"'pods/*','pods/x']}]"),
+	  NULL, NULL,
+	  "[webhooks[0].rules[0].operations: Invalid value: ['*','CREATE']: if '*' is present, must not specify other "
+	  "operations, webhooks[0].rules[0].apiGroups: Invalid value: ['*','a']: if '*' is present, must not specify other API "
+	  "groups, webhooks[0].rules[0].apiVersions[0]: Required value, webhooks[0].rules[0].resources[3]: Invalid value: "
+	  "'pods/x': if 'pods/*' is present, must not specify pods/x, webhooks[0].rules[0].resources: Invalid value: "
+	  "['*','pods','pods/*','pods/x']: if '*' is present, must not specify other resources without subresources]" },
+	{ "ValidatingWebhookConfiguration", HOOK(HOOK_URL ",'failurePolicy':'X','matchPolicy':'Y'"), NULL, NULL,
+	  "[webhooks[0].failurePolicy: Unsupported value: 'X': supported values: 'Fail', 'Ignore', webhooks[0].matchPolicy: "
+	  "Unsupported value: 'Y': supported values: 'Equivalent', 'Exact']" },
+	{ "ValidatingAdmissionPolicy", "{'spec':{'matchConstraints':{'resourceRules':[]}}}", NULL, NULL,
+	  "~spec.matchConstraints.resourceRules: Required value, spec.validations: Required value: validations or "
+	  "auditAnnotations must contain at least one item" },
+	{ "ValidatingAdmissionPolicy",
+	  "{'spec':{'matchConstraints':{'resourceRules':[{'operations':['CREATE'],'apiGroups':[''],'apiVersions':['v1'],"
+	  "'resources':['pods']}]},'variables':[{'name':'in','expression':'1'}],'validations':[{'expression':' ','message':"
+	  "'a\\nb','reason':'No'}]}}",
+	  NULL, NULL,
+	  "[spec.variables[0].name: Invalid value: 'in': must be a valid CEL identifier, spec.validations[0].expression: "
+	  "Required value: expression is not specified, spec.validations[0].message: Invalid value: 'a\\nb': must not contain "
+	  "line breaks, spec.validations[0].reason: Unsupported value: 'No': supported values: 'Forbidden', 'Invalid', "
+	  "'RequestEntityTooLarge']" },
+	{ "ValidatingAdmissionPolicyBinding", "{'spec':{'policyName':'p','paramRef':{},'validationActions':['Deny','Warn']}}", NULL,
+	  NULL,
+	  "~spec.paramRef: Required value: one of name or selector must be specified, spec.paramRef.parameterNotFoundAction: "
+	  "Required value, spec.validationActions: Invalid value: ['Deny','Warn']: must not contain both Deny and Warn" },
+	{ "MutatingAdmissionPolicy", "{'spec':{'matchConstraints':{'resourceRules':[{'operations':['DELETE'],'apiGroups':[''],"
+				     "'apiVersions':['v1'],'resources':['pods']}]},'mutations':[{'patchType':'JSONPatch'}]}}",
+	  NULL, NULL,
+	  "~spec.matchConstraints.resourceRules.operations: Unsupported value: 'DELETE': supported values: '*', 'CONNECT', "
+	  "'CREATE', 'UPDATE', spec.mutations[0].jsonPatch: Required value: must be specified when patchType is JSONPatch" },
+	{ "MutatingAdmissionPolicyBinding", "{'spec':{}}", NULL, NULL, "spec.policyName: Required value" },
+};
+
+/* --- devices --- */
+
+static const struct row DEVICES[] = {
+	{ "ResourceClaim", "{'spec':{'devices':{'requests':[{'name':'a','exactly':{'deviceClassName':'c'}}]}}}", NULL, NULL,
+	  "fine" },
+	{ "ResourceClaim",
+	  "{'spec':{'devices':{'requests':[{'name':'a'},{'name':'a','exactly':{'deviceClassName':'','count':-1}}],'constraints':[{"
+	  "'requests':['z'],'matchAttribute':'x'}]}}}",
+	  NULL, NULL,
+	  "[spec.devices.requests[0]: Required value: exactly one of `exactly` or `firstAvailable` is required, "
+	  "spec.devices.requests[1].exactly.deviceClassName: Required value, spec.devices.requests[1].exactly.count: Invalid "
+	  "value: -1: must be greater than zero, spec.devices.requests[1].name: Duplicate value: 'a', "
+	  "spec.devices.constraints[0].requests[0]: Invalid value: 'z': must be the name of a request in the claim or the name "
+	  "of a request and a subrequest separated by '/', spec.devices.constraints[0].matchAttribute: Invalid value: 'x': a "
+	  "fully qualified name must be a domain and a name separated by a slash]" },
+	{ "ResourceClaim", "{'spec':{'devices':{'requests':[]}}}",
+	  "{'spec':{'devices':{'requests':[{'name':'a','exactly':{'deviceClassName':'c'}}]}}}", NULL,
+	  "~spec: Invalid value: {'devices':" },
+	{ "ResourceClaimTemplate", "{'spec':{'metadata':{'name':'x'},'spec':{}}}", NULL, NULL,
+	  "spec.metadata.name: Forbidden: cannot be set" },
+	{ "DeviceClass", "{'spec':{'selectors':[{}],'extendedResourceName':'cpu'}}", NULL, NULL,
+	  "[spec.selectors[0].cel: Required value, spec.extendedResourceName: Invalid value: 'cpu': must be a valid extended "
+	  "resource name]" },
+	{ "ResourceSlice", "{'spec':{'driver':'d','pool':{'name':'p','resourceSliceCount':0,'generation':-1}}}", NULL, NULL,
+	  "[spec.pool.resourceSliceCount: Invalid value: 0: must be greater than zero, spec.pool.generation: Invalid value: -1: "
+	  "must be greater than or equal to zero, spec: Required value: exactly one of `nodeName`, `nodeSelector`, `allNodes`, "
+	  "`perDeviceNodeSelection` is required]" },
+	{ "ResourceSlice",
+	  "{'spec':{'driver':'d','allNodes':true,'nodeName':'n','pool':{'name':'p','resourceSliceCount':1,'generation':1},"
+	  "'devices':[{'name':'A'}]}}",
+	  NULL, NULL,
+	  "~spec: Invalid value: '{`nodeName`, `allNodes`}': exactly one of `nodeName`, `nodeSelector`, `allNodes`, "
+	  "`perDeviceNodeSelection` is required, but multiple fields are set" },
+};
+
+static const struct {
+	const struct row *rows;
+	size_t n;
+} ALL[] = {
+	{ STORAGE, ARRAY_SIZE(STORAGE) },	{ QUOTA, ARRAY_SIZE(QUOTA) },	{ NETWORKING, ARRAY_SIZE(NETWORKING) },
+	{ POLICY, ARRAY_SIZE(POLICY) },		{ API, ARRAY_SIZE(API) },	{ ADMISSION, ARRAY_SIZE(ADMISSION) },
+	{ DEVICES, ARRAY_SIZE(DEVICES) },
+};
+
+int main(void)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(ALL); i++) {
+		for (size_t k = 0; k < ALL[i].n; k++)
+			check(&ALL[i].rows[k]);
+	}
+	return done_testing();
+}
