@@ -66,36 +66,6 @@ static int decode_refused(struct req *r, struct err *e)
 		       decode_kind(r), why);
 }
 
-/* As Go prints a map[string]interface{}. */
-static void decode_print_go(struct buf *out, const struct node *n)
-{
-	const char *gap = "";
-
-	if (node_is(n, DOC_OBJECT)) {
-		buf_adds(out, "map[");
-		NODE_FOREACH(c, n) {
-			buf_addf(out, "%s%" STR_FMT ":", gap, STR_ARG(node_key(c)));
-			decode_print_go(out, c);
-			gap = " ";
-		}
-		buf_addch(out, ']');
-	} else if (node_is(n, DOC_ARRAY)) {
-		buf_addch(out, '[');
-		NODE_FOREACH(c, n) {
-			buf_adds(out, gap);
-			decode_print_go(out, c);
-			gap = " ";
-		}
-		buf_addch(out, ']');
-	} else if (node_is(n, DOC_STRING)) {
-		buf_addstr(out, node_str(n));
-	} else if (node_is(n, DOC_NULL)) {
-		buf_adds(out, "<nil>");
-	} else {
-		doc_print_json(out, n, DOC_PRINT_COMPACT);
-	}
-}
-
 /*
  * A strategic merge patch is not decoded from JSON but converted from a map, and
  * the converter has words of its own for `json: cannot unmarshal string into Go
@@ -136,7 +106,7 @@ static int decode_patch_invalid(struct req *r, const struct node *outcome, const
 	_cleanup_buf_ struct buf value = BUF_INIT, quoted = BUF_INIT, words = BUF_INIT;
 
 	if (strategic)
-		decode_print_go(&value, doc_root(r->body));
+		doc_print_go(&value, doc_root(r->body));
 	else
 		doc_print_json(&value, outcome, DOC_PRINT_COMPACT);
 	buf_add_json_string(&quoted, buf_str(&value));

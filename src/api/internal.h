@@ -350,6 +350,18 @@ struct doc *req_take_body(struct req *r);
 void stamp_new(struct req *r, struct doc *d); /* uid, creationTimestamp */
 bool allows_create_on_update(const struct resource *res);
 
+/* --- managed.c: managedFields --- */
+/* d (of r->res, with its defaults), which is to follow cur (NULL: create), gets its managedFields. */
+void managed_track(struct req *r, struct obj *cur, struct doc *d);
+void managed_copy(struct doc *d, const struct node *from); /* from's managedFields become d's */
+/* The same for a Scale (of a type: "autoscaling/v1.Scale") that follows old, both with managedFields of their own. */
+void managed_track_scale(struct req *r, const char *type, const struct node *old, struct doc *scale);
+/* Does d say what old says, but for times in managedFields? They then are old's. */
+bool managed_unchanged(struct doc *d, const struct node *old);
+/* Server-side apply: *ret is cur (NULL: nothing is there) with the request's configuration taken up, of r->res. */
+int managed_merge(struct req *r, struct obj *cur, struct doc **ret, struct err *e) MUST_CHECK;
+int managed_merge_scale(struct req *r, const char *type, const struct node *old, struct doc **ret, struct err *e) MUST_CHECK;
+
 /* --- delete.c --- */
 int act_delete(struct req *r, struct err *e);
 int act_deletecollection(struct req *r, struct err *e);

@@ -31,11 +31,12 @@ static int part_mutate(struct req *r, struct obj *cur, struct doc **out, bool *r
 		return err_modified(e, &r->res->r, r->at.name);
 	d = doc_clone(obj_doc(cur));
 	part_take(r, d, doc_root(r->doc));
+	managed_track(r, cur, d);
 	if (admit_mutate(r, d, cur, e) < 0 || admit_validate(r, d, cur, e) < 0)
 		return -e->code;
 	if (delete_due_on_update(r, obj_node(cur), doc_root(d)))
 		*remove = true;
-	else if (node_equal(doc_root(d), obj_node(cur)))
+	else if (managed_unchanged(d, obj_node(cur)))
 		return 0;
 	*out = take_ptr(&d);
 	return 0;

@@ -236,11 +236,17 @@ static int part_update(struct req *r, struct obj *cur, struct doc *from_take, st
 		take_resources(d, doc_root(from));
 	else
 		take_ephemeral(d, doc_root(from));
-	if (admit_mutate(r, d, cur, e) < 0 ||
-	    schema_validate(r->st, doc_root(d), obj_node(cur), r->at.subresource, e) < 0 ||
+	if (req_is_patch_apply(r))
+		managed_copy(d, doc_root(from));
+	else
+		managed_track(r, cur, d);
+	if (admit_mutate(r, d, cur, e) < 0)
+		return -e->code;
+	schema_prepare(r->st, d, obj_node(cur), r->at.subresource);
+	if (schema_validate(r->st, doc_root(d), obj_node(cur), r->at.subresource, e) < 0 ||
 	    admit_validate(r, d, cur, e) < 0)
 		return -e->code;
-	if (!node_equal(doc_root(d), obj_node(cur)))
+	if (!managed_unchanged(d, obj_node(cur)))
 		*out = take_ptr(&d);
 	return 0;
 }
@@ -253,8 +259,15 @@ static int part_mutate(struct req *r, struct obj *cur, struct doc **out, bool *r
 		return err_not_found(e, &r->res->r, r->at.name);
 	if (r->verb == VERB_UPDATE)
 		return part_update(r, cur, take_ptr(&r->doc), out, e);
-	d = doc_clone(obj_doc(cur));
-	if (apply_patch(r, r->res, d, e) < 0 || decode_doc(r, r->res, d, e) < 0)
+	if (req_is_patch_apply(r)) {
+		if (managed_merge(r, cur, &d, e) < 0)
+			return -e->code;
+	} else {
+		d = doc_clone(obj_doc(cur));
+		if (apply_patch(r, r->res, d, e) < 0)
+			return -e->code;
+	}
+	if (decode_doc(r, r->res, d, e) < 0)
 		return -e->code;
 	return part_update(r, cur, take_ptr(&d), out, e);
 }

@@ -6,9 +6,11 @@
  * status.targetSelector is the text.
  */
 #include "api/internal.h"
+#include "schema/apply.h"
 
 #define BIT(v) (1u << (v))
 #define SCALE_GROUP "autoscaling"
+#define SCALE_PATH "spec.replicas" /* in the object */
 
 static void scale_selector(const struct node *root, struct buf *out)
 {
@@ -41,7 +43,8 @@ static void scale_put_selector(struct req *r, struct doc *d, struct node *status
 		node_set(d, status, F_selector, node_copy(d, map));
 }
 
-static struct doc *scale_make(struct req *r, struct obj *o)
+/* managers: with managedFields, of those who own the number. */
+static struct doc *scale_make(struct req *r, struct obj *o, bool managers)
 {
 	static const enum field kept[] = { F_name, F_namespace, F_uid, F_resourceVersion, F_creationTimestamp };
 	const struct node *from = obj_node(o);
@@ -59,13 +62,15 @@ static struct doc *scale_make(struct req *r, struct obj *o)
 	status = node_need_object(d, root, F_status);
 	node_seti(d, status, F_replicas, node_int(node_path(from, F_status, F_replicas), 0));
 	scale_put_selector(r, d, status, from);
+	if (managers)
+		managed_to_scale(d, from, SCALE_PATH);
 	return d;
 }
 
 static void scale_answer(struct req *r)
 {
 	struct obj *o = r->obj;
-	struct doc *d = scale_make(r, o);
+	struct doc *d = scale_make(r, o, false);
 
 	r->obj = obj_new(&r->res->r, d, o->rv);
 	doc_unref(d);
@@ -86,22 +91,36 @@ static int scale_invalid(struct req *r, const char *field, struct err *e, const 
 	return err_invalid(e, "autoscaling", "Scale", r->at.name, "FieldValueInvalid", field, "%s", detail);
 }
 
-/* The Scale that the request wants for cur. */
-static int scale_wanted(struct req *r, struct obj *cur, struct doc **ret, struct err *e)
+static const char *scale_type(struct req *r)
 {
-	if (r->verb == VERB_UPDATE) {
-		*ret = take_ptr(&r->doc);
+	return arena_printf(r->arena, "%s/%s.Scale", r->sub->group, r->sub->version);
+}
+
+/* The Scale that the request makes of old, with its managers. */
+static int scale_wanted(struct req *r, struct obj *old, struct doc **ret, struct err *e)
+{
+	_cleanup_doc_ struct doc *d = NULL;
+
+	if (req_is_patch_apply(r)) {
+		if (managed_merge_scale(r, scale_type(r), obj_node(old), &d, e) < 0 || schema_decode_type(scale_type(r), d, NULL, e) < 0)
+			return -e->code;
+		*ret = take_ptr(&d);
 		return 0;
 	}
-	*ret = scale_make(r, cur);
-	if (req_is_patch_apply(r) || r->opts.patch_type == PATCH_STRATEGIC) {
-		if (!node_is(doc_root(r->body), DOC_OBJECT))
-			return err_bad(e, "error decoding patch: no object");
-		doc_patch_merge(*ret, doc_root(r->body)); /* a Scale has no lists: the same thing */
-	} else if (apply_patch(r, r->res, *ret, e) < 0) {
-		return -e->code;
+	if (r->verb == VERB_UPDATE) {
+		d = take_ptr(&r->doc);
+	} else {
+		d = doc_clone(obj_doc(old));
+		if (r->opts.patch_type == PATCH_STRATEGIC && node_is(doc_root(r->body), DOC_OBJECT))
+			doc_patch_merge(d, doc_root(r->body)); /* a Scale has no lists: the same thing */
+		else if (apply_patch(r, r->res, d, e) < 0)
+			return -e->code;
+		if (schema_decode_type(scale_type(r), d, NULL, e) < 0)
+			return -e->code;
 	}
-	return schema_decode_type(arena_printf(r->arena, "%s/%s.Scale", r->sub->group, r->sub->version), *ret, NULL, e);
+	managed_track_scale(r, scale_type(r), obj_node(old), d);
+	*ret = take_ptr(&d);
+	return 0;
 }
 
 static int scale_mutate(struct req *r, struct obj *cur, struct doc **out, bool *remove, struct err *e)
@@ -114,10 +133,10 @@ static int scale_mutate(struct req *r, struct obj *cur, struct doc **out, bool *
 
 	if (!cur)
 		return err_not_found(e, &r->res->r, r->at.name);
-	if (scale_wanted(r, cur, &scale, e) < 0)
-		return -e->code;
-	old_scale = scale_make(r, cur);
+	old_scale = scale_make(r, cur, true);
 	old = obj_new(&r->res->r, old_scale, cur->rv);
+	if (scale_wanted(r, old, &scale, e) < 0)
+		return -e->code;
 	if (admit_mutate(r, scale, old, e) < 0 || admit_validate(r, scale, old, e) < 0)
 		return -e->code;
 	meta = meta_of(doc_root(scale));
@@ -135,6 +154,7 @@ static int scale_mutate(struct req *r, struct obj *cur, struct doc **out, bool *
 						  (long long)replicas));
 	d = doc_clone(obj_doc(cur));
 	node_seti(d, node_need_object(d, doc_root(d), F_spec), F_replicas, replicas);
+	managed_from_scale(d, doc_root(scale), r->res->r.api_version, SCALE_PATH);
 	if (*node_gets(meta, F_resourceVersion))
 		node_sets(d, node_get(doc_root(d), F_metadata), F_resourceVersion, node_gets(meta, F_resourceVersion));
 	r->at.subresource = ""; /* from here on it is an update of the object */

@@ -150,8 +150,7 @@ int write_chain(struct req *r, struct doc *d, struct obj *old, struct err *e)
 
 void stamp_new(struct req *r, struct doc *d)
 {
-	static const enum field cleared[] = { F_deletionTimestamp, F_deletionGracePeriodSeconds, F_selfLink,
-					      F_managedFields };
+	static const enum field cleared[] = { F_deletionTimestamp, F_deletionGracePeriodSeconds, F_selfLink };
 	struct node *meta = node_need_object(d, doc_root(d), F_metadata);
 	char now[TIME_RFC3339_LEN];
 
@@ -177,10 +176,12 @@ static int write_check_ns(struct req *r, struct doc *d, struct err *e)
 	return 0;
 }
 
-/* d, in the version asked for, as it will be stored. */
-static void write_settle_version(struct req *r, struct doc *d)
+/* d, in the version asked for and to follow cur, as it will be stored. */
+static void write_settle_version(struct req *r, struct obj *cur, struct doc *d)
 {
 	schema_default(r->res, d);
+	if (!req_is_patch_apply(r)) /* that one did it while merging */
+		managed_track(r, cur, d);
 	if (r->res == r->st)
 		return;
 	convert_doc(d, r->res, r->st);
@@ -225,8 +226,8 @@ static int create_prepare(struct req *r, struct doc *d, struct err *e)
 	}
 	if (write_check_ns(r, d, e) < 0)
 		return -e->code;
-	write_settle_version(r, d);
 	stamp_new(r, d);
+	write_settle_version(r, NULL, d);
 	if (write_chain(r, d, NULL, e) < 0)
 		return -e->code;
 	if (!streq(meta_name(doc_root(d)), r->at.name)) /* admission may have named it */
@@ -324,7 +325,6 @@ static void update_keep_meta(struct doc *d, struct obj *cur)
 		else
 			node_remove(meta, kept[i]);
 	}
-	node_remove(meta, F_managedFields);
 }
 
 int write_update(struct req *r, struct obj *cur, struct doc *d_take, struct doc **out, bool *remove, struct err *e)
@@ -340,15 +340,27 @@ int write_update(struct req *r, struct obj *cur, struct doc *d_take, struct doc 
 		return -e->code;
 	if (delete_due_on_update(r, obj_node(cur), doc_root(d)))
 		*remove = true;
-	else if (node_equal(doc_root(d), obj_node(cur)))
+	else if (managed_unchanged(d, obj_node(cur)))
 		return 0;
 	*out = take_ptr(&d);
 	return 0;
 }
 
+/* Who updates or applies what is not there must be allowed to create it. */
+static int update_may_create(struct req *r, struct err *e)
+{
+	const char *verb = r->at.verb;
+	int rc;
+
+	r->at.verb = verb_name(VERB_CREATE);
+	rc = authz_request(r, e);
+	r->at.verb = verb;
+	return rc < 0 ? rc : 0;
+}
+
 static int update_create(struct req *r, struct doc **out, struct err *e)
 {
-	if (create_prepare(r, r->doc, e) < 0)
+	if (update_may_create(r, e) < 0 || create_prepare(r, r->doc, e) < 0)
 		return -e->code;
 	r->status = 201;
 	*out = take_ptr(&r->doc);
@@ -360,7 +372,7 @@ static int update_mutate(struct req *r, struct obj *cur, struct doc **out, bool 
 	if (cur) {
 		struct doc *d = take_ptr(&r->doc);
 
-		write_settle_version(r, d);
+		write_settle_version(r, cur, d);
 		return write_update(r, cur, d, out, remove, e);
 	}
 	if (update_check_uid(r, "", meta_of(doc_root(r->doc)), e) < 0)
@@ -416,40 +428,62 @@ int apply_patch(struct req *r, const struct schema_res *res, struct doc *d, stru
 	return 0;
 }
 
+/* The object as the patch makes it, in the version asked for. */
+static int patch_outcome(struct req *r, struct obj *cur, struct doc **ret, struct err *e)
+{
+	_cleanup_obj_ struct obj *as = NULL;
+	_cleanup_doc_ struct doc *d = NULL;
+
+	if (req_is_patch_apply(r)) {
+		if (managed_merge(r, cur, &d, e) < 0)
+			return -e->code;
+	} else {
+		as = convert_obj(cur, r->res);
+		d = doc_clone(obj_doc(as));
+		if (apply_patch(r, r->res, d, e) < 0)
+			return -e->code;
+	}
+	if (decode_doc(r, r->res, d, e) < 0)
+		return -e->code;
+	if (!*meta_name(doc_root(d)))
+		return err_bad(e, "the name of the object (%s based on URL) was undeterminable: name must be provided",
+			       r->at.name);
+	if (update_check_name(r, d, e) < 0)
+		return -e->code;
+	*ret = take_ptr(&d);
+	return 0;
+}
+
 /* An applied configuration that finds nothing creates it. */
 static int patch_create(struct req *r, struct doc **out, struct err *e)
 {
-	struct node *meta;
+	const char *uid;
 
-	r->doc = doc_clone(r->body);
-	meta = node_need_object(r->doc, doc_root(r->doc), F_metadata);
-	if (!*node_gets(meta, F_name))
-		node_sets(r->doc, meta, F_name, r->at.name);
-	if (update_check_name(r, r->doc, e) < 0 || decode_doc(r, r->res, r->doc, e) < 0)
+	if (patch_outcome(r, NULL, &r->doc, e) < 0)
 		return -e->code;
+	uid = meta_uid(doc_root(r->doc));
+	if (*uid)
+		return err_conflict(e, &r->res->r, r->at.name,
+				    "uid mismatch: the provided object specified uid %s, and no existing object was found",
+				    uid);
 	return update_create(r, out, e);
 }
 
 static int patch_mutate(struct req *r, struct obj *cur, struct doc **out, bool *remove, struct err *e)
 {
-	_cleanup_obj_ struct obj *as = NULL;
 	_cleanup_doc_ struct doc *d = NULL;
 
 	if (!cur)
 		return req_is_patch_apply(r) && !*r->at.subresource ? patch_create(r, out, e) :
 								     err_not_found(e, &r->res->r, r->at.name);
-	as = convert_obj(cur, r->res);
-	d = doc_clone(obj_doc(as));
-	if (apply_patch(r, r->res, d, e) < 0 || decode_doc(r, r->res, d, e) < 0 || update_check_name(r, d, e) < 0)
+	if (patch_outcome(r, cur, &d, e) < 0)
 		return -e->code;
-	write_settle_version(r, d);
+	write_settle_version(r, cur, d);
 	return write_update(r, cur, take_ptr(&d), out, remove, e);
 }
 
-static int patch_check_apply(struct req *r, struct err *e)
+static int patch_check_options(struct req *r, struct err *e)
 {
-	struct node *meta;
-
 	if (!req_is_patch_apply(r)) {
 		if (r->opts.force && r->head)
 			return err_invalid(e, "meta.k8s.io", "PatchOptions", "", "FieldValueForbidden", "force",
@@ -461,22 +495,12 @@ static int patch_check_apply(struct req *r, struct err *e)
 				   "is required for apply patch");
 	if (!node_is(doc_root(r->body), DOC_OBJECT))
 		return err_bad(e, "error decoding YAML: the configuration is no object");
-	if (!r->body_owned) {
-		struct doc *own = doc_clone(r->body);
-
-		doc_unref(r->body);
-		r->body = own;
-		r->body_owned = true;
-	}
-	meta = node_need_object(r->body, doc_root(r->body), F_metadata);
-	if (node_count(node_get(meta, F_managedFields)))
-		return err_bad(e, "metadata.managedFields must be nil");
 	return 0;
 }
 
 int act_patch(struct req *r, struct err *e)
 {
-	if (patch_check_apply(r, e) < 0)
+	if (patch_check_options(r, e) < 0)
 		return -e->code;
 	r->undo = alloc_undo;
 	r->mutate = patch_mutate;

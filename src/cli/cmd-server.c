@@ -384,8 +384,8 @@ static int server_open_agent(struct server *s, struct err *e)
 				  .on_exit = server_on_exit, .on_sandbox_lost = server_on_sandbox_lost, .arg = s };
 	struct net_config net = { .bridge = s->opts->bridge, .table = server_table(s->opts->bridge), .pod_cidr = s->pod_cidr,
 				  .cluster_cidr = s->opts->cluster_cidr, .state_file = allocations };
-	struct node_config node = { .loop = s->loop, .client = s->client, .name = s->node_name, .ip = s->node_ip,
-				    .state_dir = s->agent_dir, .version = KINGLET_KUBERNETES,
+	struct node_config node = { .loop = s->loop, .client = client_named(s->client, "kubelet"),
+				    .name = s->node_name, .ip = s->node_ip, .state_dir = s->agent_dir, .version = KINGLET_KUBERNETES,
 				    .labels = s->node_labels.v, .taints = s->node_taints.v,
 				    .cluster_dns = s->opts->cluster_dns, .cluster_domain = s->opts->cluster_domain,
 				    .resolv_conf = s->opts->resolv_conf, .service_host = s->service_ip,
@@ -480,8 +480,9 @@ static int server_start(struct server *s, struct err *e)
 	s->trim = loop_before_sleep(s->loop, server_trim, s);
 	s->client = client_new_local(s->loop, api_call_server(s->api, "system:kinglet", groups), "system:kinglet");
 	api_start(s->api, server_ready, s);
-	s->ctl = ctl_new(&(struct ctl_config){ .client = s->client, .root_ca_pem = s->pki.ca_cert });
-	s->sched = sched_new(s->client, "default-scheduler");
+	s->ctl = ctl_new(&(struct ctl_config){ .client = client_named(s->client, "kube-controller-manager"),
+					       .root_ca_pem = s->pki.ca_cert });
+	s->sched = sched_new(client_named(s->client, "kube-scheduler"), "default-scheduler");
 	server_node_marks(s);
 	return s->opts->disable_agent ? 0 : server_open_agent(s, e);
 }

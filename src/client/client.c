@@ -20,15 +20,38 @@ struct client *client_new_local(struct loop *l, struct call_server *server, cons
 	c->loop = l;
 	c->server = server;
 	c->user = xstrdup(user);
+	c->root = c;
 	c->informers = map_new(informer_free);
 	c->events = map_new(client_event_record_free);
 	return c;
+}
+
+struct client *client_named(struct client *c, const char *manager)
+{
+	struct client *n = xmalloc(sizeof(*n));
+
+	*n = *c->root;
+	n->manager = xstrdup(manager);
+	c->root->next = n;
+	return n;
+}
+
+static void client_free_named(struct client *c)
+{
+	while (c) {
+		struct client *next = c->next;
+
+		free(c->manager);
+		free(c);
+		c = next;
+	}
 }
 
 struct client *client_free(struct client *c)
 {
 	if (!c)
 		return NULL;
+	client_free_named(c->next);
 	map_free(c->informers);
 	map_free(c->events);
 	free(c->user);
@@ -43,6 +66,8 @@ struct loop *client_loop(struct client *c)
 
 void client_submit(struct client *c, struct call *call)
 {
+	if (!call->opts.field_manager)
+		call->opts.field_manager = c->manager;
 	c->server->submit(c->server, call);
 }
 

@@ -15,6 +15,9 @@ struct client;
 
 /* user: who the calls are made as ("system:kube-scheduler", ...); informational for the local one. */
 struct client *client_new_local(struct loop *l, struct call_server *server, const char *user);
+/* The same client under the name of a part ("kubelet"), which managedFields show for what it writes. Informers are
+ * shared. Lives as long as c. */
+struct client *client_named(struct client *c, const char *manager);
 struct client *client_free(struct client *c);
 struct loop *client_loop(struct client *c);
 

@@ -241,7 +241,7 @@ struct informer *informer_get(struct client *c, const struct resource *r, const 
 	if (i)
 		return i;
 	i = xcalloc(1, sizeof(*i));
-	i->client = c;
+	i->client = c->root;
 	i->res = r;
 	i->field_selector = xstrdup_null(field_selector);
 	RB_INIT(&i->tree);

@@ -12,6 +12,9 @@ struct client {
 	struct loop *loop;
 	struct call_server *server;
 	char *user;
+	char *manager; /* of what this one writes; NULL: the server names it by the user */
+	struct client *root; /* itself, or whom it was made from: that one owns what follows */
+	struct client *next; /* of those made from root */
 	struct map *informers; /* by "prefix?selector" */
 	struct map *events; /* event.c: what was recorded lately */
 };

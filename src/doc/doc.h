@@ -122,6 +122,8 @@ struct node *node_copy(struct doc *d, const struct node *n); /* deep, without ke
 /* Sets or replaces (in place) a member; returns value, which must not be in a container. */
 struct node *node_set(struct doc *d, struct node *obj, enum field f, struct node *value);
 struct node *node_setk(struct doc *d, struct node *obj, struct str key, struct node *value);
+/* The same for a key that obj is known not to have: no search. */
+struct node *node_addk(struct doc *d, struct node *obj, struct str key, struct node *value);
 void node_sets(struct doc *d, struct node *obj, enum field f, const char *s); /* a string member */
 void node_seti(struct doc *d, struct node *obj, enum field f, int64_t i);
 void node_setb(struct doc *d, struct node *obj, enum field f, bool b);
@@ -133,6 +135,8 @@ void node_insert(struct node *arr, size_t at, struct node *value);
 bool node_remove(struct node *obj, enum field f);
 bool node_removek(struct node *obj, struct str key);
 void node_remove_child(struct node *container, struct node *child);
+/* These, former children or new ones (of an object: with their keys), and no others, are the children from now on. */
+void node_set_children(struct node *container, struct node *const *v, size_t n);
 /* *n becomes a deep copy of v's value and keeps its own key and place. */
 void node_assign(struct doc *d, struct node *n, const struct node *v);
 
@@ -149,6 +153,8 @@ int doc_parse_json(struct doc **ret, struct str text, const struct doc_json_opts
 		   struct err *e) MUST_CHECK;
 enum { DOC_PRINT_COMPACT = 0, DOC_PRINT_INDENT = 1 /* four spaces */, DOC_PRINT_SORTED = 2 };
 void doc_print_json(struct buf *out, const struct node *n, int flags);
+/* As Go's %v prints a map[string]interface{} and what is in it: map[a:1 b:[x y] c:<nil>]. */
+void doc_print_go(struct buf *out, const struct node *n);
 
 /* --- YAML, as sigs.k8s.io/yaml reads it (YAML 1.1) --- */
 /* One doc per document of the stream; empty documents are left out. ret_docs: array of n, owned

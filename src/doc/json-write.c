@@ -319,3 +319,32 @@ void doc_print_double(struct buf *out, double v)
 		}
 	}
 }
+
+void doc_print_go(struct buf *out, const struct node *n)
+{
+	const char *gap = "";
+
+	if (node_is(n, DOC_OBJECT)) {
+		buf_adds(out, "map[");
+		NODE_FOREACH(c, n) {
+			buf_addf(out, "%s%" STR_FMT ":", gap, STR_ARG(node_key(c)));
+			doc_print_go(out, c);
+			gap = " ";
+		}
+		buf_addch(out, ']');
+	} else if (node_is(n, DOC_ARRAY)) {
+		buf_addch(out, '[');
+		NODE_FOREACH(c, n) {
+			buf_adds(out, gap);
+			doc_print_go(out, c);
+			gap = " ";
+		}
+		buf_addch(out, ']');
+	} else if (node_is(n, DOC_STRING)) {
+		buf_addstr(out, node_str(n));
+	} else if (node_is(n, DOC_NULL)) {
+		buf_adds(out, "<nil>");
+	} else {
+		doc_print_json(out, n, DOC_PRINT_COMPACT);
+	}
+}

@@ -484,6 +484,23 @@ struct node *node_setk(struct doc *d, struct node *obj, struct str key, struct n
 	return value;
 }
 
+struct node *node_addk(struct doc *d, struct node *obj, struct str key, struct node *value)
+{
+	BUG_ON(d->frozen || obj->type != DOC_OBJECT);
+	node_name(d, value, key, true);
+	node_link(obj, value);
+	return value;
+}
+
+void node_set_children(struct node *container, struct node *const *v, size_t n)
+{
+	BUG_ON(container->type != DOC_OBJECT && container->type != DOC_ARRAY);
+	container->len = 0;
+	container->u.first = container->last = NULL;
+	for (size_t i = 0; i < n; i++)
+		node_link(container, v[i]);
+}
+
 void node_sets(struct doc *d, struct node *obj, enum field f, const char *s)
 {
 	node_set(d, obj, f, node_new_cstr(d, s));

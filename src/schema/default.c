@@ -424,18 +424,18 @@ static void default_row(struct defaults *x, const struct schema_dflt *row, struc
 
 /* --- what Go writes although it was not set --- */
 
-static struct node *default_fill_value(struct defaults *x, const struct schema_field *f)
+struct node *schema_fill_value(struct doc *d, const struct schema_field *f)
 {
 	struct node *n;
 
 	if (f->shape != SH_ONE || (f->flags & SF_NULLABLE))
-		return node_new(x->d, DOC_NULL);
-	n = schema_zero(x->d, f);
+		return node_new(d, DOC_NULL);
+	n = schema_zero(d, f);
 	if (n)
 		return n;
 	if (f->kind == SK_REF && !(schema_field_type(f)->flags & ST_OPAQUE))
-		return node_new(x->d, DOC_OBJECT);
-	return node_new(x->d, DOC_NULL);
+		return node_new(d, DOC_OBJECT);
+	return node_new(d, DOC_NULL);
 }
 
 static void default_fill(struct defaults *x, struct node *n, const struct schema_type *t)
@@ -444,7 +444,7 @@ static void default_fill(struct defaults *x, struct node *n, const struct schema
 
 	for (unsigned i = 0; i < t->n_fields; i++, f++) {
 		if ((f->flags & SF_FILL) && !node_get(n, (enum field)f->name))
-			node_set(x->d, n, (enum field)f->name, default_fill_value(x, f));
+			node_set(x->d, n, (enum field)f->name, schema_fill_value(x->d, f));
 	}
 }
 

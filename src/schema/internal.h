@@ -53,6 +53,7 @@ enum { /* bits of schema_field.flags */
 	SF_STRUCT_ATOMIC = 1 << 14, /* structType=atomic */
 	SF_PROTO_REPEATED = 1 << 15,
 	SF_FILL = 1 << 16, /* Go writes it even when it was not set: {}, null, "", 0 or false */
+	SF_STRUCT_GRANULAR = 1 << 17, /* structType=granular, whatever the type says */
 };
 
 struct schema_field {
@@ -197,5 +198,7 @@ static inline const struct schema_res_extra *schema_extra(const struct schema_re
 
 /* Go's zero value of a scalar field, as it prints; NULL for bytes, structures and what has no type of its own. */
 struct node *schema_zero(struct doc *d, const struct schema_field *f);
+/* What Go writes for an SF_FILL field that was not set. */
+struct node *schema_fill_value(struct doc *d, const struct schema_field *f);
 
 #endif

@@ -89,6 +89,9 @@ void schema_default(const struct schema_res *r, struct doc *d);
  * fields that a create or update must not set, generation, per kind (schema/strategy.c). old NULL: create;
  * uid and name are set by then. For an update through a subresource: d is the whole object as sent. */
 void schema_prepare(const struct schema_res *r, struct doc *d, const struct node *old, const char *subresource);
+/* Dotted paths ("*": any item of a list) of the fields that this undoes, so that no write through subresource
+ * ("": the object) comes to own them; *only: of those alone that it does not undo. */
+const char *const *schema_reset_fields(const struct schema_res *r, const char *subresource, size_t *n, bool *only);
 
 /* Every error of the object at once as ERR_INVALID with causes in field order:
  * `Pod "x" is invalid: spec.containers[0].name: Required value`. Generic rules (required, enum, names,

@@ -461,3 +461,46 @@ void schema_prepare(const struct schema_res *r, struct doc *d, const struct node
 	else
 		prepare_create(&x, s);
 }
+
+/* --- fields that a write cannot change --- */
+
+static const struct reset { /* the first that fits */
+	const char *kind, *subresource; /* NULL: any; kinds of these names are in one group only */
+	unsigned flags; /* of struct strategy: one of them set; 0: any */
+	const char *paths[6];
+	bool only;
+} RESETS[] = {
+	{ "Pod", "status", 0, { "spec", "metadata.deletionTimestamp", "metadata.ownerReferences" }, false },
+	{ "Pod", "ephemeralcontainers", 0, { "spec.ephemeralContainers" }, true },
+	{ "Pod", "resize", 0,
+	  { "spec.containers.*.resources", "spec.containers.*.resizePolicy", "spec.initContainers.*.resources",
+	    "spec.initContainers.*.resizePolicy", "spec.resources" }, true },
+	{ "CertificateSigningRequest", "status", 0, { "spec", "metadata", "status.conditions" }, false },
+	{ "CertificateSigningRequest", "approval", 0, { "spec", "status.certificate" }, false },
+	{ NULL, "status", SG_META_FIXED, { "spec", "metadata" }, false },
+	{ NULL, "status", SG_LABELS_FIXED, { "spec", "metadata.labels" }, false },
+	{ NULL, "status", 0, { "spec" }, false },
+	{ NULL, "finalize", 0, { "status" }, false },
+	{ NULL, "", 0, { "status" }, false },
+};
+
+const char *const *schema_reset_fields(const struct schema_res *r, const char *subresource, size_t *n, bool *only)
+{
+	unsigned flags = strategy_of(r)->flags;
+	bool has_status = schema_subres(r, STR_LIT("status")) != NULL;
+
+	*n = 0;
+	*only = false;
+	for (size_t i = 0; i < ARRAY_SIZE(RESETS) && has_status; i++) {
+		const struct reset *x = &RESETS[i];
+
+		if (!streq(x->subresource, subresource) || (x->kind && !streq(x->kind, r->r.kind)) ||
+		    (x->flags && !(x->flags & flags)))
+			continue;
+		while (*n < ARRAY_SIZE(x->paths) && x->paths[*n])
+			++*n;
+		*only = x->only;
+		return x->paths;
+	}
+	return NULL;
+}
