@@ -149,8 +149,6 @@ static void alloc_on_event(void *arg, const struct store_event *ev)
 	if (ev->old)
 		service_mark(a->alloc, ev->old, false);
 	service_mark(a->alloc, ev->obj, ev->type != WATCH_DELETED);
-	if (ev->type == WATCH_DELETED && streq(ev->obj->ns, "default") && streq(ev->obj->name, "kubernetes"))
-		start_again(a);
 }
 
 static int alloc_load(struct api *a, struct alloc *al, struct err *e)

@@ -178,6 +178,7 @@ struct api {
 	struct rbac *rbac;
 	struct node_authz *node_authz;
 	struct policy_sync *policy; /* while the bootstrap policy is written */
+	struct objects_sync *objects; /* while objects that are always there are written */
 	struct loop_timer *bookmark_timer;
 	size_t n_bookmarked; /* watches that want bookmarks */
 	struct start *start;
@@ -437,11 +438,15 @@ void feed_start(struct api *a, struct call_feed *to);
 void feed_stop(struct api *a, struct call_feed *to);
 void feed_stop_all(struct api *a);
 
-/* --- start.c, start-policy.c --- */
+/* --- start.c, start-policy.c, start-objects.c --- */
 /* Makes and repairs the bootstrap policy. False: all was there; true: done is called when it is written. */
 bool policy_sync(struct api *a, void (*done)(void *arg, bool failed), void *arg);
 void policy_sync_free(struct api *a);
-void start_again(struct api *a); /* somebody deleted what is always there */
+/* The same for all other objects that are always there, but namespaces and the Service `kubernetes` (start-objects.c). */
+bool objects_sync(struct api *a, void (*done)(void *arg, bool failed), void *arg);
+void objects_sync_free(struct api *a);
+bool objects_is_watched(const struct obj *o); /* may it be one of them? */
+void start_again(struct api *a); /* something of what is always there changed */
 void start_free(struct api *a);
 
 #endif

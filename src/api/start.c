@@ -1,10 +1,12 @@
 /*
  * What is always there, made when the server starts: the namespaces default,
- * kube-system, kube-public and kube-node-lease, the Service `kubernetes` with
- * the first address of the service network, and where it leads (Endpoints and
- * EndpointSlice with this server's address). What exists is left alone, except
- * the last two, which follow the address. /readyz turns ok when all is there; a
- * write that fails (a full disk) is tried again.
+ * kube-system, kube-public and kube-node-lease, the bootstrap policy, the Service
+ * `kubernetes` with the first address of the service network, and where it leads
+ * (Endpoints and EndpointSlice with this server's address), and the objects of
+ * start-objects.c. What exists is left alone, except that where it leads follows
+ * the address. /readyz turns ok when all is there; a write that fails (a full
+ * disk) is tried again. Later all is gone through again when one of them was
+ * deleted or changed.
  */
 #include "api/internal.h"
 
@@ -13,6 +15,7 @@
 #include "base/log.h"
 
 #define START_RETRY_MS 1000
+#define START_AGAIN_MS 50 /* changes come together */
 #define START_CALLS 6
 
 struct start_call {
@@ -24,8 +27,9 @@ struct start {
 	struct start_call calls[START_CALLS];
 	size_t running;
 	int step; /* index into steps */
-	bool failed;
+	bool failed, again;
 	struct loop_timer *retry;
+	struct store_feed *feed;
 };
 
 static void start_run(struct start *s);
@@ -155,7 +159,7 @@ static void start_kubernetes(struct start *s)
 		start_endpoints(s, ip, (int)port);
 }
 
-static void start_policy_done(void *arg, bool failed)
+static void start_part_done(void *arg, bool failed)
 {
 	struct start *s = arg;
 
@@ -165,11 +169,17 @@ static void start_policy_done(void *arg, bool failed)
 
 static void start_policy(struct start *s)
 {
-	if (policy_sync(s->api, start_policy_done, s))
+	if (policy_sync(s->api, start_part_done, s))
 		s->running++;
 }
 
-static void (*const steps[])(struct start *s) = { start_namespaces, start_policy, start_kubernetes };
+static void start_objects(struct start *s)
+{
+	if (objects_sync(s->api, start_part_done, s))
+		s->running++;
+}
+
+static void (*const steps[])(struct start *s) = { start_namespaces, start_policy, start_kubernetes, start_objects };
 
 static void start_run(struct start *s)
 {
@@ -179,7 +189,20 @@ static void start_run(struct start *s)
 			return;
 		s->step++;
 	}
+	if (s->again) {
+		s->again = false;
+		s->step = 0;
+		loop_timer_set(s->retry, START_AGAIN_MS);
+	}
 	start_ready(s);
+}
+
+static void start_on_event(void *arg, const struct store_event *ev)
+{
+	struct start *s = arg;
+
+	if (objects_is_watched(ev->obj))
+		start_again(s->api);
 }
 
 void api_start(struct api *a, void (*ready)(void *arg), void *arg)
@@ -191,6 +214,7 @@ void api_start(struct api *a, void (*ready)(void *arg), void *arg)
 	s->api = a;
 	s->retry = loop_timer_new(a->loop, start_retry, s);
 	a->start = s;
+	s->feed = store_feed_start(a->store, start_on_event, s);
 	loop_timer_set(s->retry, 0); /* never inside the caller */
 }
 
@@ -198,10 +222,15 @@ void start_again(struct api *a)
 {
 	struct start *s = a->start;
 
-	if (!s || !a->ready || a->closing || s->running)
+	if (!s || a->closing)
 		return;
+	if (s->running || !a->ready) {
+		s->again = true;
+		return;
+	}
 	s->step = 0;
-	loop_timer_set(s->retry, START_RETRY_MS);
+	if (!loop_timer_is_set(s->retry))
+		loop_timer_set(s->retry, START_AGAIN_MS);
 }
 
 void start_free(struct api *a)
@@ -212,6 +241,8 @@ void start_free(struct api *a)
 		return;
 	a->start = NULL;
 	policy_sync_free(a);
+	objects_sync_free(a);
+	store_feed_stop(s->feed);
 	loop_timer_free(s->retry);
 	for (size_t i = 0; i < START_CALLS; i++)
 		doc_unref(s->calls[i].call.body);

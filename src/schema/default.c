@@ -115,8 +115,6 @@ static bool default_holds(const struct defaults *x, enum schema_cond cond, const
 		return is_empty(leaf) && is_empty(node_path(obj, F_spec, F_egress));
 	case DC_EMPTY_AND_EXTERNALLY_ACCESSIBLE_NODEPORT_LOADBALA:
 		return is_empty(leaf) && default_externally_accessible(obj);
-	case DC_EMPTY_AND_KIND_SERVICEACCOUNT:
-		return is_nil(leaf) && streq(node_gets(obj, F_kind), "ServiceAccount");
 	case DC_EMPTY_AND_KIND_USER_OR_GROUP:
 		return is_empty(leaf) && default_kind_is_user(obj);
 	case DC_EMPTY_AND_NAMES_KIND_SET_NAMES_KIND_LIST:
