@@ -30,10 +30,12 @@ plain() # PATH [CURL ARGUMENT...]: without a certificate; the status, and ./answ
 		"https://127.0.0.1:6443$test_path"
 }
 
-bearer_code() # TOKEN [PATH]
+bearer_code() # TOKEN [PATH [CURL ARGUMENT...]]
 {
 	printf 'Authorization: Bearer %s\n' "$1" >bearer
-	plain "${2-/api}" -H @bearer
+	test_bearer_path=${2-/api}
+	shift $(($# > 1 ? 2 : 1))
+	plain "$test_bearer_path" -H @bearer "$@"
 }
 
 websocket_code() # SUBPROTOCOLS
@@ -98,6 +100,24 @@ test_expect_success 'who may not impersonate is told what he may not' '
 	test_grep "users \"bob\" is forbidden: User \"guest\" cannot impersonate resource \"users\" in API group \"\" at the cluster scope" err &&
 	test_must_fail as_token guest-token get pods --as=system:serviceaccount:default:robot 2>err &&
 	test_grep "serviceaccounts \"robot\" is forbidden: User \"guest\" cannot impersonate resource \"serviceaccounts\" in API group \"\" in the namespace \"default\"" err
+'
+
+test_expect_success 'each name, group, UID and extra value must be allowed' '
+	kubectl create clusterrole actor --verb=impersonate --resource=users --resource-name=bob &&
+	kubectl create clusterrolebinding actor --clusterrole=actor --user=guest &&
+	as_token guest-token auth whoami --as=bob >got &&
+	test_grep "^Username  *bob$" got &&
+	test_must_fail as_token guest-token get pods --as=ann 2>err &&
+	test_grep "cannot impersonate resource \"users\"" err &&
+	test_must_fail as_token guest-token get pods --as=bob --as-group=ops 2>err &&
+	test_grep "groups \"ops\" is forbidden: User \"guest\" cannot impersonate resource \"groups\" in API group \"\" at the cluster scope" err &&
+	test_must_fail as_token guest-token get pods --as=bob --as-uid=1 2>err &&
+	test_grep "uids.authentication.k8s.io \"1\" is forbidden: User \"guest\" cannot impersonate resource \"uids\" in API group \"authentication.k8s.io\"" err &&
+	test_equal 403 "$(bearer_code guest-token /api -H "Impersonate-User: bob" -H "Impersonate-Extra-Scope: all")" &&
+	test_grep "userextras.authentication.k8s.io .*all.* cannot impersonate resource .*userextras/scope.*" answer &&
+	kubectl patch clusterrole actor --type=json -p "[{\"op\":\"add\",\"path\":\"/rules/-\",\"value\":{\"verbs\":[\"impersonate\"],\"apiGroups\":[\"authentication.k8s.io\"],\"resources\":[\"userextras/scope\"],\"resourceNames\":[\"all\"]}}]" &&
+	test_equal 200 "$(bearer_code guest-token /api -H "Impersonate-User: bob" -H "Impersonate-Extra-Scope: all")" &&
+	test_equal 403 "$(bearer_code guest-token /api -H "Impersonate-User: bob" -H "Impersonate-Extra-Scope: some")"
 '
 
 test_expect_success 'groups, UIDs and extra values without a user are a bad request' '
@@ -298,7 +318,8 @@ test_expect_success 'issuer discovery: the key verifies a token' '
 	test_grep -i "^cache-control: public, max-age=3600" head &&
 	kid=$(echo "$token" | cut -d. -f1 | base64 -d 2>/dev/null | perl -ne "print \$1 if /\"kid\":\"([^\"]*)/") &&
 	test_grep "\"use\":\"sig\",\"kty\":\"EC\",\"kid\":\"$kid\",\"crv\":\"P-256\",\"alg\":\"ES256\",\"x\":\"[A-Za-z0-9_-]\{43\}\",\"y\":\"[A-Za-z0-9_-]\{43\}\"" jwks &&
-	test_equal 403 "$(plain /openid/v1/jwks)"
+	test_equal 403 "$(plain /openid/v1/jwks)" &&
+	test_equal 200 "$(bearer_code "$token" /openid/v1/jwks)"
 '
 
 # --- certificate requests ---

@@ -5,8 +5,8 @@
  * approves does not touch the certificate. Request and certificate must be PEM
  * that can be read, and the request's signature must be its own key's.
  *
- * Which fields an update through which subresource may change at all is
- * schema/strategy.c's; who may approve or sign for which signer is an admission
+ * What an update through which subresource may change is schema/strategy.c's and
+ * schema/valid-api.c's; who may approve or sign for which signer is an admission
  * step of its own.
  */
 #include "api/admit.h"
@@ -111,9 +111,10 @@ int admit_csr(struct admission *a, struct err *e)
 
 /* --- validation --- */
 
-static int csr_invalid(struct admission *a, const char *reason, const char *field, const char *detail, struct err *e)
+static int csr_invalid(struct admission *a, const char *field, const char *detail, struct err *e)
 {
-	return err_invalid(e, CSR_GROUP, "CertificateSigningRequest", a->r->at.name, reason, field, "%s", detail);
+	return err_invalid(e, CSR_GROUP, "CertificateSigningRequest", a->r->at.name, "FieldValueInvalid", field, "%s",
+			   detail);
 }
 
 /* As Go shows bytes. */
@@ -136,96 +137,7 @@ static int csr_check_request(struct admission *a, struct err *e)
 		return 0;
 	csr_show_bytes(&pem, &text);
 	buf_addf(&text, ": %s", err_msg(&why));
-	return csr_invalid(a, "FieldValueInvalid", "spec.request", text.s, e);
-}
-
-static int csr_check_condition(struct admission *a, const struct node *c, size_t i, struct err *e)
-{
-	const char *type = node_gets(c, F_type), *status = node_gets(c, F_status);
-	_cleanup_free_ char *at_type = xasprintf("status.conditions[%zu].type", i);
-	_cleanup_free_ char *at_status = xasprintf("status.conditions[%zu].status", i), *text = NULL;
-	bool final = streq(type, "Approved") || streq(type, "Denied") || streq(type, "Failed");
-	bool known = streq(status, "True") || (!final && (streq(status, "False") || streq(status, "Unknown")));
-
-	if (!*type)
-		return csr_invalid(a, "FieldValueRequired", at_type, "", e);
-	if (!*status)
-		return csr_invalid(a, "FieldValueRequired", at_status, "", e);
-	if (known)
-		return 0;
-	text = xasprintf("\"%.64s\": supported values: %s", status,
-			 final ? "\"True\"" : "\"False\", \"True\", \"Unknown\"");
-	return csr_invalid(a, "FieldValueNotSupported", at_status, text, e);
-}
-
-static int csr_check_conditions(struct admission *a, struct err *e)
-{
-	const struct node *now = csr_conditions(a->root), *old = a->old ? csr_conditions(obj_node(a->old)) : NULL;
-	bool both = csr_count(old, "Approved") && csr_count(old, "Denied");
-	const char *first = NULL;
-	size_t i = 0;
-
-	NODE_FOREACH(c, now) {
-		const char *type = node_gets(c, F_type);
-
-		if (csr_check_condition(a, c, i, e) < 0)
-			return -e->code;
-		if (streq(type, "Approved") || streq(type, "Denied")) {
-			if (first && !streq(first, type) && !both) {
-				_cleanup_free_ char *field = xasprintf("status.conditions[%zu].type", i);
-				_cleanup_free_ char *text = xasprintf(
-					"\"%s\": Approved and Denied conditions are mutually exclusive", type);
-
-				return csr_invalid(a, "FieldValueInvalid", field, text, e);
-			}
-			first = type;
-		}
-		i++;
-	}
-	return 0;
-}
-
-static bool csr_same(const struct node *a, const struct node *b, const char *type)
-{
-	const struct node *x = node_first(a), *y = node_first(b);
-
-	for (;;) {
-		while (x && !streq(node_gets(x, F_type), type))
-			x = x->next;
-		while (y && !streq(node_gets(y, F_type), type))
-			y = y->next;
-		if (!x || !y)
-			return !x && !y;
-		if (!node_equal(x, y))
-			return false;
-		x = x->next;
-		y = y->next;
-	}
-}
-
-static int csr_conditions_fixed(struct admission *a, const char *what, const char *type, struct err *e)
-{
-	_cleanup_free_ char *text = xasprintf("updates may not %s a condition of type \"%s\"", what, type);
-
-	return csr_invalid(a, "FieldValueForbidden", "status.conditions", text, e);
-}
-
-/* What was decided once stays; only `approval` decides. */
-static int csr_check_decisions(struct admission *a, struct err *e)
-{
-	static const char *const final[] = { "Approved", "Denied", "Failed" };
-	const struct node *now = csr_conditions(a->root), *old = csr_conditions(obj_node(a->old));
-
-	for (size_t i = 0; i < ARRAY_SIZE(final); i++)
-		if (csr_count(now, final[i]) < csr_count(old, final[i]))
-			return csr_conditions_fixed(a, "remove", final[i], e);
-	for (size_t i = 0; i < ARRAY_SIZE(approvals) && !streq(a->r->at.subresource, "approval"); i++) {
-		if (csr_count(now, approvals[i]) > csr_count(old, approvals[i]))
-			return csr_conditions_fixed(a, "add", approvals[i], e);
-		if (!csr_same(now, old, approvals[i]))
-			return csr_conditions_fixed(a, "modify", approvals[i], e);
-	}
-	return 0;
+	return csr_invalid(a, "spec.request", text.s, e);
 }
 
 static int csr_check_certificate(struct admission *a, struct err *e)
@@ -238,26 +150,19 @@ static int csr_check_certificate(struct admission *a, struct err *e)
 
 	if (str_eq(now, old))
 		return 0;
-	if (a->old && !streq(a->r->at.subresource, "status"))
-		return csr_invalid(a, "FieldValueForbidden", "status.certificate", "updates may not set certificate content", e);
-	if (old.n)
-		return csr_invalid(a, "FieldValueForbidden", "status.certificate",
-				   "updates may not modify existing certificate content", e);
 	if (!buf_add_base64_decoded(&pem, now, false))
 		buf_clear(&pem);
 	if (tls_certs_check(buf_str(&pem), &why) == 0)
 		return 0;
 	text = xasprintf("\"<certificate data>\": %s", err_msg(&why));
-	return csr_invalid(a, "FieldValueInvalid", "status.certificate", text, e);
+	return csr_invalid(a, "status.certificate", text, e);
 }
 
 int admit_csr_check(struct admission *a, struct err *e)
 {
 	if (!csr_is(a))
 		return 0;
-	if (!a->old && csr_check_request(a, e) < 0)
-		return -e->code;
-	if (csr_check_conditions(a, e) < 0 || (a->old && csr_check_decisions(a, e) < 0) || csr_check_certificate(a, e) < 0)
+	if ((!a->old && csr_check_request(a, e) < 0) || csr_check_certificate(a, e) < 0)
 		return -e->code;
 	return 0;
 }

@@ -12,6 +12,12 @@
 
 struct api;
 
+struct audit_config { /* kube-apiserver's --audit-* */
+	const char *policy_file, *log_path; /* either NULL or "": no audit log. "-" is stdout */
+	int64_t max_mb, max_days, max_backups; /* 0: no limit */
+	bool compress;
+};
+
 struct api_config {
 	struct loop *loop;
 	struct store *store;
@@ -27,6 +33,8 @@ struct api_config {
 	const char *service_cidr;
 	int node_port_min, node_port_max;
 	bool anonymous; /* to health and version only */
+	struct audit_config audit;
+	int64_t slow_ms; /* requests that take longer are logged; 0: none */
 	/* A connected socket to the node's agent for streams and logs: fd or -errno. */
 	int (*dial_node)(void *arg, const char *node);
 	void *arg;

@@ -23,6 +23,8 @@ struct tokens;
 struct alloc;
 struct metrics;
 struct lines;
+struct audit;
+struct audit_event;
 struct hooks;
 struct hook_answers;
 struct rbac;
@@ -102,6 +104,8 @@ struct req {
 
 	const struct user *user; /* who it is done for */
 	const struct user *login; /* who asks; not the same when impersonating. NULL: from inside, or nobody known */
+	const char *id; /* Audit-Id: what the client said, or made up; NULL: from inside */
+	struct audit_event *event; /* audit.c; NULL: nothing is told of this request */
 	const char *ws_protocols; /* Sec-WebSocket-Protocol without the bearer token; NULL: as it was sent */
 	struct attrs at;
 	enum verb verb;
@@ -173,6 +177,7 @@ struct api {
 	struct jwt_key *jwt;
 	struct alloc *alloc;
 	struct metrics *metrics;
+	struct audit *audit; /* NULL: off */
 	struct lines *lines;
 	struct hooks *hooks;
 	struct rbac *rbac;
@@ -259,6 +264,23 @@ int authz_request(struct req *r, struct err *e);
 bool authz_check(struct api *a, const struct user *u, const struct attrs *at);
 /* 403 in Kubernetes' words; u was refused. */
 int authz_denied(struct api *a, const struct user *u, const struct attrs *at, struct err *e);
+
+/* --- audit.c --- */
+int audit_new(struct api *a, struct err *e) MUST_CHECK; /* a->audit, when the configuration wants one */
+void audit_free(struct api *a);
+void audit_identify(struct req *r); /* r->id */
+int audit_request(struct req *r, struct err *e); /* phase: what the policy says, RequestReceived */
+int audit_body(struct req *r, struct err *e); /* phase: the request's object */
+/* Into the event of r, if there is one; the first value of a key stays. Both are copied. */
+void audit_annotate(struct req *r, const char *key, const char *value);
+void audit_started(struct req *r); /* a long answer begins; r->status */
+void audit_complete(struct req *r); /* r->status and what will be answered are known */
+void audit_forget(struct req *r);
+bool req_is_long(const struct req *r); /* watches and streams */
+struct audit_stats {
+	uint64_t events, lost, levels[4];
+};
+void audit_stats(const struct api *a, struct audit_stats *out);
 
 /* --- status.c --- */
 void status_group_resource(struct buf *out, const struct resource *res); /* "deployments.apps" */

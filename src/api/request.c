@@ -6,6 +6,7 @@
  *
  *	parse         method, path and options say which verb on what
  *	authenticate  who asks: certificate, token, or nobody
+ *	audit         how much the audit log tells of it
  *	impersonate   and in whose name
  *	authorize     may they
  *	resolve       does it exist in this API: 404, 405
@@ -223,6 +224,20 @@ int64_t req_now(struct req *r)
 	return r->now_s;
 }
 
+static int req_authorize(struct req *r, struct err *e)
+{
+	int step = authz_request(r, e);
+
+	if (r->event) {
+		_cleanup_buf_ struct buf why = BUF_INIT;
+
+		authz_explain(r->api, r->user, &r->at, &why);
+		audit_annotate(r, "authorization.k8s.io/decision", step < 0 ? "forbid" : "allow");
+		audit_annotate(r, "authorization.k8s.io/reason", why.s);
+	}
+	return step;
+}
+
 static int req_act(struct req *r, struct err *e)
 {
 	if (!r->answers) {
@@ -244,13 +259,15 @@ static const struct {
 } phases[] = {
 	{ "parse", http_in_parse, true },
 	{ "authenticate", authn_request, true },
+	{ "audit", audit_request, true },
 	{ "impersonate", authn_impersonate, true },
-	{ "authorize", authz_request, false },
+	{ "authorize", req_authorize, false },
 	{ "resolve", req_resolve, false },
 	{ "options", http_in_options, true },
 	{ "negotiate", respond_negotiate, true },
 	{ "body", http_in_body, true },
 	{ "decode", decode_body, false },
+	{ "audit body", audit_body, true },
 	{ "act", req_act, false },
 };
 
@@ -273,6 +290,7 @@ struct req *req_new(struct api *a)
 
 static void req_free_writes(struct req *r)
 {
+	audit_forget(r);
 	VEC_RELEASE(&r->warnings);
 	VEC_RELEASE(&r->reserved_ports);
 	delete_multi_free(r);
@@ -340,6 +358,7 @@ void req_finish(struct req *r)
 	} else if (!r->status) {
 		r->status = 200;
 	}
+	audit_complete(r);
 	req_log(r);
 	metrics_count(r);
 	if (r->http)
@@ -424,6 +443,7 @@ void api_on_request(void *api, struct http_req *h)
 
 	r->http = h;
 	r->head = http_req_head(h);
+	audit_identify(r);
 	http_req_on_gone(h, req_http_gone, r);
 	req_run(r);
 }
@@ -547,7 +567,7 @@ static void api_copy_config(struct api *a, const struct api_config *cfg)
 	for (size_t i = 0; i < ARRAY_SIZE(texts); i++)
 		if (*texts[i])
 			*texts[i] = arena_strdup(a->arena, *texts[i]);
-	a->cfg.token_file = a->cfg.sa_key_pem = NULL; /* read once, below */
+	a->cfg.token_file = a->cfg.sa_key_pem = NULL; /* read once, below; so is what audit has */
 	if (!a->cfg.api_audiences)
 		a->cfg.api_audiences = a->cfg.sa_issuers;
 	api_copy_list(a, &a->cfg.sa_issuers);
@@ -579,7 +599,8 @@ int api_new(struct api **ret, const struct api_config *cfg, struct err *e)
 	a->node_authz = node_authz_new(a->store);
 	watch_api_init(a);
 	if ((cfg->token_file && tokens_load(&a->tokens, cfg->token_file, e) < 0) ||
-	    (cfg->sa_key_pem && jwt_key_new(&a->jwt, cfg->sa_key_pem, e) < 0) || alloc_new(a, e) < 0) {
+	    (cfg->sa_key_pem && jwt_key_new(&a->jwt, cfg->sa_key_pem, e) < 0) || audit_new(a, e) < 0 ||
+	    alloc_new(a, e) < 0) {
 		api_destroy(a);
 		return -e->code;
 	}
@@ -603,6 +624,7 @@ static void api_destroy(struct api *a)
 	tokens_free(a->tokens);
 	jwt_key_free(a->jwt);
 	metrics_free(a->metrics);
+	audit_free(a);
 	hooks_free(a);
 	arena_free(a->arena);
 	free(a);

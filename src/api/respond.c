@@ -217,6 +217,8 @@ static struct str heads_warning(struct req *r, const char *text)
 static void heads_make(struct req *r, struct heads *h)
 {
 	h->n = 0;
+	if (r->id)
+		heads_add(h, "Audit-Id", str_of(r->id));
 	heads_add(h, "Cache-Control", str_of(r->cache_control ? r->cache_control : "no-cache, private"));
 	if (r->etag)
 		heads_add(h, "ETag", str_of(r->etag));
@@ -231,6 +233,7 @@ void respond_begin(struct req *r, const char *type)
 	struct heads h;
 	struct http_resp resp = { .status = 200, .content_type = type };
 
+	audit_started(r);
 	heads_make(r, &h);
 	resp.headers = h.v;
 	resp.n_headers = h.n;

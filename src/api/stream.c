@@ -113,6 +113,7 @@ static void proxy_joined(struct proxy *p, const struct http_head *h)
 	VEC_RELEASE(&v);
 	p->r->on_gone = NULL;
 	p->r->status = 101;
+	audit_started(p->r);
 	if (down && up)
 		stream_join(down, up, NULL, NULL);
 	else if (down)
@@ -157,6 +158,7 @@ static void proxy_on_head(struct http_exchange *x, const struct http_head *h)
 	resp.headers = v.v;
 	resp.n_headers = v.n;
 	p->r->status = h->status;
+	audit_started(p->r);
 	http_begin(p->r->http, &resp);
 	http_req_on_drain(p->r->http, proxy_drained, p);
 	VEC_RELEASE(&v);

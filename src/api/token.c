@@ -575,6 +575,7 @@ static int token_make(struct req *r, struct doc *d, struct obj *sa, struct err *
 	node_sets(d, status, F_token, token.s);
 	time_fmt_rfc3339(when, time_wall_s() + node_int(node_get(spec, F_expirationSeconds), 0));
 	node_sets(d, status, F_expirationTimestamp, when);
+	audit_annotate(r, "authentication.kubernetes.io/issued-credential-id", arena_printf(r->arena, "JTI=%s", id));
 	r->obj = obj_new(&r->res->r, d, 0);
 	r->status = 201;
 	return STEP_DONE;

@@ -37,6 +37,9 @@
 #define LIMIT_MERGE_ITEMS 2000 /* in a list that a strategic merge patch merges */
 #define LIMIT_RULE_PERMISSIONS 20000 /* that the rules of a role are worth, when somebody must hold all of them */
 #define LIMIT_RULE_MISSING 500 /* of those, told when they are not held */
+#define LIMIT_AUDIT_EVENT_BYTES (4u << 20) /* more, and the event goes without the objects */
+#define LIMIT_AUDIT_QUEUE_BYTES (8u << 20) /* of events that wait for the disk */
+#define LIMIT_AUDIT_ID_BYTES 64
 #define LIMIT_LOG_LINE_BYTES (16u << 10) /* longer ones are split with the CRI tag P */
 
 #endif

@@ -12,10 +12,10 @@ struct server_opts {
 	char *data_dir, *config, *bind_address, *write_kubeconfig, *write_kubeconfig_mode, *token, *token_file;
 	char *node_name, *node_ip, *cluster_cidr, *service_cidr, *node_port_range, *cluster_dns, *cluster_domain;
 	char *resolv_conf, *bridge, *cgroup, *log_level, *advertise_address;
-	char *jwks_uri;
-	int64_t port, max_pods;
+	char *jwks_uri, *audit_policy, *audit_log;
+	int64_t port, max_pods, audit_mb, audit_days, audit_backups, slow_ms;
 	struct opt_list tls_sans, node_labels, node_taints, sa_issuers, api_audiences;
-	bool disable_agent, anonymous_auth;
+	bool disable_agent, anonymous_auth, audit_compress;
 };
 
 /* The cgroup of the server with this data directory: servers side by side have one each. Owned by the caller. */

@@ -180,7 +180,7 @@ static void v_csr_conditions(struct valid *v, const struct vpath *p)
 		v_need(v, at, c, F_type, NULL);
 		v_one_of(v, VP(at, "status"), node_get(c, F_status), v_is_one_of(type, CSR_DECISIONS) ? ONLY : ANY);
 		if (!both && ((str_eqc(type, "Approved") && denied) || (str_eqc(type, "Denied") && approved)))
-			v_invalid(v, p, type, "Approved and Denied conditions are mutually exclusive");
+			v_invalid(v, VP(at, "type"), type, "Approved and Denied conditions are mutually exclusive");
 		approved = approved || str_eqc(type, "Approved");
 		denied = denied || str_eqc(type, "Denied");
 		NODE_FOREACH(other, list) {
