@@ -2,12 +2,13 @@
  * Admission: a table of steps that every write passes. The mutating ones run
  * between decoding and validation and may change the document, the validating
  * ones run behind it and only say yes or no, as Kubernetes' plug-ins do, under
- * whose names they stand here.
+ * whose names they stand here and in whose order they run.
  *
  * To add a step: its functions in admit-NAME.c and a row in `steps`, in the order
  * of Kubernetes' plug-ins. A step that must wait for somebody outside fails with
  * ERR_AGAIN and is run again (hook.c). Policies have their place before the
- * webhooks of either kind.
+ * webhooks of either kind. ResourceQuota is always the last: it takes what the
+ * write needs, and nothing behind it may refuse.
  */
 #include "api/admit.h"
 
@@ -16,14 +17,38 @@ bool admit_is(const struct admission *a, const char *group, const char *plural)
 	return streq(a->r->st->r.group, group) && streq(a->r->st->r.plural, plural);
 }
 
+bool admit_sub(const struct admission *a, const char *subresource)
+{
+	return streq(a->r->at.subresource, subresource);
+}
+
 bool admit_pod(const struct admission *a)
 {
-	return !*a->r->at.subresource && admit_is(a, "", "pods");
+	return admit_sub(a, "") && admit_is(a, "", "pods");
 }
 
 bool admit_new_pod(const struct admission *a)
 {
 	return !a->old && admit_pod(a);
+}
+
+int admit_forbid(const struct admission *a, struct err *e, const char *fmt, ...)
+{
+	_cleanup_free_ char *text = NULL;
+	va_list ap;
+
+	va_start(ap, fmt);
+	text = xvasprintf(fmt, ap);
+	va_end(ap);
+	return err_forbidden(e, &a->r->res->r, a->r->at.name, "%s", text);
+}
+
+bool admit_list(struct api *a, const struct resource *res, const char *ns, struct store_list *ret)
+{
+	_cleanup_err_ struct err e = ERR_INIT;
+
+	*ret = (struct store_list){ .res = res, .ns = ns };
+	return store_count(a->store, res, ns) && store_list(a->store, ret, &e) >= 0 && ret->n;
 }
 
 /* --- NamespaceLifecycle --- */
@@ -82,24 +107,62 @@ static const struct {
 	int (*mutate)(struct admission *a, struct err *e);
 	int (*validate)(struct admission *a, struct err *e);
 	int (*remove)(struct req *r, struct obj *cur, struct err *e); /* cur: NULL when it is not there */
+	bool off; /* unless the administrator turns it on */
 } steps[] = {
 	{ "NamespaceLifecycle", admit_namespace, NULL, admit_namespace_remove },
-	{ "ServiceAccount", admit_service_account },
+	{ "LimitPodHardAntiAffinityTopology", NULL, admit_hard_anti_affinity, .off = true },
+	{ "LimitRanger", admit_limits_mutate, admit_limits_validate },
+	{ "ServiceAccount", admit_account_mutate, admit_account_validate },
 	{ "NodeRestriction", admit_node, NULL, admit_node_remove },
-	{ "Priority", admit_priority },
+	{ "TaintNodesByCondition", admit_new_node },
+	{ "AlwaysPullImages", admit_pull_always, admit_pull_always_check, .off = true },
+	{ "PodSecurity", NULL, admit_security },
+	{ "PodNodeSelector", admit_node_selector, NULL, .off = true },
+	{ "Priority", admit_priority, admit_priority_class },
 	{ "DefaultTolerationSeconds", admit_tolerations },
+	{ "ExtendedResourceToleration", admit_extended_tolerations, .off = true },
+	{ "DefaultStorageClass", admit_storage_class },
+	{ "StorageObjectInUseProtection", admit_in_use },
+	{ "PersistentVolumeClaimResize", NULL, admit_resize },
+	{ "RuntimeClass", admit_runtime_class, admit_overhead },
+	{ "CertificateApproval", NULL, admit_cert_approval },
+	{ "CertificateSigning", NULL, admit_cert_signing },
+	{ "CertificateSubjectRestriction", NULL, admit_cert_subject },
+	{ "DefaultIngressClass", admit_ingress_class },
+	{ "DenyServiceExternalIPs", NULL, admit_external_ips, .off = true },
 	{ "NamespaceFinalizer", admit_namespace_finalizer },
 	{ "ServiceAccountTokenSecret", admit_token_secret },
 	{ "CertificateSigningRequest", admit_csr, admit_csr_check },
 	{ "MutatingAdmissionWebhook", webhook_mutate, NULL, webhook_mutate_remove },
 	{ "(escalation check)", admit_rbac },
 	{ "ValidatingAdmissionWebhook", NULL, webhook_validate, webhook_validate_remove },
+	{ "ResourceQuota", NULL, admit_quota },
 };
+
+size_t admit_step_count(void)
+{
+	return ARRAY_SIZE(steps);
+}
+
+const char *admit_step_name(size_t i)
+{
+	return steps[i].name;
+}
+
+bool admit_step_is_off(size_t i)
+{
+	return steps[i].off;
+}
+
+static bool step_runs(const struct req *r, size_t i)
+{
+	return r->api->admit->on >> i & 1;
+}
 
 static int admit_mutate_all(struct admission *a, struct err *e)
 {
 	for (size_t i = 0; i < ARRAY_SIZE(steps); i++)
-		if (steps[i].mutate && steps[i].mutate(a, e) < 0)
+		if (steps[i].mutate && step_runs(a->r, i) && steps[i].mutate(a, e) < 0)
 			return -e->code;
 	return 0;
 }
@@ -121,7 +184,7 @@ int admit_validate(struct req *r, struct doc *d, struct obj *old, struct err *e)
 	struct admission a = { .r = r, .operation = old ? "UPDATE" : "CREATE", .d = d, .root = doc_root(d), .old = old };
 
 	for (size_t i = 0; i < ARRAY_SIZE(steps); i++)
-		if (steps[i].validate && steps[i].validate(&a, e) < 0)
+		if (steps[i].validate && step_runs(r, i) && steps[i].validate(&a, e) < 0)
 			return -e->code;
 	return 0;
 }
@@ -139,7 +202,7 @@ int admit_connect(struct req *r, struct doc *options, struct err *e)
 int admit_remove(struct req *r, struct obj *cur, struct err *e)
 {
 	for (size_t i = 0; i < ARRAY_SIZE(steps); i++)
-		if (steps[i].remove && steps[i].remove(r, cur, e) < 0)
+		if (steps[i].remove && step_runs(r, i) && steps[i].remove(r, cur, e) < 0)
 			return -e->code;
 	return 0;
 }

@@ -32,6 +32,8 @@ struct api_config {
 	const char *ca_pem; /* goes into service accounts' Secrets; may be NULL */
 	const char *service_cidr;
 	int node_port_min, node_port_max;
+	const char *admission_on, *admission_off; /* names of admission steps with commas between; NULL: as they are */
+	const char *admission_config_file; /* kube-apiserver's AdmissionConfiguration, or NULL */
 	bool anonymous; /* to health and version only */
 	struct audit_config audit;
 	int64_t slow_ms; /* requests that take longer are logged; 0: none */

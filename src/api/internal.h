@@ -21,6 +21,9 @@ struct watch;
 struct jwt_key;
 struct tokens;
 struct alloc;
+struct admit_config;
+struct quotas;
+struct quota_hold;
 struct metrics;
 struct lines;
 struct audit;
@@ -138,6 +141,9 @@ struct req {
 	bool created, removed;
 	int64_t reserved_ip; /* alloc.c */
 	VEC(int) reserved_ports;
+	struct obj *before; /* what was there when it was this write's turn; referenced */
+	struct quota_hold *holds; /* admit-quota.c */
+	struct loop_timer *wait; /* admit-account.c */
 
 	/* the answer */
 	int status; /* 0: 200 */
@@ -176,6 +182,8 @@ struct api {
 	struct tokens *tokens;
 	struct jwt_key *jwt;
 	struct alloc *alloc;
+	struct admit_config *admit;
+	struct quotas *quotas;
 	struct metrics *metrics;
 	struct audit *audit; /* NULL: off */
 	struct lines *lines;
@@ -198,6 +206,9 @@ void req_resume(struct req *r, struct err *err);
 void req_finish(struct req *r);
 /* Lets act run again from its beginning, on the loop's next turn. */
 void req_again(struct req *r);
+/* Keeps the struct while something is under way that is no request. */
+void api_ref(struct api *a);
+void api_unref(struct api *a);
 void req_warn(struct req *r, const char *fmt, ...) ATTR_PRINTF(2, 3);
 bool req_is_patch_apply(const struct req *r);
 /* Wall clock in seconds, the same for the whole request. */
@@ -424,12 +435,23 @@ void hooks_free(struct api *a);
 /* Does any configuration exist that might look at r? */
 bool webhook_may_ask(const struct req *r);
 
-/* --- admit.c, alloc.c --- */
+/* --- admit.c, admit-*.c, alloc.c --- */
 int admit_mutate(struct req *r, struct doc *d, struct obj *old, struct err *e);
 int admit_validate(struct req *r, struct doc *d, struct obj *old, struct err *e);
 int admit_remove(struct req *r, struct obj *cur, struct err *e);
 /* Of exec, attach, portforward, proxy: options is the decoded query as an object (PodExecOptions). */
 int admit_connect(struct req *r, struct doc *options, struct err *e);
+int admit_new(struct api *a, struct err *e) MUST_CHECK;
+void admit_free(struct api *a);
+/* A new pod must wait for its namespace's account: the request's act runs again after a while. */
+bool account_wait(struct req *r);
+int quota_new(struct api *a, struct err *e) MUST_CHECK;
+void quota_close(struct api *a); /* nobody waits any more */
+void quota_release_all(struct api *a);
+/* The write failed: gives back what it held. */
+void quota_undo(struct req *r);
+/* It is done (o as for store_write.done). True: it goes on (req_resume) when the quotas show it. */
+bool quota_stored(struct req *r, struct obj *o);
 int alloc_new(struct api *a, struct err *e) MUST_CHECK;
 void alloc_free(struct api *a);
 /* Before validation: an update keeps what it was given. After it: reserves what is new. */

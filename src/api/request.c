@@ -293,6 +293,8 @@ static void req_free_writes(struct req *r)
 	audit_forget(r);
 	VEC_RELEASE(&r->warnings);
 	VEC_RELEASE(&r->reserved_ports);
+	obj_unref(r->before);
+	loop_timer_free(r->wait);
 	delete_multi_free(r);
 	if (r->list_held)
 		store_list_release(&r->list);
@@ -355,6 +357,7 @@ void req_finish(struct req *r)
 		r->status = err_http_code(&r->err);
 		if (r->undo)
 			r->undo(r);
+		quota_undo(r);
 	} else if (!r->status) {
 		r->status = 200;
 	}
@@ -600,7 +603,7 @@ int api_new(struct api **ret, const struct api_config *cfg, struct err *e)
 	watch_api_init(a);
 	if ((cfg->token_file && tokens_load(&a->tokens, cfg->token_file, e) < 0) ||
 	    (cfg->sa_key_pem && jwt_key_new(&a->jwt, cfg->sa_key_pem, e) < 0) || audit_new(a, e) < 0 ||
-	    alloc_new(a, e) < 0) {
+	    alloc_new(a, e) < 0 || admit_new(a, e) < 0 || quota_new(a, e) < 0) {
 		api_destroy(a);
 		return -e->code;
 	}
@@ -621,6 +624,8 @@ static void api_destroy(struct api *a)
 	api_release_authz(a);
 	watch_api_release(a);
 	alloc_free(a);
+	admit_free(a);
+	quota_release_all(a);
 	tokens_free(a->tokens);
 	jwt_key_free(a->jwt);
 	metrics_free(a->metrics);
@@ -628,6 +633,17 @@ static void api_destroy(struct api *a)
 	hooks_free(a);
 	arena_free(a->arena);
 	free(a);
+}
+
+void api_ref(struct api *a)
+{
+	a->n_reqs++;
+}
+
+void api_unref(struct api *a)
+{
+	if (--a->n_reqs == 0 && a->closing)
+		api_destroy(a);
 }
 
 /* Nobody is called back any more. Writes that the store still holds keep their requests, and those the
@@ -639,7 +655,7 @@ struct api *api_free(struct api *a)
 	if (!a)
 		return NULL;
 	feed_stop_all(a);
-	a->n_reqs++; /* keeps a while requests go */
+	api_ref(a); /* while requests go */
 	a->closing = true;
 	TAILQ_FOREACH(r, &a->reqs, link) {
 		if (r->call)
@@ -657,10 +673,10 @@ struct api *api_free(struct api *a)
 		else if (r->task.queued || r->again.queued || r->watch || r->multi)
 			req_free(r);
 	}
+	quota_close(a);
 	watch_api_release(a);
 	alloc_free(a);
 	api_release_authz(a);
-	if (--a->n_reqs == 0)
-		api_destroy(a);
+	api_unref(a);
 	return NULL;
 }

@@ -65,14 +65,18 @@ static void req_stored(struct store_write *w, struct obj *o, const struct err *e
 	r->obj = o ? obj_ref(o) : NULL;
 	if (r->stored)
 		r->stored(r);
-	req_resume(r, NULL);
+	if (!quota_stored(r, o))
+		req_resume(r, NULL);
 }
 
 static int req_store_apply(struct store_write *w, struct obj *cur, struct doc **out, bool *remove, struct err *e)
 {
 	struct req *r = CONTAINER_OF(w, struct req, write);
-	int rc = r->mutate(r, cur, out, remove, e);
+	int rc;
 
+	obj_unref(r->before);
+	r->before = cur ? obj_ref(cur) : NULL;
+	rc = r->mutate(r, cur, out, remove, e);
 	r->removed = rc == 0 && *remove;
 	return rc;
 }
@@ -237,6 +241,8 @@ static int create_prepare(struct req *r, struct doc *d, struct err *e)
 
 int act_create(struct req *r, struct err *e)
 {
+	if (account_wait(r))
+		return STEP_WAIT;
 	r->doc = req_take_body(r);
 	r->undo = alloc_undo;
 	if (create_prepare(r, r->doc, e) < 0)

@@ -54,6 +54,12 @@ static const struct opt server_opts[] = {
 	  .help = "address of the cluster's name server" },
 	{ OPT_STRING, "cluster-domain", 0, O(cluster_domain), "NAME", "KINGLET_CLUSTER_DOMAIN", "cluster.local",
 	  .help = "domain of the cluster's names" },
+	{ OPT_STRING, "enable-admission-plugins", 0, O(admission_on), "NAMES", "KINGLET_ENABLE_ADMISSION_PLUGINS",
+	  .help = "admission plug-ins to run besides those that run by default" },
+	{ OPT_STRING, "disable-admission-plugins", 0, O(admission_off), "NAMES", "KINGLET_DISABLE_ADMISSION_PLUGINS",
+	  .help = "admission plug-ins not to run" },
+	{ OPT_STRING, "admission-control-config-file", 0, O(admission_config), "FILE",
+	  "KINGLET_ADMISSION_CONTROL_CONFIG_FILE", .help = "AdmissionConfiguration: defaults and exemptions of PodSecurity" },
 	{ OPT_HEADING, .help = "Access" },
 	{ OPT_BOOL, "anonymous-auth", 0, O(anonymous_auth), NULL, "KINGLET_ANONYMOUS_AUTH", "true",
 	  .help = "requests without credentials are system:anonymous, who may see health and version; else 401" },
@@ -349,6 +355,8 @@ static int server_open_api(struct server *s, struct err *e)
 				  .jwks_uri = s->opts->jwks_uri, .slow_ms = s->opts->slow_ms,
 				  .audit = { s->opts->audit_policy, s->opts->audit_log, s->opts->audit_mb,
 					     s->opts->audit_days, s->opts->audit_backups, s->opts->audit_compress },
+				  .admission_on = s->opts->admission_on, .admission_off = s->opts->admission_off,
+				  .admission_config_file = s->opts->admission_config,
 				  .dial_node = server_dial_node, .arg = s };
 	_cleanup_free_ char *address = NULL;
 

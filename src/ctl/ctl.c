@@ -27,6 +27,13 @@ static const struct ctl_def ctl_defs[] = {
 	{ "clusterrole-aggregation-controller", 1,
 	  { { "rbac.authorization.k8s.io", "clusterroles", NULL, clusterrole_key } },
 	  .reconcile = clusterrole_reconcile },
+	{ "node-taints", 2, { { "", "nodes", NULL, ctl_key_self } }, .reconcile = taints_reconcile },
+	{ "pvc-protection", 2,
+	  { { "", "persistentvolumeclaims", NULL, protection_key_of_claim }, { "", "pods", NULL, protection_key_of_pod } },
+	  .reconcile = protection_claims_reconcile },
+	{ "pv-protection", 2,
+	  { { "", "persistentvolumes", NULL, ctl_key_self } },
+	  .reconcile = protection_volumes_reconcile },
 };
 
 struct ctl_seen { /* a write that the caches must show before the key goes on */

@@ -90,5 +90,12 @@ int clusterrole_reconcile(const struct ctl_view *v, const char *key, struct plan
 void clusterrole_key(struct obj *o, struct buf *out);
 /* rootca.c */
 int rootca_reconcile(const struct ctl_view *v, const char *key, struct plan *out, struct err *e);
+/* taints.c */
+int taints_reconcile(const struct ctl_view *v, const char *key, struct plan *out, struct err *e);
+/* protection.c */
+void protection_key_of_claim(struct obj *o, struct buf *out);
+void protection_key_of_pod(struct obj *o, struct buf *out);
+int protection_claims_reconcile(const struct ctl_view *v, const char *key, struct plan *out, struct err *e);
+int protection_volumes_reconcile(const struct ctl_view *v, const char *key, struct plan *out, struct err *e);
 
 #endif

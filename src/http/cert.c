@@ -239,3 +239,28 @@ bool tls_cert_check(const char *cert_pem, const struct tls_cert_spec *spec, cons
 	ERR_clear_error();
 	return ok;
 }
+
+static bool cert_entry_is(const X509_NAME_ENTRY *entry, const char *want)
+{
+	unsigned char *text = NULL;
+	int n = ASN1_STRING_to_UTF8(&text, X509_NAME_ENTRY_get_data(entry));
+	bool same = n >= 0 && str_eqc(str_n((char *)text, (size_t)n), want);
+
+	OPENSSL_free(text);
+	return same;
+}
+
+bool tls_csr_has_org(struct str pem, const char *org)
+{
+	BIO *bio = BIO_new_mem_buf(pem.p, (int)pem.n);
+	X509_REQ *req = PEM_read_bio_X509_REQ(bio, NULL, NULL, NULL);
+	X509_NAME *subject = req ? X509_REQ_get_subject_name(req) : NULL;
+	bool found = false;
+
+	for (int i = -1; subject && !found && (i = X509_NAME_get_index_by_NID(subject, NID_organizationName, i)) >= 0;)
+		found = cert_entry_is(X509_NAME_get_entry(subject, i), org);
+	X509_REQ_free(req);
+	BIO_free(bio);
+	ERR_clear_error();
+	return found;
+}

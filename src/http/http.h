@@ -43,6 +43,8 @@ int tls_key_check(const char *key_pem, const char *cert_pem, struct err *e) MUST
 /* PEM from outside: a certificate request with a good signature; one or more certificates and nothing else. */
 int tls_csr_check(struct str pem, struct err *e) MUST_CHECK;
 int tls_certs_check(struct str pem, struct err *e) MUST_CHECK;
+/* Is the organization in the subject of a certificate request in PEM? What can't be read has none. */
+bool tls_csr_has_org(struct str pem, const char *org);
 bool tls_cert_check(const char *cert_pem, const struct tls_cert_spec *spec, const char *ca_cert_pem, int min_days);
 
 /* --- a byte stream after an upgrade, or under a client: back-pressured both ways --- */

@@ -252,8 +252,23 @@ static void test_authn(void)
 	bearer = "Bearer secret";
 }
 
+/* The controllers make one for every namespace; there are none here. */
+static void need_account(const char *ns)
+{
+	char path[100];
+
+	snprintf(path, sizeof(path), "/api/v1/namespaces/%s/serviceaccounts", ns);
+	is_int(post(path, "{\"metadata\":{\"name\":\"default\"}}"), 201, "an account");
+}
+
 static void test_create(void)
 {
+	is_int(post(PODS, pod("a", "")), 403, "a pod waits for its account");
+	is_str(msg(),
+	       "pods \"a\" is forbidden: error looking up service account default/default: serviceaccount \"default\" "
+	       "not found",
+	       "but not for ever");
+	need_account("default");
 	is_int(post(PODS, pod("a", "")), 201, "create");
 	is_str(at("metadata.namespace"), "default", "namespace filled in");
 	is_str(at("spec.serviceAccountName"), "default", "service account");
