@@ -233,7 +233,7 @@ test_expect_success 'a role worth too much to compare is refused, quickly' '
 		"$(cat list)" "$(cat list)" "$(cat list)" "$(cat list)" >big.json &&
 	kubectl -n one delete rolebinding esc &&
 	test_must_fail as ann -n one create -f big.json 2>err &&
-	test_grep "too many to compare" err &&
+	test_grep "more permissions than can be compared" err &&
 	kubectl -n one create -f big.json
 '
 

@@ -35,24 +35,27 @@ static bool rbac_may(struct req *r, const char *verb, const char *resource, cons
 
 static int rbac_holds_all(struct req *r, const struct rules *rules, struct err *e)
 {
-	_cleanup_buf_ struct buf text = BUF_INIT, groups = BUF_INIT, errors = BUF_INIT;
+	_cleanup_buf_ struct buf text = BUF_INIT, groups = BUF_INIT, name = BUF_INIT, errors = BUF_INIT;
 	struct missing m = { .all = VEC_INIT };
 
 	if (rbac_holds(r->api->rbac, r->user, r->at.ns, rules, &m, &errors)) {
 		missing_release(&m);
 		return 0;
 	}
-	for (const char *const *g = r->user->groups; g && *g; g++)
-		buf_addf(&groups, "%s\"%s\"", groups.len ? " " : "", *g);
+	for (const char *const *g = r->user->groups; g && *g; g++) {
+		buf_adds(&groups, groups.len ? " " : "");
+		buf_add_quoted(&groups, str_of(*g));
+	}
+	buf_add_quoted(&name, str_of(r->user->name));
 	missing_print(&m, &text);
 	if (!m.all.n)
-		buf_addf(&text, "more than %d permissions, too many to compare", LIMIT_RULE_PERMISSIONS);
+		buf_adds(&text, "more permissions than can be compared");
 	if (errors.len)
 		buf_addf(&text, "; resolution errors: [%s]", errors.s);
 	missing_release(&m);
 	return err_forbidden(e, &r->res->r, r->at.name,
-			     "user \"%s\" (groups=[%s]) is attempting to grant RBAC permissions not currently held:\n%s",
-			     r->user->name, groups.s, text.s);
+			     "user %s (groups=[%s]) is attempting to grant RBAC permissions not currently held:\n%s",
+			     name.s, groups.s, text.s);
 }
 
 /* --- roles --- */

@@ -347,7 +347,9 @@ void rbac_missing_role(const struct rbac_binding *b, struct buf *out)
 {
 	const char *name = strchr(b->role->key, '/');
 
-	buf_addf(out, "%s." RBAC_GROUP " \"%s\" not found", name == b->role->key ? "clusterrole" : "role", name + 1);
+	buf_addf(out, "%s." RBAC_GROUP " ", name == b->role->key ? "clusterrole" : "role");
+	buf_add_quoted(out, str_of(name + 1));
+	buf_adds(out, " not found");
 }
 
 /* Adds text to a list in the words of Go's aggregate of errors, each once; brackets come at the end. */
@@ -398,21 +400,31 @@ static bool rbac_subject_is(const struct node *s, const struct user *u, const ch
 	return streq(kind, "ServiceAccount") && streq(u->name, account);
 }
 
+/* "NAME", or "NAME/NAMESPACE" */
+static void rbac_quote(struct buf *out, const char *name, const char *ns)
+{
+	_cleanup_buf_ struct buf b = BUF_INIT;
+
+	buf_addf(&b, "%s%s%s", name, *ns ? "/" : "", ns);
+	buf_add_quoted(out, buf_str(&b));
+}
+
 static void rbac_describe(const struct rbac_binding *b, const struct user *u, struct buf *out)
 {
-	const struct node *root = obj_node(b->obj), *ref = node_get(root, F_roleRef), *of;
-	const char *ns = b->obj->ns, *sep = *ns ? "/" : "";
+	const struct node *root = obj_node(b->obj), *ref = node_get(root, F_roleRef);
+	const char *ns = b->obj->ns;
 
-	buf_addf(out, "RBAC: allowed by %s \"%s%s%s\" of %s \"%s\" to ", b->obj->res->kind, b->obj->name, sep, ns,
-		 node_gets(ref, F_kind), node_gets(ref, F_name));
+	buf_addf(out, "RBAC: allowed by %s ", b->obj->res->kind);
+	rbac_quote(out, b->obj->name, ns);
+	buf_addf(out, " of %s ", node_gets(ref, F_kind));
+	rbac_quote(out, node_gets(ref, F_name), "");
 	NODE_FOREACH(s, node_get(root, F_subjects)) {
+		bool account = node_streq(node_get(s, F_kind), "ServiceAccount");
+
 		if (!rbac_subject_is(s, u, ns))
 			continue;
-		of = node_get(s, F_namespace);
-		buf_addf(out, "%s \"%s", node_gets(s, F_kind), node_gets(s, F_name));
-		if (node_streq(node_get(s, F_kind), "ServiceAccount"))
-			buf_addf(out, "/%s", node_cstr_or(of, ns));
-		buf_addch(out, '"');
+		buf_addf(out, " to %s ", node_gets(s, F_kind));
+		rbac_quote(out, node_gets(s, F_name), account ? node_cstr_or(node_get(s, F_namespace), ns) : "");
 		return;
 	}
 }
@@ -447,17 +459,21 @@ struct rbac_owner {
 	VEC(const struct rule *) rules;
 	struct missing *missing;
 	struct buf *errors;
-	size_t permissions;
+	size_t strings; /* in rules: what it takes to look for one permission */
+	double permissions;
 };
 
 static bool rbac_owner_rule(void *arg, const struct rbac_binding *b, const struct rule *rule)
 {
 	struct rbac_owner *own = arg;
 
-	if (rule)
-		VEC_PUSH(&own->rules, rule);
-	else
+	if (!rule) {
 		rbac_add_missing(b, own->errors);
+		return true;
+	}
+	VEC_PUSH(&own->rules, rule);
+	for (size_t l = 0; l < RULE_LISTS; l++)
+		own->strings += rule->n[l];
 	return true;
 }
 
@@ -472,30 +488,30 @@ static void rbac_owner_check(void *arg, const struct permission *p)
 		VEC_PUSH(&own->missing->all, *p);
 }
 
-/* What a rule is worth, saturating. */
-static size_t rbac_permissions(const struct rule *r)
+/* What a rule is worth. */
+static double rbac_permissions(const struct rule *r)
 {
-	double n = (double)r->n[RULE_GROUPS] * r->n[RULE_RESOURCES] * r->n[RULE_VERBS];
+	double names = r->n[RULE_NAMES] ? r->n[RULE_NAMES] : 1;
 
-	if (r->n[RULE_NAMES])
-		n *= r->n[RULE_NAMES];
-	n += (double)r->n[RULE_URLS] * r->n[RULE_VERBS];
-	return n > LIMIT_RULE_PERMISSIONS ? LIMIT_RULE_PERMISSIONS + 1 : (size_t)n;
+	return ((double)r->n[RULE_GROUPS] * r->n[RULE_RESOURCES] * names + r->n[RULE_URLS]) * r->n[RULE_VERBS];
 }
 
 bool rbac_holds(struct rbac *x, const struct user *u, const char *ns, const struct rules *rules, struct missing *m,
 		struct buf *errors)
 {
 	struct rbac_owner own = { .rules = VEC_INIT, .missing = m, .errors = errors };
+	bool too_many = false;
 
 	rbac_visit_rules(x, u, ns, rbac_owner_rule, &own);
 	rbac_brackets(errors);
 	RULES_FOREACH(r, rules) {
 		own.permissions += rbac_permissions(r);
-		if (own.permissions > LIMIT_RULE_PERMISSIONS || m->all.n >= LIMIT_RULE_MISSING)
+		too_many = own.permissions > LIMIT_RULE_PERMISSIONS ||
+			   own.permissions * own.strings > LIMIT_RULE_COMPARISONS;
+		if (too_many || m->all.n >= LIMIT_RULE_MISSING)
 			break;
 		rule_break(r, rbac_owner_check, &own);
 	}
 	VEC_RELEASE(&own.rules);
-	return own.permissions <= LIMIT_RULE_PERMISSIONS && !m->all.n;
+	return !too_many && !m->all.n;
 }

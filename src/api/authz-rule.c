@@ -196,21 +196,33 @@ static bool permission_same_thing(const struct permission *a, const struct permi
 	       !a->name == !b->name && (!a->name || streq(a->name, b->name));
 }
 
+static void missing_list(struct buf *out, const char *what, const char *value)
+{
+	buf_addf(out, "%s:[", what);
+	buf_add_quoted(out, str_of(value));
+	buf_adds(out, "], ");
+}
+
 static void missing_line(struct missing *m, size_t from, bool *said, struct buf *out)
 {
 	const struct permission *p = &m->all.v[from];
 
-	if (p->url)
-		buf_addf(out, "{NonResourceURLs:[\"%s\"], ", p->url);
-	else
-		buf_addf(out, "{APIGroups:[\"%s\"], Resources:[\"%s\"], ", p->group, p->resource);
+	buf_addch(out, '{');
+	if (p->url) {
+		missing_list(out, "NonResourceURLs", p->url);
+	} else {
+		missing_list(out, "APIGroups", p->group);
+		missing_list(out, "Resources", p->resource);
+	}
 	if (p->name)
-		buf_addf(out, "ResourceNames:[\"%s\"], ", p->name);
-	buf_addf(out, "Verbs:[\"%s\"", p->verb);
+		missing_list(out, "ResourceNames", p->name);
+	buf_adds(out, "Verbs:[");
+	buf_add_quoted(out, str_of(p->verb));
 	for (size_t i = from + 1; i < m->all.n; i++)
 		if (!said[i] && permission_same_thing(p, &m->all.v[i])) {
 			said[i] = true;
-			buf_addf(out, " \"%s\"", m->all.v[i].verb);
+			buf_addch(out, ' ');
+			buf_add_quoted(out, str_of(m->all.v[i].verb));
 		}
 	buf_adds(out, "]}");
 }

@@ -71,26 +71,34 @@ bool authz_explain(struct api *a, const struct user *u, const struct attrs *at, 
 	return false;
 }
 
+static void authz_denied_text(const struct user *u, const struct attrs *at, struct buf *out)
+{
+	if (at->path) {
+		buf_adds(out, "forbidden: User ");
+		buf_add_quoted(out, str_of(u->name));
+		buf_addf(out, " cannot %s path ", at->verb);
+		buf_add_quoted(out, str_of(at->path));
+		return;
+	}
+	buf_addf(out, "%s%s%s", at->resource, *at->group ? "." : "", at->group);
+	if (*at->name)
+		buf_addf(out, " \"%s\"", at->name);
+	buf_adds(out, " is forbidden: User ");
+	buf_add_quoted(out, str_of(u->name));
+	buf_addf(out, " cannot %s resource \"%s%s%s\" in API group \"%s\"", at->verb, at->resource,
+		 *at->subresource ? "/" : "", at->subresource, at->group);
+	if (*at->ns)
+		buf_addf(out, " in the namespace \"%s\"", at->ns);
+	else
+		buf_adds(out, " at the cluster scope");
+}
+
 int authz_denied(struct api *a, const struct user *u, const struct attrs *at, struct err *e)
 {
 	_cleanup_buf_ struct buf b = BUF_INIT, reason = BUF_INIT;
 	int rc;
 
-	if (!at->path) {
-		buf_adds(&b, at->resource);
-		if (*at->group)
-			buf_addf(&b, ".%s", at->group);
-		if (*at->name)
-			buf_addf(&b, " \"%s\"", at->name);
-		buf_addf(&b, " is forbidden: User \"%s\" cannot %s resource \"%s%s%s\" in API group \"%s\"", u->name,
-			 at->verb, at->resource, *at->subresource ? "/" : "", at->subresource, at->group);
-		if (*at->ns)
-			buf_addf(&b, " in the namespace \"%s\"", at->ns);
-		else
-			buf_adds(&b, " at the cluster scope");
-	} else {
-		buf_addf(&b, "forbidden: User \"%s\" cannot %s path \"%s\"", u->name, at->verb, at->path);
-	}
+	authz_denied_text(u, at, &b);
 	authz_explain(a, u, at, &reason);
 	rc = err_set(e, ERR_FORBIDDEN, "%s%s%s", b.s, reason.len ? ": " : "", reason.s);
 	if (!at->path)

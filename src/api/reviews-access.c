@@ -122,6 +122,8 @@ struct rules_answer {
 	struct doc *d;
 	struct node *resources, *urls;
 	struct buf errors;
+	size_t bytes; /* of rules so far */
+	bool cut; /* there are more */
 };
 
 static void rules_list(struct rules_answer *a, struct node *to, enum field f, const struct rule *r, enum rule_list l)
@@ -144,6 +146,11 @@ static bool rules_add(void *arg, const struct rbac_binding *b, const struct rule
 		buf_adds(&a->errors, a->errors.len ? ", " : "");
 		rbac_missing_role(b, &a->errors);
 		return true;
+	}
+	a->bytes += r->size;
+	if (a->bytes > LIMIT_RULES_REVIEW_BYTES) {
+		a->cut = true;
+		return false;
 	}
 	if (r->n[RULE_RESOURCES]) {
 		n = node_append(a->resources, node_new(a->d, DOC_OBJECT));
@@ -175,7 +182,9 @@ static int act_rules_review(struct req *r, struct err *e)
 	a.resources = node_need_array(a.d, status, F_resourceRules);
 	a.urls = node_need_array(a.d, status, F_nonResourceRules);
 	rbac_visit_rules(r->api->rbac, r->user, ns, rules_add, &a);
-	node_setb(a.d, status, F_incomplete, is_node);
+	if (a.cut)
+		buf_addf(&a.errors, "%sthere are more rules than can be told", a.errors.len ? ", " : "");
+	node_setb(a.d, status, F_incomplete, is_node || a.cut);
 	if (a.errors.len)
 		node_sets(a.d, status, F_evaluationError, a.errors.s);
 	buf_release(&a.errors);

@@ -71,8 +71,9 @@ static void policy_called(struct call *c, const struct err *err)
 	struct policy_sync *s = pc->sync;
 
 	if (err && err->reason != ERR_ALREADY_EXISTS && err->reason != ERR_NOT_FOUND) {
-		log_warn("can't write an object of the bootstrap policy, trying again", LS("kind", c->res->kind),
-			 LS("name", pc->policy.name), LE(err));
+		if (!s->failed) /* the first speaks for all */
+			log_warn("can't write an object of the bootstrap policy, trying again", LS("kind", c->res->kind),
+				 LS("name", pc->policy.name), LE(err));
 		s->failed = true;
 	}
 	policy_call_free(pc);

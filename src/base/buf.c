@@ -181,6 +181,24 @@ void buf_add_json_string(struct buf *b, struct str s)
 	buf_addch(b, '"');
 }
 
+void buf_add_quoted(struct buf *b, struct str s)
+{
+	buf_addch(b, '"');
+	for (size_t i = 0; i < s.n; i++) {
+		static const char SPECIAL[] = "\a\b\f\n\r\t\v\\\"", NAME[] = "abfnrtv\\\"";
+		unsigned char c = (unsigned char)s.p[i];
+		const char *at = c ? strchr(SPECIAL, c) : NULL;
+
+		if (at)
+			buf_addf(b, "\\%c", NAME[at - SPECIAL]);
+		else if (c < 0x20 || c == 0x7f)
+			buf_addf(b, "\\x%02x", c);
+		else
+			buf_addch(b, (char)c);
+	}
+	buf_addch(b, '"');
+}
+
 static const char buf_base64_std[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 static const char buf_base64_url[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
 

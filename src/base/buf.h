@@ -37,6 +37,8 @@ static inline struct str buf_str(const struct buf *b)
 }
 /* JSON string literal with quotes; invalid UTF-8 becomes U+FFFD; <, >, & stay as they are. */
 void buf_add_json_string(struct buf *b, struct str s);
+/* In quotes as Go's %q has it: what messages about names and values look like. */
+void buf_add_quoted(struct buf *b, struct str s);
 void buf_add_base64(struct buf *b, const void *p, size_t n, bool url_unpadded);
 /* false when the input is no base64 (std: padding wanted; url: unpadded). */
 bool buf_add_base64_decoded(struct buf *b, struct str s, bool url_unpadded);

@@ -36,6 +36,8 @@
 #define LIMIT_HOST_PORTS 2000 /* of one pod */
 #define LIMIT_MERGE_ITEMS 2000 /* in a list that a strategic merge patch merges */
 #define LIMIT_RULE_PERMISSIONS 20000 /* that the rules of a role are worth, when somebody must hold all of them */
+#define LIMIT_RULE_COMPARISONS 50000000 /* of those with the strings of what somebody holds */
+#define LIMIT_RULES_REVIEW_BYTES (1u << 20) /* of rules that one SelfSubjectRulesReview tells */
 #define LIMIT_RULE_MISSING 500 /* of those, told when they are not held */
 #define LIMIT_AUDIT_EVENT_BYTES (4u << 20) /* more, and the event goes without the objects */
 #define LIMIT_AUDIT_QUEUE_BYTES (8u << 20) /* of events that wait for the disk */

@@ -38,29 +38,10 @@ static void vpath_print(const struct vpath *p, struct buf *out)
 	}
 }
 
-/* Go's %q. */
-static void go_quote(struct buf *out, struct str s)
-{
-	buf_addch(out, '"');
-	for (size_t i = 0; i < s.n; i++) {
-		static const char SPECIAL[] = "\a\b\f\n\r\t\v\\\"", NAME[] = "abfnrtv\\\"";
-		unsigned char c = (unsigned char)s.p[i];
-		const char *at = c ? strchr(SPECIAL, c) : NULL;
-
-		if (at)
-			buf_addf(out, "\\%c", NAME[at - SPECIAL]);
-		else if (c < 0x20 || c == 0x7f)
-			buf_addf(out, "\\x%02x", c);
-		else
-			buf_addch(out, (char)c);
-	}
-	buf_addch(out, '"');
-}
-
 static void v_print_value(struct buf *out, const struct node *n)
 {
 	if (node_is(n, DOC_STRING))
-		go_quote(out, node_str(n));
+		buf_add_quoted(out, node_str(n));
 	else if (!n)
 		buf_adds(out, "null");
 	else
@@ -110,7 +91,7 @@ void v_invalid(struct valid *v, const struct vpath *p, struct str value, const c
 {
 	_cleanup_buf_ struct buf b = BUF_INIT;
 
-	go_quote(&b, value);
+	buf_add_quoted(&b, value);
 	v_addf(v, "FieldValueInvalid", p, "Invalid value", &b, detail);
 }
 
@@ -154,7 +135,7 @@ static void v_unsupported_text(struct valid *v, const struct vpath *p, const str
 	buf_adds(&detail, "supported values: ");
 	for (size_t i = 0; supported[i]; i++) {
 		buf_adds(&detail, i ? ", " : "");
-		go_quote(&detail, str_of(supported[i]));
+		buf_add_quoted(&detail, str_of(supported[i]));
 	}
 	v_addf(v, "FieldValueNotSupported", p, "Unsupported value", value, detail.s);
 }
@@ -163,7 +144,7 @@ void v_unsupported(struct valid *v, const struct vpath *p, struct str value, con
 {
 	_cleanup_buf_ struct buf b = BUF_INIT;
 
-	go_quote(&b, value);
+	buf_add_quoted(&b, value);
 	v_unsupported_text(v, p, &b, supported);
 }
 
@@ -204,7 +185,7 @@ void v_duplicate_str(struct valid *v, const struct vpath *p, struct str value)
 {
 	_cleanup_buf_ struct buf b = BUF_INIT;
 
-	go_quote(&b, value);
+	buf_add_quoted(&b, value);
 	v_addf(v, "FieldValueDuplicate", p, "Duplicate value", &b, NULL);
 }
 
@@ -212,7 +193,7 @@ void v_not_found(struct valid *v, const struct vpath *p, struct str value)
 {
 	_cleanup_buf_ struct buf b = BUF_INIT;
 
-	go_quote(&b, value);
+	buf_add_quoted(&b, value);
 	v_addf(v, "FieldValueNotFound", p, "Not found", &b, NULL);
 }
 
