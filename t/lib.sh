@@ -16,7 +16,7 @@
 #	'
 #
 # and ends with test_done. Families by number: 0 tree, command line and store,
-# 3 API (38 webhooks), 5 pods, 6 images, 7 network, 8 versions of kubectl.
+# 3 API (38 webhooks), 5 pods, 6 images, 7 network, 8 clients.
 #
 # Each file runs in a network namespace and a mount namespace of its own, with
 # its own data directory, kubeconfig and cgroup, so any number can run at once;
@@ -170,6 +170,24 @@ test_expect_success() # TITLE BODY
 		echo "#   --- the end of the server's log:"
 		test_show_ "$LOG" 12
 	fi
+}
+
+# test_foreign COMMAND...: a program that prints TAP itself; its results become ours.
+test_foreign()
+{
+	"$@" >"$TRASH/foreign" 2>&1
+	test_rc=$?
+	while IFS= read -r line; do
+		case $line in
+		'ok '*|'not ok '*)
+			test_title=${line#*ok } test_title=${test_title#* - }
+			case $line in ok*) test_result_ 0 "$test_title" ;; *) test_result_ 1 "$test_title" ;; esac
+			;;
+		1..*) test_plan=$line ;;
+		*) echo "# ${line#\# }" ;;
+		esac
+	done <"$TRASH/foreign"
+	[ -n "$test_plan" ] || test_result_ 1 "$1 came to its end (status $test_rc)"
 }
 
 test_skip() # TITLE REASON
