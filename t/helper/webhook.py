@@ -3,7 +3,7 @@
 
 The path says how it answers an AdmissionReview:
   /allow /deny /deny-quietly /deny-code   yes; no, in words; without; with 418
-  /label?K=V     adds a label             /late-label?NEED=X&K=V  only when label NEED is there
+  /label/K/V     adds a label             /late-label/NEED/K/V  only when label NEED is there
   /warn          yes, with a warning      /event  like /allow, in v1beta1's form
   /hang          never answers            /slow   answers after a second
   /garbage /empty /wrong-uid /wrong-kind /code-500 /endless /big /bad-patch /patch-no-type /patch-type /close
@@ -16,7 +16,7 @@ import sys
 import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import urlsplit
 
 lock = threading.Lock()
 
@@ -50,13 +50,12 @@ class Handler(BaseHTTPRequestHandler):
         url = urlsplit(self.path)
         review = json.loads(text)
         req = review["request"]
-        query = [(k, v) for k, v in parse_qsl(url.query) if k != "timeout"]
         with lock, open(sys.argv[4], "a") as f:
             f.write(json.dumps({"path": url.path, "apiVersion": review["apiVersion"], "request": req}) + "\n")
         resp = {"uid": req["uid"], "allowed": True}
         answer = {"kind": "AdmissionReview", "apiVersion": review["apiVersion"], "response": resp}
         obj, labels = req.get("object"), ((req.get("object") or {}).get("metadata") or {}).get("labels") or {}
-        way = url.path.strip("/")
+        way, *args = url.path.strip("/").split("/")
         if way == "deny":
             resp.update(allowed=False, status={"message": "not on a Saturday"})
         elif way == "deny-quietly":
@@ -64,10 +63,10 @@ class Handler(BaseHTTPRequestHandler):
         elif way == "deny-code":
             resp.update(allowed=False, status={"code": 418, "reason": "Teapot", "message": "short and stout"})
         elif way == "label":
-            add_label(obj, resp, *query[0])
+            add_label(obj, resp, *args)
         elif way == "late-label":
-            if query[0][1] in labels:
-                add_label(obj, resp, *query[1])
+            if args[0] in labels:
+                add_label(obj, resp, *args[1:])
         elif way == "warn":
             resp["warnings"] = ["the webhook has seen better objects", "and \"quotes\"\n"]
         elif way == "hang":

@@ -412,7 +412,7 @@ static void test_cap(void)
 
 	start("ConfigMap");
 	for (int i = 0; i < 13; i++) {
-		char name[8];
+		char name[16];
 
 		buf_addf(&b, "%s'k%02d':'1'", i ? "," : "", i);
 		snprintf(name, sizeof(name), "m%02d", i);
