@@ -114,6 +114,8 @@ test_expect_success 'what its pods refer to, and no more' '
 	  - { name: c, image: x, envFrom: [ { configMapRef: { name: used } } ] }
 	  volumes:
 	  - { name: s, secret: { secretName: used } }
+	  - { name: t, projected: { sources: [ { serviceAccountToken: { path: t, audience: store } } ] } }
+	  - { name: d, csi: { driver: d.example.com } }
 	EOF
 	refused "secrets \"used\" is forbidden: .*: no relationship found between node .n1. and this object$" as n1 get secret used &&
 	kubectl create -f pod &&
@@ -185,8 +187,21 @@ test_expect_success 'tokens for its pods' '
 	refused "node requested token not bound to a pod$" as n1 create token acc &&
 	refused "node requested token with a pod binding without a uid$" \
 		as n1 create token acc --bound-object-kind=Pod --bound-object-name=p &&
-	refused "audience \"vault\" not found in pod spec volume, system:node:n1 is not authorized to request tokens for this audience$" \
-		as n1 create token acc --audience=vault --bound-object-kind=Pod --bound-object-name=p --bound-object-uid=$uid
+	audience() { as n1 create token acc --audience="$1" --bound-object-kind=Pod --bound-object-name=p --bound-object-uid=$uid; } &&
+	audience store &&
+	refused "error validating audience \"vault\": csidriver.storage.k8s.io \"d.example.com\" not found$" audience vault &&
+	kubectl create -f - <<-\EOF &&
+	apiVersion: storage.k8s.io/v1
+	kind: CSIDriver
+	metadata: { name: d.example.com }
+	spec: { tokenRequests: [ { audience: disks } ] }
+	EOF
+	audience disks &&
+	refused "audience \"vault\" not found in pod spec volume, system:node:n1 is not authorized to request tokens for this audience$" audience vault &&
+	kubectl create role vault --verb=request-serviceaccounts-token-audience --resource=pods &&
+	kubectl patch role vault --type=json -p "[{\"op\":\"replace\",\"path\":\"/rules/0/resources\",\"value\":[\"vault\"]}]" &&
+	kubectl create rolebinding vault --role=vault --group=system:nodes &&
+	audience vault
 '
 
 test_expect_success 'its own rules are not an administrator'"'"'s to change; others may be added' '

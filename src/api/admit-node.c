@@ -206,14 +206,14 @@ static int node_admit_self(struct admission *a, const char *node, struct err *e)
 			     REFUSE(a->r, e, "node \"%s\" is not allowed to create pods with a non-nil configSource", node);
 	if (old && !node_same_list(node_path(a->root, F_spec, F_taints), node_path(old, F_spec, F_taints)))
 		return REFUSE(a->r, e, "node \"%s\" is not allowed to modify taints", node);
+	if (old && !node_same_list(node_get(meta_of(a->root), F_ownerReferences),
+				   node_get(meta_of(old), F_ownerReferences)))
+		return REFUSE(a->r, e, "node \"%s\" is not allowed to modify ownerReferences", node);
 	labels = node_forbidden_labels(a);
 	if (labels && old)
 		return REFUSE(a->r, e, "is not allowed to modify labels: %s", labels);
 	if (labels)
 		return REFUSE(a->r, e, "node \"%s\" is not allowed to set the following labels: %s", node, labels);
-	if (old && !node_same_list(node_get(meta_of(a->root), F_ownerReferences),
-				   node_get(meta_of(old), F_ownerReferences)))
-		return REFUSE(a->r, e, "node \"%s\" is not allowed to modify ownerReferences", node);
 	return 0;
 }
 
@@ -264,18 +264,60 @@ static int node_admit_slice(struct admission *a, const char *node, struct err *e
 	return 0;
 }
 
-/* --- tokens --- */
+/* --- tokens: only for what a volume of the pod asks for, or what RBAC allows --- */
 
-static bool pod_has_audience(const struct node *pod, const char *audience)
+static bool list_has_audience(const struct node *list, const char *audience)
 {
-	NODE_FOREACH(v, node_path(pod, F_spec, F_volumes))
-		NODE_FOREACH(s, node_path(v, F_projected, F_sources)) {
-			const struct node *t = node_get(s, F_serviceAccountToken);
-
-			if (t && streq(node_gets(t, F_audience), audience))
-				return true;
-		}
+	NODE_FOREACH(t, list)
+		if (streq(node_gets(t, F_audience), audience))
+			return true;
 	return false;
+}
+
+/* The CSI driver behind a volume of the pod, "" when there is none; NULL: what it refers to is not there. */
+static const char *volume_driver(struct req *r, const struct node *pod, const struct node *v, struct err *e)
+{
+	const char *claim = node_gets(node_get(v, F_persistentVolumeClaim), F_claimName), *name;
+	struct obj *o;
+
+	if (node_get(v, F_csi))
+		return node_gets(node_get(v, F_csi), F_driver);
+	if (node_get(v, F_ephemeral))
+		claim = arena_printf(r->arena, "%s-%s", meta_name(pod), node_gets(v, F_name));
+	if (!*claim)
+		return "";
+	o = store_get(r->api->store, schema_res("", "persistentvolumeclaims"), r->at.ns, claim);
+	if (!o) {
+		(void)err_set(e, ERR_NOT_FOUND, "persistentvolumeclaim \"%s\" not found", claim);
+		return NULL;
+	}
+	name = node_gets(node_get(obj_node(o), F_spec), F_volumeName);
+	o = *name ? store_get(r->api->store, schema_res("", "persistentvolumes"), "", name) : NULL;
+	if (!o && *name)
+		(void)err_set(e, ERR_NOT_FOUND, "persistentvolume \"%s\" not found", name);
+	return o || !*name ? node_gets(o ? node_path(obj_node(o), F_spec, F_csi) : NULL, F_driver) : NULL;
+}
+
+/* 1: a volume asks for it, 0: none does, < 0: it cannot be known. */
+static int volume_has_audience(struct req *r, const struct node *pod, const struct node *v, const char *audience,
+			       struct err *e)
+{
+	const char *driver;
+	struct obj *o;
+
+	NODE_FOREACH(s, node_path(v, F_projected, F_sources))
+		if (node_get(s, F_serviceAccountToken) &&
+		    streq(node_gets(node_get(s, F_serviceAccountToken), F_audience), audience))
+			return 1;
+	driver = volume_driver(r, pod, v, e);
+	if (!driver)
+		return -e->code;
+	if (!*driver)
+		return 0;
+	o = store_get(r->api->store, schema_res("storage.k8s.io", "csidrivers"), "", driver);
+	if (!o)
+		return err_set(e, ERR_NOT_FOUND, "csidriver.storage.k8s.io \"%s\" not found", driver);
+	return list_has_audience(node_path(obj_node(o), F_spec, F_tokenRequests), audience);
 }
 
 static int node_admit_audience(struct req *r, const char *node, const struct node *spec, const struct node *pod,
@@ -285,14 +327,22 @@ static int node_admit_audience(struct req *r, const char *node, const struct nod
 	const char *audience = node_count(list) ? node_cstr_or(node_first(list), "") : "";
 	struct attrs at = { .verb = "request-serviceaccounts-token-audience", .group = "", .version = "v1",
 			    .resource = audience, .subresource = "", .ns = r->at.ns, .name = r->at.name };
+	_cleanup_err_ struct err why = ERR_INIT;
+	int rc = 0;
 
 	if (node_count(list) > 1)
 		return REFUSE(r, e, "node may only request 0 or 1 audiences");
-	/* A token without an audience is one for the API. */
-	for (const char *const *own = r->api->cfg.api_audiences; own && *own; own++)
-		if (streq(audience, *own))
-			return 0;
-	if (!*audience || pod_has_audience(pod, audience) || authz_check(r->api, r->user, &at))
+	NODE_FOREACH(v, node_path(pod, F_spec, F_volumes)) {
+		_cleanup_err_ struct err one = ERR_INIT;
+
+		if (rc <= 0)
+			rc = volume_has_audience(r, pod, v, audience, &one);
+		if (rc < 0 && !err_is_set(&why)) /* another may ask for it all the same */
+			err_move(&why, &one);
+	}
+	if (rc <= 0 && err_is_set(&why))
+		return REFUSE(r, e, "error validating audience \"%s\": %s", audience, err_msg(&why));
+	if (rc > 0 || authz_check(r->api, r->user, &at))
 		return 0;
 	return REFUSE(r, e, "audience \"%s\" not found in pod spec volume, system:node:%s is not authorized to request tokens "
 			    "for this audience",
