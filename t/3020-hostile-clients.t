@@ -50,7 +50,7 @@ test_expect_success 'thirty clients that read neither a list of 4 MB nor the fir
 	printf "GET $maps HTTP/1.1\r\nHost: x\r\n\r\nGET $maps HTTP/1.1\r\nHost: x\r\n\r\n" >request2 &&
 	unread 15 request2 &&
 	test_when_finished unread_end &&
-	wait_for "api /metrics | grep -q \"^apiserver_longrunning_requests.*watch.* 1[5-9]\" || sleep 2" &&
+	wait_for "api /metrics | grep -q \"^apiserver_longrunning_requests.*WATCH.* 1[5-9]\" || sleep 2" &&
 	for i in 1 2 3; do
 		printf "{\"data\":{\"b\":\"%s\"}}" $i >patch &&
 		test_equal 200 "$(api_code -X PATCH -H "Content-Type: application/merge-patch+json" \

@@ -186,6 +186,9 @@ test_expect_success 'a disk that is full: requests go on, what is lost is counte
 	wait_for "grep -q \"the audit log can.t be written, lines are lost\" \"$LOG\"" &&
 	perl -MJSON::PP -ne "decode_json(\$_)" small/a.log &&
 	test_equal 1 "$(grep -c "lines are lost" "$LOG")" &&
+	kubectl get --raw /metrics >got &&
+	test_grep "^apiserver_audit_error_total{plugin=\"log\"} [1-9]" got &&
+	test_grep "^apiserver_audit_event_total [1-9]" got &&
 	mount -o remount,size=8m small &&
 	kubectl get secrets -n kube-system &&
 	wait_for "grep kube-system small/a.log" &&

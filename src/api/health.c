@@ -44,6 +44,30 @@ static bool excluded(struct req *r, const char *name)
 	return false;
 }
 
+static bool check_exists(const char *name, bool ready_path)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(checks); i++)
+		if (streq(checks[i].name, name) && (ready_path || !checks[i].readyz_only))
+			return true;
+	return false;
+}
+
+/* A line about checks that are to be left out and do not exist. */
+static void health_warn_excluded(struct req *r, bool ready_path, struct buf *out)
+{
+	_cleanup_buf_ struct buf key = BUF_INIT, value = BUF_INIT, names = BUF_INIT;
+	struct str rest = r->head->query;
+
+	while (http_query_next(&rest, &key, &value)) {
+		if (!streq(key.s, "exclude") || check_exists(value.s, ready_path))
+			continue;
+		buf_adds(&names, names.len ? ", " : "");
+		buf_add_json_string(&names, buf_str(&value));
+	}
+	if (names.len)
+		buf_addf(out, "warn: some health checks cannot be excluded: no matches for %s\n", names.s);
+}
+
 static bool health_is_ready_path(const char *path)
 {
 	return starts_with(path, "/readyz");
@@ -89,6 +113,7 @@ int act_health(struct req *r, struct err *e)
 		fine &= ok;
 		buf_addf(&lines, ok ? "[+]%s ok\n" : "[-]%s failed: reason withheld\n", checks[i].name);
 	}
+	health_warn_excluded(r, ready_path, &lines);
 	buf_addf(&lines, "%.*s check %s\n", (int)top.n, top.p, fine ? "passed" : "failed");
 	if (fine && !req_query(r, "verbose"))
 		buf_adds(&r->text, "ok");

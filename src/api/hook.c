@@ -23,6 +23,7 @@
 #include "base/digest.h"
 #include "base/log.h"
 #include "base/map.h"
+#include "base/time.h"
 #include "http/http.h"
 
 #define HOOK_TIMEOUT_MS 10000
@@ -371,6 +372,8 @@ struct hook_answer {
 	struct hook_call *call; /* under way */
 	struct err err;
 	bool noted; /* not sent yet */
+	bool counted;
+	int64_t us; /* when it was sent; then how long it took */
 };
 struct hook_answers {
 	struct hook_answer *first;
@@ -424,6 +427,8 @@ int hook_ask(struct req *r, const struct node *client_config, struct str body, i
 	hook_digest(client_config, body, digest);
 	a = hook_answer_find(r, digest);
 	if (a && !a->noted) {
+		r->hook_us = a->counted ? -1 : a->us;
+		a->counted = true;
 		if (!err_is_set(&a->err)) {
 			*answer = a->answer;
 			return 0;
@@ -453,6 +458,7 @@ static void hook_answered(void *arg, struct doc *answer, const struct err *err)
 	struct req *r = a->r;
 
 	a->call = NULL;
+	a->us = time_mono_us() - a->us;
 	if (err)
 		err_copy(&a->err, err);
 	else
@@ -477,11 +483,13 @@ void hook_wait(struct req *r)
 		return;
 	}
 	err_release(&r->err);
+	r->spent.hook_from_us = time_mono_us();
 	r->on_gone = hook_gone;
 	for (struct hook_answer *a = all->first; a; a = a->next) {
 		if (!a->noted)
 			continue;
 		a->noted = false;
+		a->us = time_mono_us();
 		all->open++;
 		a->call = hook_send(r->api, doc_root(a->config), a->body, a->timeout_ms, hook_answered, a);
 	}

@@ -14,6 +14,7 @@
  */
 #include "api/internal.h"
 
+#include "base/time.h"
 #include "http/http.h"
 
 enum { ROUTE_GET = 1, ROUTE_POST = 2 };
@@ -437,6 +438,7 @@ static void body_here(void *arg, struct http_req *h, struct str body)
 	struct req *r = arg;
 
 	r->on_gone = NULL;
+	r->spent.body_us = time_mono_us() - r->spent.body_us;
 	r->raw = body;
 	r->phase++;
 	req_run(r);
@@ -500,6 +502,7 @@ int http_in_body(struct req *r, struct err *e)
 	if (r->head->content_length > (int64_t)LIMIT_BODY_BYTES)
 		return err_set(e, ERR_TOO_LARGE, "Request entity too large: limit is %u", LIMIT_BODY_BYTES);
 	r->on_gone = body_gone;
+	r->spent.body_us = time_mono_us();
 	http_req_want_body(r->http, LIMIT_BODY_BYTES, body_here, r);
 	return STEP_WAIT;
 }

@@ -25,6 +25,7 @@ struct admit_config;
 struct quotas;
 struct quota_hold;
 struct metrics;
+struct metric_watch;
 struct lines;
 struct audit;
 struct audit_event;
@@ -108,6 +109,14 @@ struct req {
 	const struct user *user; /* who it is done for */
 	const struct user *login; /* who asks; not the same when impersonating. NULL: from inside, or nobody known */
 	const char *id; /* Audit-Id: what the client said, or made up; NULL: from inside */
+	struct { /* microseconds */
+		int64_t auth_us, body_us, decode_us, admission_us, webhook_us, store_us;
+		int64_t store_from_us, hook_from_us; /* when the store, a webhook, was asked */
+		int64_t answer_us; /* when a long answer began; 0: not yet */
+		int store_rounds;
+	} spent;
+	int64_t hook_us; /* of the answer that hook_ask gave last; -1: counted already */
+	size_t sent; /* bytes of the answer's body */
 	struct audit_event *event; /* audit.c; NULL: nothing is told of this request */
 	const char *ws_protocols; /* Sec-WebSocket-Protocol without the bearer token; NULL: as it was sent */
 	struct attrs at;
@@ -475,7 +484,15 @@ int act_paths(struct req *r, struct err *e);
 int act_openid(struct req *r, struct err *e);
 struct metrics *metrics_new(void);
 struct metrics *metrics_free(struct metrics *m);
-void metrics_count(struct req *r);
+void metrics_count(struct req *r); /* when it is answered */
+void metrics_slow(struct req *r); /* a line in the log when it took too long */
+void metrics_authenticated(struct req *r, bool fine, int64_t us);
+void metrics_authorized(struct req *r, bool fine, int64_t us);
+void metrics_stored(struct req *r, int64_t us);
+void metrics_webhook(struct api *a, const char *name, bool mutating, const char *operation, bool rejected, int64_t us);
+/* What counts events to watchers of res; lives as long as a. May be NULL. */
+struct metric_watch *metrics_watch(struct api *a, const struct resource *res);
+void metrics_watch_event(struct metric_watch *w, size_t bytes);
 
 /* --- feed.c --- */
 void feed_start(struct api *a, struct call_feed *to);

@@ -213,6 +213,7 @@ static void req_act_again(struct loop_task *t)
 void req_again(struct req *r)
 {
 	err_release(&r->err);
+	r->spent.webhook_us += time_mono_us() - r->spent.hook_from_us;
 	r->again.run = req_act_again;
 	loop_defer(r->api->loop, &r->again);
 }
@@ -224,10 +225,26 @@ int64_t req_now(struct req *r)
 	return r->now_s;
 }
 
+static int req_authenticate(struct req *r, struct err *e)
+{
+	int64_t from = time_mono_us();
+	int step = authn_request(r, e);
+
+	r->spent.auth_us = time_mono_us() - from;
+	metrics_authenticated(r, step >= 0, r->spent.auth_us);
+	return step;
+}
+
 static int req_authorize(struct req *r, struct err *e)
 {
+	int64_t from = r->id ? time_mono_us() : 0;
 	int step = authz_request(r, e);
 
+	if (r->id) {
+		from = time_mono_us() - from;
+		r->spent.auth_us += from;
+		metrics_authorized(r, step >= 0, from);
+	}
 	if (r->event) {
 		_cleanup_buf_ struct buf why = BUF_INIT;
 
@@ -235,6 +252,16 @@ static int req_authorize(struct req *r, struct err *e)
 		audit_annotate(r, "authorization.k8s.io/decision", step < 0 ? "forbid" : "allow");
 		audit_annotate(r, "authorization.k8s.io/reason", why.s);
 	}
+	return step;
+}
+
+static int req_decode(struct req *r, struct err *e)
+{
+	int64_t from = r->id ? time_mono_us() : 0;
+	int step = decode_body(r, e);
+
+	if (r->id)
+		r->spent.decode_us = time_mono_us() - from;
 	return step;
 }
 
@@ -258,7 +285,7 @@ static const struct {
 	bool from_http; /* a call from inside has this behind it */
 } phases[] = {
 	{ "parse", http_in_parse, true },
-	{ "authenticate", authn_request, true },
+	{ "authenticate", req_authenticate, true },
 	{ "audit", audit_request, true },
 	{ "impersonate", authn_impersonate, true },
 	{ "authorize", req_authorize, false },
@@ -266,7 +293,7 @@ static const struct {
 	{ "options", http_in_options, true },
 	{ "negotiate", respond_negotiate, true },
 	{ "body", http_in_body, true },
-	{ "decode", decode_body, false },
+	{ "decode", req_decode, false },
 	{ "audit body", audit_body, true },
 	{ "act", req_act, false },
 };
@@ -342,10 +369,10 @@ static void req_log(struct req *r)
 	bool ours = err_is_set(&r->err) && err_http_code(&r->err) >= 500;
 
 	if (ours && r->err.reason == ERR_UNKNOWN && !r->err.http_code)
-		log_warn("request failed", LS("verb", r->at.verb), LS("resource", r->at.resource),
+		log_warn("request failed", LS("audit_id", r->id), LS("verb", r->at.verb), LS("resource", r->at.resource),
 			 LS("path", r->at.path), LS("name", r->at.name), LE(&r->err));
 	else
-		log_trace("request", LS("verb", r->at.verb), LS("resource", r->at.resource), LS("namespace", r->at.ns),
+		log_trace("request", LS("audit_id", r->id), LS("verb", r->at.verb), LS("resource", r->at.resource), LS("namespace", r->at.ns),
 			  LS("name", r->at.name), LI("status", r->status), LE(&r->err));
 }
 
@@ -363,11 +390,12 @@ void req_finish(struct req *r)
 	}
 	audit_complete(r);
 	req_log(r);
-	metrics_count(r);
+	metrics_slow(r);
 	if (r->http)
 		respond(r);
 	else if (r->call)
 		req_finish_call(r);
+	metrics_count(r);
 	req_free(r);
 }
 

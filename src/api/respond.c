@@ -234,6 +234,7 @@ void respond_begin(struct req *r, const char *type)
 	struct http_resp resp = { .status = 200, .content_type = type };
 
 	audit_started(r);
+	r->spent.answer_us = time_mono_us();
 	heads_make(r, &h);
 	resp.headers = h.v;
 	resp.n_headers = h.n;
@@ -248,6 +249,7 @@ static void respond_send(struct req *r, const char *type, struct evbuffer *body)
 	heads_make(r, &h);
 	resp.headers = h.v;
 	resp.n_headers = h.n;
+	r->sent = evbuffer_get_length(body);
 	http_req_on_gone(r->http, NULL, NULL);
 	http_reply_evbuffer(take_ptr(&r->http), &resp, body);
 }
@@ -423,6 +425,7 @@ static void list_stream(void *arg)
 		out_block(&o);
 		all = list_items(r, &o, RESPOND_BLOCK_BYTES);
 		out_flush(&o);
+		r->sent += evbuffer_get_length(o.eb);
 		http_chunk_evbuffer(r->http, o.eb);
 	}
 	evbuffer_free(o.eb);

@@ -48,7 +48,11 @@ static void req_stored(struct store_write *w, struct obj *o, const struct err *e
 {
 	struct req *r = CONTAINER_OF(w, struct req, write);
 	struct err copy = ERR_INIT;
+	int64_t us = time_mono_us() - r->spent.admission_us - r->spent.store_from_us; /* without what apply decided */
 
+	r->spent.store_us += us;
+	if (!err)
+		metrics_stored(r, us);
 	if (req_generate_again(r, err)) {
 		r->suffix[0] = '\0';
 		generate_name(r, r->doc);
@@ -85,6 +89,8 @@ static void req_store_submit(struct req *r)
 {
 	r->write.apply = req_store_apply;
 	r->write.done = req_stored;
+	r->spent.store_rounds++;
+	r->spent.store_from_us = time_mono_us() - r->spent.admission_us;
 	store_submit(r->api->store, &r->write);
 }
 
@@ -135,7 +141,7 @@ int write_admit_body(struct req *r, struct doc **ret, struct err *e)
 	return 0;
 }
 
-int write_chain(struct req *r, struct doc *d, struct obj *old, struct err *e)
+static int write_chain_steps(struct req *r, struct doc *d, struct obj *old, struct err *e)
 {
 	const struct node *o = old ? obj_node(old) : NULL;
 	const char *sub = *r->at.subresource ? r->at.subresource : NULL;
@@ -150,6 +156,15 @@ int write_chain(struct req *r, struct doc *d, struct obj *old, struct err *e)
 	if (r->http)
 		schema_warnings(r->st, doc_root(d), write_warning, r);
 	return 0;
+}
+
+int write_chain(struct req *r, struct doc *d, struct obj *old, struct err *e)
+{
+	int64_t from = time_mono_us();
+	int rc = write_chain_steps(r, d, old, e);
+
+	r->spent.admission_us += time_mono_us() - from;
+	return rc;
 }
 
 void stamp_new(struct req *r, struct doc *d)

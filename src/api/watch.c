@@ -59,6 +59,7 @@ struct watch {
 	struct view view;
 	int64_t rv; /* the newest revision that this watcher knows of */
 	bool bookmarks;
+	struct metric_watch *metric;
 	bool *gone;
 };
 
@@ -168,6 +169,7 @@ static void watch_check_backlog(struct watch *w)
 static void watch_send_line(struct watch *w, struct line *l)
 {
 	l->refs++;
+	metrics_watch_event(w->metric, l->len);
 	respond_chunk_ref(w->r, l->text, l->len, line_release, l);
 	w->view.columns = false; /* a Table's columns come once */
 	watch_check_backlog(w);
@@ -495,6 +497,7 @@ static struct watch *watch_new(struct req *r, int64_t rv)
 	w->rv = rv;
 	w->view = req_view(r);
 	w->bookmarks = r->opts.allow_bookmarks;
+	w->metric = r->http ? metrics_watch(a, &r->res->r) : NULL;
 	TAILQ_INSERT_TAIL(&a->watches, w, link);
 	a->n_watches++;
 	a->n_bookmarked += w->bookmarks;

@@ -504,6 +504,16 @@ static bool webhook_dry_run_ok(const struct webhook *w)
 	return streq(effects, "None") || streq(effects, "NoneOnDryRun");
 }
 
+/* An answer is there (or never will be): rc is what comes of it. */
+static int webhook_count(const struct webhook *w, int rc)
+{
+	struct req *r = w->a->r;
+
+	if (r->hook_us >= 0)
+		metrics_webhook(r->api, w->name, w->mutating, w->a->operation, rc < 0, r->hook_us);
+	return rc;
+}
+
 /* 0: it has no objection (or does not count); ERR_AGAIN: it is being asked. */
 static int webhook_ask(struct webhook *w, struct err *e)
 {
@@ -525,13 +535,13 @@ static int webhook_ask(struct webhook *w, struct err *e)
 	}
 	review_make(w, uid, &body);
 	if (hook_ask(w->a->r, node_get(w->hook, F_clientConfig), buf_str(&body), (int)timeout_s * 1000, &answer, &why) == 0)
-		return webhook_take(w, answer, uid, e);
+		return webhook_count(w, webhook_take(w, answer, uid, e));
 	if (why.reason == ERR_AGAIN) {
 		err_move(e, &why);
 		return -e->code;
 	}
 	err_wrap(&why, "failed to call webhook");
-	return webhook_failed(w, &why, e);
+	return webhook_count(w, webhook_failed(w, &why, e));
 }
 
 /* --- the mutating half --- */

@@ -224,7 +224,7 @@ static void test_paths(void)
 	is_int(get("/api/v1"), 200, "discovery");
 	is_int(get("/openapi/v3"), 200, "OpenAPI");
 	is_int(get("/metrics"), 200, "metrics");
-	ok(has("apiserver_request_total{verb=\"get\""), "count requests");
+	ok(has("subresource=\"/version\",verb=\"GET\""), "count requests");
 	is_int(get("/api/v1/namespaces"), 200, "namespaces");
 	is_int(node_count(node_get(root(), F_items)), 4, "four are always there");
 	get(SERVICES "/kubernetes");
