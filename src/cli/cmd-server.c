@@ -60,6 +60,8 @@ static const struct opt server_opts[] = {
 	  .help = "admission plug-ins not to run" },
 	{ OPT_STRING, "admission-control-config-file", 0, O(admission_config), "FILE",
 	  "KINGLET_ADMISSION_CONTROL_CONFIG_FILE", .help = "AdmissionConfiguration: defaults and exemptions of PodSecurity" },
+	{ OPT_STRING, "event-ttl", 0, O(event_ttl), "TIME", "KINGLET_EVENT_TTL", "1h0m0s",
+	  .help = "how long Events are kept after their last change" },
 	{ OPT_HEADING, .help = "Access" },
 	{ OPT_BOOL, "anonymous-auth", 0, O(anonymous_auth), NULL, "KINGLET_ANONYMOUS_AUTH", "true",
 	  .help = "requests without credentials are system:anonymous, who may see health and version; else 401" },
@@ -167,7 +169,6 @@ struct server {
 };
 
 #define SERVER_TREE_BYTES (512u << 10) /* parsed trees of objects that stay between turns */
-#define EVENT_TTL_S 3600
 
 /* --- addresses --- */
 
@@ -279,9 +280,21 @@ static bool server_is_volatile(const struct resource *r)
 	return ((const struct schema_res *)r)->volatile_tier;
 }
 
+static int64_t server_event_ttl_s;
+
+static int server_event_ttl(const char *text, struct err *e)
+{
+	int64_t ns;
+
+	if (!time_parse_go_duration(str_of(text), &ns) || ns < SEC_NS)
+		return err_set(e, ERR_BAD_REQUEST, "--event-ttl '%s' is no time of a second or more, such as 1h30m", text);
+	server_event_ttl_s = ns / SEC_NS;
+	return 0;
+}
+
 static int64_t server_ttl_s(const struct resource *r)
 {
-	return streq(r->kind, "Event") ? EVENT_TTL_S : 0;
+	return streq(r->kind, "Event") ? server_event_ttl_s : 0;
 }
 
 static int server_open_store(struct server *s, struct err *e)
@@ -290,6 +303,8 @@ static int server_open_store(struct server *s, struct err *e)
 	struct store_config cfg = { .loop = s->loop, .path = path, .is_volatile = server_is_volatile,
 				    .ttl_s = server_ttl_s };
 
+	if (server_event_ttl(s->opts->event_ttl, e) < 0)
+		return -e->code;
 	for (const struct schema_res *r = schema_next(NULL); r; r = schema_next(r))
 		if (!r->is_virtual && schema_storage(r) == r)
 			VEC_PUSH(&s->resources, &r->r);
@@ -501,6 +516,30 @@ static void server_raise_limits(void)
 	(void)setrlimit(RLIMIT_NOFILE, &r);
 }
 
+/* --- certificate requests, for the controllers --- */
+
+static int server_csr_read(struct csr_facts *ret, struct str pem, struct err *e)
+{
+	struct tls_csr c;
+
+	if (tls_csr_read(&c, pem, e) < 0)
+		return -e->code;
+	*ret = (struct csr_facts){ c.common_name, c.organizations, c.n_dns, c.n_ips, c.n_emails, c.n_uris };
+	return 0;
+}
+
+static int server_csr_sign(void *arg, struct str pem, const struct csr_terms *t, struct buf *ret_pem, struct err *e)
+{
+	struct server *s = arg;
+	struct tls_csr_terms terms = { t->backdate_s, t->ttl_s, t->key_usage, t->ext_key_usage };
+	_cleanup_free_ char *cert = NULL;
+
+	if (tls_csr_sign(&cert, pem, &terms, s->pki.ca_cert, s->pki.ca_key, e) < 0)
+		return -e->code;
+	buf_adds(ret_pem, cert);
+	return 0;
+}
+
 static int server_start(struct server *s, struct err *e)
 {
 	static const char *const groups[] = { "system:masters", NULL };
@@ -521,7 +560,8 @@ static int server_start(struct server *s, struct err *e)
 	s->client = client_new_local(s->loop, api_call_server(s->api, "system:kinglet", groups), "system:kinglet");
 	api_start(s->api, server_ready, s);
 	s->ctl = ctl_new(&(struct ctl_config){ .client = client_named(s->client, "kube-controller-manager"),
-					       .root_ca_pem = s->pki.ca_cert });
+					       .root_ca_pem = s->pki.ca_cert, .csr_read = server_csr_read,
+					       .csr_sign = server_csr_sign, .csr_arg = s });
 	s->sched = sched_new(client_named(s->client, "kube-scheduler"), "default-scheduler");
 	server_node_marks(s);
 	return s->opts->disable_agent ? 0 : server_open_agent(s, e);

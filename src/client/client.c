@@ -172,3 +172,14 @@ void client_delete_at(struct client *c, struct obj *o, bool same_rv, const char 
 	s->call.opts.propagation = propagation;
 	client_submit(c, &s->call);
 }
+
+void client_delete_as(struct client *c, const struct resource *r, const char *ns, const char *name, const char *uid,
+		      const char *propagation, client_done done, void *arg)
+{
+	struct client_short *s = client_short_new(VERB_DELETE, r, ns, name, NULL, NULL, done, arg);
+
+	s->uid = xstrdup_null(uid);
+	s->call.opts.precond_uid = s->uid;
+	s->call.opts.propagation = propagation;
+	client_submit(c, &s->call);
+}

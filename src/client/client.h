@@ -44,6 +44,9 @@ void client_delete(struct client *c, const struct resource *r, const char *ns, c
 /* o itself and no other of its name (same_rv: in this very state); propagation is a literal. */
 void client_delete_at(struct client *c, struct obj *o, bool same_rv, const char *propagation, client_done done,
 		      void *arg);
+/* With a propagationPolicy (a literal, or NULL). */
+void client_delete_as(struct client *c, const struct resource *r, const char *ns, const char *name, const char *uid,
+		      const char *propagation, client_done done, void *arg);
 void client_create_sub(struct client *c, const struct resource *r, const char *ns, const char *name,
 		       const char *subresource, struct doc *body_take, client_done done, void *arg);
 

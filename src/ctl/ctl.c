@@ -18,12 +18,23 @@ static const struct ctl_def ctl_defs[] = {
 	  .open = namespace_open, .close = namespace_close, .feed = namespace_feed, .start = namespace_start },
 	{ "serviceaccount", 2,
 	  { { "", "namespaces", NULL, ctl_key_self },
-	    { "", "serviceaccounts", "metadata.name=default", ctl_key_namespace } },
+	    { "", "serviceaccounts", NULL, ctl_key_namespace } },
 	  .reconcile = serviceaccount_reconcile },
 	{ "root-ca-certificate-publisher", 2,
 	  { { "", "namespaces", NULL, ctl_key_self },
 	    { "", "configmaps", "metadata.name=kube-root-ca.crt", ctl_key_namespace } },
 	  .reconcile = rootca_reconcile },
+	{ "tokens", 1,
+	  { { "", "secrets", "type=kubernetes.io/service-account-token", ctl_key_namespace },
+	    { "", "serviceaccounts", NULL, ctl_key_namespace } },
+	  .reconcile = tokens_reconcile },
+	{ "ttl-after-finished", 5, { { "batch", "jobs", NULL, ttl_key } }, .reconcile = ttl_reconcile },
+	{ "csrapproving", 1, { { "certificates.k8s.io", "certificatesigningrequests", NULL, ctl_key_self } },
+	  .start = csr_approve_start },
+	{ "csrsigning", 1, { { "certificates.k8s.io", "certificatesigningrequests", NULL, ctl_key_self } },
+	  .reconcile = csr_sign_reconcile },
+	{ "csrcleaner", 1, { { "certificates.k8s.io", "certificatesigningrequests", NULL, ctl_key_self } },
+	  .reconcile = csr_clean_reconcile },
 	{ "clusterrole-aggregation-controller", 1,
 	  { { "rbac.authorization.k8s.io", "clusterroles", NULL, clusterrole_key } },
 	  .reconcile = clusterrole_reconcile },
@@ -250,7 +261,7 @@ static void ctl_op_submit(struct ctl_job *j, struct plan_op *op)
 		client_update(c, op->res, op->ns, op->name, op->subresource, take_ptr(&op->body), ctl_call_done, call);
 		break;
 	default:
-		client_delete(c, op->res, op->ns, op->name, op->uid, -1, ctl_call_done, call);
+		client_delete_as(c, op->res, op->ns, op->name, op->uid, op->propagation, ctl_call_done, call);
 	}
 }
 

@@ -7,10 +7,25 @@
 
 #include "client/client.h"
 
+/* What a certificate request asks for. */
+struct csr_facts {
+	char *common_name, **organizations; /* owned; organizations NULL-terminated */
+	int n_dns, n_ips, n_emails, n_uris;
+};
+struct csr_terms {
+	int64_t backdate_s, ttl_s;
+	const char *key_usage, *ext_key_usage; /* "critical,digitalSignature,keyEncipherment", "clientAuth"; "" for none */
+};
+void csr_facts_release(struct csr_facts *f);
+
 struct ctl;
 struct ctl_config {
 	struct client *client;
 	const char *root_ca_pem; /* published as kube-root-ca.crt in every namespace */
+	/* Certificate requests in PEM, and the cluster's authority. NULL: none are approved or signed. */
+	int (*csr_read)(struct csr_facts *ret, struct str pem, struct err *e);
+	int (*csr_sign)(void *arg, struct str pem, const struct csr_terms *t, struct buf *ret_pem, struct err *e);
+	void *csr_arg;
 };
 struct ctl *ctl_new(const struct ctl_config *cfg);
 struct ctl *ctl_free(struct ctl *c);

@@ -20,7 +20,7 @@ struct plan_op {
 	enum verb verb; /* CREATE, UPDATE, PATCH, DELETE */
 	const struct resource *res;
 	char *ns, *name, *subresource, *uid;
-	enum patch_type patch_type;
+	const char *propagation; /* of a delete; a literal or NULL */
 	struct doc *body;
 };
 struct plan {
@@ -32,6 +32,8 @@ void plan_create(struct plan *p, const struct resource *r, const char *ns, struc
 void plan_update(struct plan *p, const struct resource *r, const char *ns, const char *name, const char *subresource,
 		 struct doc *body_take);
 void plan_delete(struct plan *p, const struct resource *r, const char *ns, const char *name, const char *uid);
+void plan_delete_as(struct plan *p, const struct resource *r, const char *ns, const char *name, const char *uid,
+		    const char *propagation);
 
 /* --- views: the informers of one controller, in the order of its row --- */
 struct ctl_view {
@@ -83,6 +85,16 @@ void *namespace_open(struct ctl_run *run);
 void namespace_close(void *data);
 void namespace_feed(struct ctl_run *run, enum watch_type t, struct obj *o);
 void namespace_start(struct ctl_run *run, const struct ctl_view *v, const char *key);
+/* csr-*.c */
+void csr_approve_start(struct ctl_run *run, const struct ctl_view *v, const char *key);
+int csr_sign_reconcile(const struct ctl_view *v, const char *key, struct plan *out, struct err *e);
+int csr_clean_reconcile(const struct ctl_view *v, const char *key, struct plan *out, struct err *e);
+/* tokens.c */
+int tokens_reconcile(const struct ctl_view *v, const char *key, struct plan *out, struct err *e);
+/* ttl.c */
+void ttl_key(struct obj *o, struct buf *out);
+int64_t ttl_due_s(const struct node *root); /* when the Job goes (unix seconds); 0: not of itself */
+int ttl_reconcile(const struct ctl_view *v, const char *key, struct plan *out, struct err *e);
 /* serviceaccount.c */
 int serviceaccount_reconcile(const struct ctl_view *v, const char *key, struct plan *out, struct err *e);
 /* clusterrole.c */

@@ -23,7 +23,16 @@ void plan_update(struct plan *p, const struct resource *r, const char *ns, const
 	plan_add(p, VERB_UPDATE, r, ns, name, body_take)->subresource = xstrdup_null(subresource);
 }
 
+void plan_delete_as(struct plan *p, const struct resource *r, const char *ns, const char *name, const char *uid,
+		    const char *propagation)
+{
+	struct plan_op *op = plan_add(p, VERB_DELETE, r, ns, name, NULL);
+
+	op->uid = xstrdup_null(uid);
+	op->propagation = propagation;
+}
+
 void plan_delete(struct plan *p, const struct resource *r, const char *ns, const char *name, const char *uid)
 {
-	plan_add(p, VERB_DELETE, r, ns, name, NULL)->uid = xstrdup_null(uid);
+	plan_delete_as(p, r, ns, name, uid, NULL);
 }

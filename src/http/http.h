@@ -45,6 +45,20 @@ int tls_csr_check(struct str pem, struct err *e) MUST_CHECK;
 int tls_certs_check(struct str pem, struct err *e) MUST_CHECK;
 /* Is the organization in the subject of a certificate request in PEM? What can't be read has none. */
 bool tls_csr_has_org(struct str pem, const char *org);
+/* What a request asks for. */
+struct tls_csr {
+	char *common_name; /* "" when it has none */
+	char **organizations; /* NULL-terminated */
+	int n_dns, n_ips, n_emails, n_uris; /* subjectAltNames */
+};
+int tls_csr_read(struct tls_csr *ret, struct str pem, struct err *e) MUST_CHECK;
+void tls_csr_release(struct tls_csr *c);
+struct tls_csr_terms {
+	int64_t backdate_s, ttl_s; /* notBefore and notAfter, from now */
+	const char *key_usage, *ext_key_usage; /* as OpenSSL writes them: "critical,digitalSignature"; "" for none */
+};
+int tls_csr_sign(char **ret_cert_pem, struct str pem, const struct tls_csr_terms *t, const char *ca_cert_pem,
+		 const char *ca_key_pem, struct err *e) MUST_CHECK;
 bool tls_cert_check(const char *cert_pem, const struct tls_cert_spec *spec, const char *ca_cert_pem, int min_days);
 
 /* --- a byte stream after an upgrade, or under a client: back-pressured both ways --- */

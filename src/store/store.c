@@ -151,13 +151,21 @@ static void store_ttl_expire(void *arg)
 			store_submit(s, w);
 		}
 	}
-	loop_timer_set(s->ttl_timer, 60 * SEC_MS);
+	store_ttl_arm(s);
 }
 
-/* One timer for all: set while anything can expire, no finer than a minute. */
+/* How late an object may go: a sixtieth of its time, between a second and a minute. */
+static int64_t store_ttl_slack_ms(const struct store_table *t)
+{
+	int64_t ms = t->ttl_ms / 60;
+
+	return ms < SEC_MS ? SEC_MS : ms > 60 * SEC_MS ? 60 * SEC_MS : ms;
+}
+
+/* One timer for all: set while anything can expire. */
 void store_ttl_arm(struct store *s)
 {
-	int64_t next = -1;
+	int64_t next = -1, now = time_mono_ms();
 
 	if (loop_timer_is_set(s->ttl_timer))
 		return;
@@ -165,14 +173,15 @@ void store_ttl_arm(struct store *s)
 		struct store_table *t = store_table_of(s, s->cfg.resources[i]);
 		struct store_entry *e = t->ttl_ms ? TAILQ_FIRST(&t->ttl) : NULL;
 
-		if (e && (next < 0 || e->written_ms + t->ttl_ms < next))
-			next = e->written_ms + t->ttl_ms;
-	}
-	if (next >= 0) {
-		int64_t in = next - time_mono_ms();
+		int64_t due = e ? e->written_ms + t->ttl_ms : 0, soonest = now + store_ttl_slack_ms(t);
 
-		loop_timer_set(s->ttl_timer, in < 60 * SEC_MS ? 60 * SEC_MS : in);
+		if (e && due < soonest)
+			due = soonest;
+		if (e && (next < 0 || due < next))
+			next = due;
 	}
+	if (next >= 0)
+		loop_timer_set(s->ttl_timer, next - now);
 }
 
 /* --- open and close --- */

@@ -8,6 +8,7 @@
 
 #include "api/api.h"
 #include "base/time.h"
+#include "ctl/csr.h"
 #include "ctl/gc.h"
 
 /* --- the graph --- */
@@ -167,6 +168,70 @@ static void test_graph_cycle(void)
 	gc_graph_release(&graph);
 }
 
+/* --- times --- */
+
+#define T0 1767225600LL /* 2026-01-01T00:00:00Z */
+
+static int64_t due(int64_t (*f)(const struct node *root), const char *json)
+{
+	struct err e = ERR_INIT;
+	_cleanup_doc_ struct doc *d = NULL;
+
+	BUG_ON(doc_parse_json(&d, str_of(json), NULL, &e) < 0);
+	return f(doc_root(d));
+}
+
+static void test_due(void)
+{
+	is_int(due(csr_due_s, "{\"metadata\":{\"creationTimestamp\":\"2026-01-01T00:00:00Z\"}}"), T0 + 86400,
+	       "a pending request stays a day");
+	is_int(due(csr_due_s, "{\"status\":{\"conditions\":[{\"type\":\"Denied\",\"lastUpdateTime\":"
+			      "\"2026-01-01T00:00:00Z\"}]}}"),
+	       T0 + 3600, "a denied one an hour");
+	is_int(due(csr_due_s, "{\"status\":{\"conditions\":[{\"type\":\"Approved\",\"lastUpdateTime\":"
+			      "\"2026-01-01T00:00:00Z\"}]}}"),
+	       0, "one that waits for its certificate stays");
+	is_int(due(csr_due_s, "{\"spec\":{\"expirationSeconds\":600},\"status\":{\"certificate\":\"eA==\",\"conditions\":[{"
+			      "\"type\":\"Approved\",\"lastUpdateTime\":\"2026-01-01T00:00:00Z\"}]}}"),
+	       T0 + 600, "an issued one while its certificate is good, an hour at most");
+	is_int(due(csr_due_s, "{\"status\":{\"conditions\":[{\"type\":\"Failed\",\"lastUpdateTime\":\"nonsense\"},5]}}"), 0,
+	       "nonsense is never due");
+	is_int(due(ttl_due_s, "{\"spec\":{\"ttlSecondsAfterFinished\":5},\"status\":{\"conditions\":[{\"type\":\"Failed\","
+			      "\"status\":\"True\",\"lastTransitionTime\":\"2026-01-01T00:00:00Z\"}]}}"),
+	       T0 + 5, "a finished job");
+	is_int(due(ttl_due_s, "{\"spec\":{\"ttlSecondsAfterFinished\":5},\"status\":{\"conditions\":[{\"type\":\"Suspended\","
+			      "\"status\":\"True\",\"lastTransitionTime\":\"2026-01-01T00:00:00Z\"}]}}"),
+	       0, "one that has not finished");
+	is_int(due(ttl_due_s, "{\"spec\":{},\"status\":{\"conditions\":[{\"type\":\"Complete\",\"status\":\"True\","
+			      "\"lastTransitionTime\":\"2026-01-01T00:00:00Z\"}]}}"),
+	       0, "one without a time to live");
+}
+
+static void test_signers(void)
+{
+	char *orgs[] = { "system:nodes", NULL }, *two[] = { "system:nodes", "x", NULL }, *none[] = { NULL };
+	struct csr_facts f = { "system:node:n", orgs, 0, 0, 0, 0 };
+	struct err e = ERR_INIT;
+	_cleanup_doc_ struct doc *d = NULL;
+	const struct node *usages;
+
+	BUG_ON(doc_parse_json(&d, STR_LIT("[\"client auth\",\"digital signature\"]"), NULL, &e) < 0);
+	usages = doc_root(d);
+	is_str(csr_check_signer(CSR_KUBELET_CLIENT, &f, usages), NULL, "a kubelet's client certificate");
+	f.organizations = two;
+	is_str(csr_check_signer(CSR_KUBELET_CLIENT, &f, usages), "subject organization is not system:nodes", "two organizations");
+	f.organizations = none;
+	is_str(csr_check_signer(CSR_KUBELET_CLIENT, &f, usages), "subject organization is not system:nodes", "no organization");
+	f.organizations = orgs;
+	f.n_ips = 1;
+	is_str(csr_check_signer(CSR_KUBELET_CLIENT, &f, usages), "IP subjectAltNames are not allowed", "an address");
+	is_str(csr_check_signer("kubernetes.io/kube-apiserver-client", &f, usages), NULL, "where addresses do not matter");
+	is_str(csr_check_signer("kubernetes.io/kubelet-serving", &f, usages),
+	       "usages did not match [digital signature key encipherment server auth]", "a client that wants to serve");
+	is_str(csr_check_signer("kubernetes.io/legacy-unknown", &f, NULL), NULL, "the old signer takes all");
+	ok(!csr_is_ours("example.com/x"), "others' signers are theirs");
+}
+
 /* --- a cluster --- */
 
 static struct loop *loop;
@@ -305,6 +370,8 @@ int main(void)
 	test_graph_foreground();
 	test_graph_places();
 	test_graph_cycle();
+	test_due();
+	test_signers();
 	set_up();
 	test_many();
 	tear_down();
