@@ -21,7 +21,7 @@
 #include "base/time.h"
 #include "http/http.h"
 
-#define RESPOND_REF_BYTES 8192 /* objects from here on are referenced, smaller ones copied */
+#define RESPOND_REF_BYTES 8192 /* pieces of objects from here on are referenced, smaller ones copied */
 #define RESPOND_BLOCK_BYTES (120u << 10)
 #define RESPOND_BLOCK_CAP (RESPOND_BLOCK_BYTES + RESPOND_REF_BYTES)
 #define RESPOND_STREAM_BYTES (256u << 10) /* lists from here on are streamed */
@@ -156,7 +156,7 @@ static void respond_row(const struct view *v, struct obj *o, struct buf *out)
 	schema_table_cells(v->res, obj_node(o), time_wall_s(), out);
 	buf_adds(out, ",\"object\":");
 	if (v->include == INCLUDE_OBJECT)
-		buf_add(out, o->json, o->json_len);
+		obj_json_add(o, out);
 	else if (v->include == INCLUDE_NONE)
 		buf_adds(out, "null");
 	else
@@ -174,7 +174,7 @@ static void respond_object_as(const struct view *v, struct obj *o, struct buf *o
 		respond_row(v, o, out);
 		buf_adds(out, "]}");
 	} else {
-		buf_add(out, o->json, o->json_len);
+		obj_json_add(o, out);
 	}
 }
 
@@ -335,12 +335,16 @@ static void out_flush(struct out *o)
 
 static void out_obj(struct out *o, struct obj *obj)
 {
-	if (obj->json_len < RESPOND_REF_BYTES) {
-		buf_add(&o->b, obj->json, obj->json_len);
-		return;
+	for (size_t i = 0, n = obj_n_pieces(obj); i < n; i++) {
+		struct str p = obj_piece(obj, i);
+
+		if (p.n < RESPOND_REF_BYTES) {
+			buf_addstr(&o->b, p);
+			continue;
+		}
+		out_flush(o);
+		evbuffer_add_reference(o->eb, p.p, p.n, out_unref_obj, obj_ref(obj));
 	}
-	out_flush(o);
-	evbuffer_add_reference(o->eb, obj->json, obj->json_len, out_unref_obj, obj_ref(obj));
 }
 
 void respond_chunk_ref(struct req *r, const char *p, size_t n, void (*release)(const void *p, size_t n, void *arg),

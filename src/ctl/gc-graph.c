@@ -195,16 +195,11 @@ static void gc_refs_set(struct gc_graph *g, struct gc_node *n, const struct node
 
 /* --- objects --- */
 
-static bool gc_has_bytes(const struct obj *o, const char *what)
-{
-	return memmem(o->json, o->json_len, what, strlen(what)) != NULL;
-}
-
 static bool gc_concerns(const struct obj *o)
 {
-	return gc_has_bytes(o, "\"ownerReferences\":[{") ||
-	       (gc_has_bytes(o, "\"deletionTimestamp\":\"") &&
-		(gc_has_bytes(o, "\"" GC_FOREGROUND "\"") || gc_has_bytes(o, "\"" GC_ORPHAN "\"")));
+	return obj_json_has(o, "\"ownerReferences\":[{") ||
+	       (obj_json_has(o, "\"deletionTimestamp\":\"") &&
+		(obj_json_has(o, "\"" GC_FOREGROUND "\"") || obj_json_has(o, "\"" GC_ORPHAN "\"")));
 }
 
 static bool gc_meta_has_finalizer(const struct node *meta, const char *name)

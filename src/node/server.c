@@ -253,7 +253,7 @@ static void serve_pods(struct server *srv, struct http_req *r)
 		if (!first)
 			buf_addch(&b, ',');
 		first = false;
-		buf_add(&b, p->obj->json, p->obj->json_len);
+		obj_json_add(p->obj, &b);
 	}
 	buf_adds(&b, "]}");
 	http_reply(r, &resp, buf_str(&b));

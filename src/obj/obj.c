@@ -1,7 +1,10 @@
 /*
  * The immutable, counted object and its cached tree.
  *
- * One allocation holds the struct, its strings and its JSON bytes. Trees are
+ * One allocation holds the struct, its cuts, its strings and its JSON bytes: a cut
+ * says where a text belongs that is kept elsewhere (shared.c), namely the value of
+ * a "fieldsV1". That these belong to managedFields is not looked at: they are texts
+ * at places. Trees are
  * made on demand and kept on a list, oldest use first, that obj_trim shortens.
  */
 #include "obj/obj.h"
@@ -9,6 +12,15 @@
 #include <stdio.h>
 
 #include "base/tree.h"
+#include "obj/shared.h"
+
+#define CUTS_MAX 64 /* in one object; what is beyond is its own */
+#define CUT_MIN 96 /* bytes; less is not worth it */
+
+struct obj_cut {
+	uint32_t at; /* in o->own */
+	struct shared *text;
+};
 
 struct obj_cached {
 	TAILQ_ENTRY(obj_cached) link;
@@ -56,23 +68,121 @@ static char *obj_put_str(char **at, const char *s)
 	return p;
 }
 
+static struct obj_cut *obj_cuts(const struct obj *o)
+{
+	return (struct obj_cut *)(o + 1);
+}
+
+/* The length of the object that begins at p; 0: it does not end. */
+static size_t json_object_len(const char *p, const char *end)
+{
+	size_t depth = 0;
+	bool text = false;
+
+	for (const char *c = p; c < end; c++) {
+		if (text) {
+			if (*c == '\\')
+				c++;
+			else if (*c == '"')
+				text = false;
+		} else if (*c == '"') {
+			text = true;
+		} else if (*c == '{') {
+			depth++;
+		} else if (*c == '}' && --depth == 0) {
+			return (size_t)(c + 1 - p);
+		}
+	}
+	return 0;
+}
+
+/* Where json's shareable parts are; a quote of a text inside would be escaped, so the key is one. */
+static size_t json_find_cuts(struct str json, struct str cuts[CUTS_MAX])
+{
+	static const char key[] = "\"fieldsV1\":{";
+	const char *p = json.p, *end = json.p + json.n;
+	size_t n = 0;
+
+	while (n < CUTS_MAX && (p = memmem(p, (size_t)(end - p), key, sizeof(key) - 1))) {
+		size_t len;
+
+		p += sizeof(key) - 2;
+		len = json_object_len(p, end);
+		if (!len)
+			break;
+		if (len >= CUT_MIN)
+			cuts[n++] = str_n(p, len);
+		p += len;
+	}
+	return n;
+}
+
+/* Copies json without the cuts to `to`; remembers where they were. */
+static void obj_fill(struct obj *o, char *to, struct str json, const struct str *cuts)
+{
+	const char *from = json.p;
+
+	o->own = to;
+	for (size_t i = 0; i < o->n_cuts; i++) {
+		size_t n = (size_t)(cuts[i].p - from);
+
+		memcpy(to, from, n);
+		to += n;
+		from = cuts[i].p + cuts[i].n;
+		obj_cuts(o)[i] = (struct obj_cut){ (uint32_t)(to - o->own), shared_get(cuts[i]) };
+	}
+	memcpy(to, from, (size_t)(json.p + json.n - from));
+}
+
 static struct obj *obj_make(const struct resource *res, const struct node *root, struct str json, int64_t rv)
 {
 	const char *ns = meta_ns(root), *name = meta_name(root), *uid = meta_uid(root);
-	size_t strings = strlen(ns) + strlen(name) + strlen(uid) + 3;
-	struct obj *o = xmalloc(sizeof(*o) + strings + json.n + 1);
-	char *at = (char *)(o + 1);
-	char *bytes;
+	size_t strings = strlen(ns) + strlen(name) + strlen(uid) + 3, own = json.n, n;
+	struct str cuts[CUTS_MAX];
+	struct obj *o;
+	char *at;
 
-	*o = (struct obj){ .refs = 1, .res = res, .rv = rv, .json_len = json.n };
+	BUG_ON(json.n > UINT32_MAX);
+	n = json_find_cuts(json, cuts);
+	for (size_t i = 0; i < n; i++)
+		own -= cuts[i].n;
+	o = xmalloc(sizeof(*o) + n * sizeof(struct obj_cut) + strings + own);
+	*o = (struct obj){ .refs = 1, .res = res, .rv = rv, .json_len = json.n, .own_len = (uint32_t)own,
+			   .n_cuts = (uint32_t)n };
+	at = (char *)(obj_cuts(o) + n);
 	o->ns = obj_put_str(&at, ns);
 	o->name = obj_put_str(&at, name);
 	o->uid = obj_put_str(&at, uid);
-	bytes = at;
-	memcpy(bytes, json.p, json.n);
-	bytes[json.n] = '\0';
-	o->json = bytes;
+	obj_fill(o, at, json, cuts);
 	return o;
+}
+
+size_t obj_n_pieces(const struct obj *o)
+{
+	return 2 * (size_t)o->n_cuts + 1;
+}
+
+struct str obj_piece(const struct obj *o, size_t i)
+{
+	const struct obj_cut *cuts = obj_cuts(o);
+	size_t k = i / 2, from;
+
+	if (i % 2)
+		return str_n(cuts[k].text->s, cuts[k].text->len);
+	from = k ? cuts[k - 1].at : 0;
+	return str_n(o->own + from, (k < o->n_cuts ? cuts[k].at : o->own_len) - from);
+}
+
+void obj_json_add(const struct obj *o, struct buf *out)
+{
+	buf_reserve(out, o->json_len);
+	for (size_t i = 0, n = obj_n_pieces(o); i < n; i++)
+		buf_addstr(out, obj_piece(o, i));
+}
+
+bool obj_json_has(const struct obj *o, const char *text)
+{
+	return memmem(o->own, o->own_len, text, strlen(text)) != NULL;
 }
 
 struct obj *obj_new(const struct resource *res, struct doc *d, int64_t rv)
@@ -119,6 +229,8 @@ struct obj *obj_unref(struct obj *o)
 		return NULL;
 	if (o->tree)
 		obj_cache_drop(o->tree);
+	for (size_t i = 0; i < o->n_cuts; i++)
+		shared_unref(obj_cuts(o)[i].text);
 	free(o);
 	return NULL;
 }
@@ -131,11 +243,14 @@ void obj_unrefp(struct obj **o)
 static struct doc *obj_parse(const struct obj *o)
 {
 	_cleanup_err_ struct err e = ERR_INIT;
+	_cleanup_buf_ struct buf whole = BUF_INIT;
 	struct doc_json_opts opts = { .max_bytes = SIZE_MAX };
 	struct doc *d;
 
+	if (o->n_cuts)
+		obj_json_add(o, &whole);
 	/* The bytes were made by our own printer or checked by obj_from_json. */
-	BUG_ON(doc_parse_json(&d, str_n(o->json, o->json_len), &opts, &e) < 0);
+	BUG_ON(doc_parse_json(&d, o->n_cuts ? buf_str(&whole) : str_n(o->own, o->own_len), &opts, &e) < 0);
 	doc_freeze(d);
 	return d;
 }
@@ -169,7 +284,7 @@ const struct node *obj_node(struct obj *o)
 
 size_t obj_memory(const struct obj *o)
 {
-	return sizeof(*o) + (size_t)(o->json - (const char *)(o + 1)) + o->json_len + 1;
+	return (size_t)(o->own - (const char *)o) + o->own_len;
 }
 
 void obj_key_print(struct buf *out, const char *ns, const char *name)

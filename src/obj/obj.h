@@ -2,7 +2,9 @@
  * Objects: one stored Kubernetes object at one revision, immutable, counted.
  *
  * An object keeps its JSON bytes exactly as GET, LIST and WATCH hand them out,
- * so no reader encodes anything. Its tree (doc) is made from the bytes when
+ * so no reader encodes anything. What many objects have in common (the field sets
+ * of managedFields, half of an object's text) is kept once for all of them, so the
+ * JSON comes in pieces: obj_json_add, obj_piece. Its tree (doc) is made from the bytes when
  * somebody asks, and dropped again when the loop is idle and memory is tight;
  * key, labels and what else every list needs are at hand without it.
  *
@@ -36,8 +38,9 @@ struct obj {
 	const char *name;
 	const char *uid;
 	int64_t rv; /* revision of the store at which this state came to be */
-	const char *json; /* json_len bytes, a complete object with apiVersion, kind and resourceVersion */
-	size_t json_len;
+	size_t json_len; /* of the JSON: a complete object with apiVersion, kind and resourceVersion */
+	const char *own; /* private: its bytes, without those that it shares with others */
+	uint32_t own_len, n_cuts; /* private */
 	struct obj_cached *tree; /* private: the parsed form, when somebody asked for it */
 };
 
@@ -49,6 +52,14 @@ struct obj *obj_ref(struct obj *o);
 struct obj *obj_unref(struct obj *o); /* NULL accepted; returns NULL */
 void obj_unrefp(struct obj **o);
 #define _cleanup_obj_ __attribute__((cleanup(obj_unrefp)))
+
+/* The JSON, appended; and in pieces, bytes that live as long as o. Both may be called on any thread that has a
+ * reference. */
+void obj_json_add(const struct obj *o, struct buf *out);
+size_t obj_n_pieces(const struct obj *o);
+struct str obj_piece(const struct obj *o, size_t i);
+/* Does text occur in the JSON, field sets left aside? */
+bool obj_json_has(const struct obj *o, const char *text);
 
 /* The tree, borrowed: valid until the end of this turn of the loop; doc_ref it to keep it. Never NULL. */
 const struct node *obj_node(struct obj *o);

@@ -189,22 +189,27 @@ static int sqlite_step(struct store_backend *b, sqlite3_stmt *st)
 	return rc == SQLITE_DONE ? 0 : -1;
 }
 
-static int sqlite_write_row(struct store_backend *b, const struct store_row *row)
+static int sqlite_write_row(struct store_backend *b, const struct store_row *row, struct buf *json)
 {
 	sqlite3_stmt *st = row->obj ? b->put : b->del;
 
 	sqlite3_bind_text(st, 1, row->key, -1, SQLITE_STATIC);
-	if (row->obj)
-		sqlite3_bind_blob64(st, 2, row->obj->json, row->obj->json_len, SQLITE_STATIC);
+	if (row->obj) {
+		buf_clear(json);
+		obj_json_add(row->obj, json);
+		sqlite3_bind_blob64(st, 2, json->s, json->len, SQLITE_STATIC);
+	}
 	return sqlite_step(b, st);
 }
 
 static int sqlite_write_all(struct store_backend *b, const struct store_batch *batch)
 {
+	_cleanup_buf_ struct buf json = BUF_INIT;
+
 	if (sqlite3_exec(b->db, "BEGIN IMMEDIATE", NULL, NULL, NULL) != SQLITE_OK)
 		return -1;
 	for (size_t i = 0; i < batch->rows.n; i++)
-		if (sqlite_write_row(b, &batch->rows.v[i]) < 0)
+		if (sqlite_write_row(b, &batch->rows.v[i], &json) < 0)
 			return -1;
 	if (batch->reserve > 0) {
 		sqlite3_bind_int64(b->meta, 1, batch->reserve);

@@ -659,6 +659,45 @@ static void test_same(void)
 	ok(!managed_same(doc_root(a), doc_root(c)) && !managed_same(doc_root(a), NULL), "managers do");
 }
 
+/* --- objects that share their field sets --- */
+
+static struct obj *object_of(const char *text)
+{
+	_cleanup_free_ char *json = quotes(text);
+	_cleanup_err_ struct err e = ERR_INIT;
+
+	return obj_from_json(&res->r, str_of(json), &e);
+}
+
+#define FIELDS "{'f:data':{'.':{},'f:aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa':{},'f:}bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb':{}}}"
+#define SHARING(name)                                                                                        \
+	"{'kind':'ConfigMap','metadata':{'name':'" name "','managedFields':[{'manager':'a','fieldsV1':" FIELDS      \
+	",'subresource':'x'},{'manager':'b','fieldsV1':{'f:c':{}}},{'manager':'c','fieldsV1':" FIELDS "}]},'data':{}}"
+
+static void test_pieces(void)
+{
+	_cleanup_free_ char *want = quotes(SHARING("one"));
+	_cleanup_buf_ struct buf b = BUF_INIT;
+	struct obj *one, *two;
+	size_t alone;
+
+	start("ConfigMap");
+	one = object_of(SHARING("one"));
+	two = object_of(SHARING("two"));
+	is_int((long long)obj_n_pieces(one), 5, "two large field sets are kept elsewhere, a small one is not");
+	ok(obj_piece(one, 1).p == obj_piece(one, 3).p && obj_piece(one, 1).p == obj_piece(two, 3).p, "once for all");
+	obj_json_add(one, &b);
+	is_str(b.s, want, "the JSON is whole");
+	is_int((long long)one->json_len, (long long)strlen(want), "and so is its length");
+	alone = obj_memory(one);
+	ok(alone < strlen(want) + 150, "they cost the object little");
+	obj_unref(one);
+	is_str(node_gets(node_at(node_path(obj_node(two), F_metadata, F_managedFields), 2), F_manager), "c",
+	       "a tree is made of all pieces, also when another object is gone");
+	ok(obj_json_has(two, "\"manager\":\"b\"") && !obj_json_has(two, "aaaaaaaa"), "a text is looked for outside of them");
+	obj_unref(two);
+}
+
 int main(void)
 {
 	test_sets();
@@ -681,6 +720,7 @@ int main(void)
 	test_kubectl();
 	test_scale();
 	test_same();
+	test_pieces();
 	live = doc_unref(live);
 	return done_testing();
 }
