@@ -9,7 +9,7 @@
 
 void ttl_key(struct obj *o, struct buf *out)
 {
-	if (memmem(o->json, o->json_len, "\"ttlSecondsAfterFinished\":", 26))
+	if (obj_json_has(o, "\"ttlSecondsAfterFinished\":"))
 		ctl_key_self(o, out);
 }
 
