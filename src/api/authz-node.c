@@ -233,6 +233,7 @@ static bool pod_is_mirror(const struct node *pod)
 
 static const struct node_pods *node_pods_of(struct api *a, const char *node)
 {
+	store_watch_now(a->node_authz->watch);
 	return map_getc(a->node_authz->by_node, node);
 }
 

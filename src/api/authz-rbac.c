@@ -5,9 +5,9 @@
  * a namespace, or at the cluster scope) to its bindings, from a binding to its
  * role, whose rules are compiled (authz-rule.c). An authorization looks up the
  * user's name and each of its groups twice, and reads the rules that it finds:
- * microseconds, no memory. The index is filled before the first request and
- * changed at the end of the turn in which a write became durable, that is before
- * its writer's next request can be read.
+ * microseconds, no memory. The index is filled before the first request, and
+ * catches up before each answer: who was told that his write is done is authorized
+ * by what he wrote.
  *
  * As in Kubernetes rules only ever allow; bindings at the cluster scope come
  * first; a binding whose role does not exist gives nothing, and says so when the
@@ -321,10 +321,18 @@ static bool rbac_walk_ns(struct rbac_walk *w, const struct user *u, const char *
 	return true;
 }
 
+/* A client that sends its next request behind the last is told of a write before the turn ends. */
+static void rbac_catch_up(struct rbac *x)
+{
+	for (int kind = 0; kind < RBAC_KINDS; kind++)
+		store_watch_now(x->watches[kind]);
+}
+
 void rbac_visit_rules(struct rbac *x, const struct user *u, const char *ns, rbac_visit f, void *arg)
 {
 	struct rbac_walk w = { x, ++x->visits, f, arg };
 
+	rbac_catch_up(x);
 	if (rbac_walk_ns(&w, u, "") && *ns)
 		rbac_walk_ns(&w, u, ns);
 }
@@ -332,8 +340,10 @@ void rbac_visit_rules(struct rbac *x, const struct user *u, const char *ns, rbac
 const struct rules *rbac_role_rules(struct rbac *x, const struct node *role_ref, const char *ns)
 {
 	bool role = streq(node_gets(role_ref, F_kind), "Role");
-	const struct rbac_role *r = map_get(x->roles, rbac_key(x, role ? ns : "", node_gets(role_ref, F_name)));
+	const struct rbac_role *r;
 
+	rbac_catch_up(x);
+	r = map_get(x->roles, rbac_key(x, role ? ns : "", node_gets(role_ref, F_name)));
 	return r ? r->rules : NULL;
 }
 

@@ -100,6 +100,9 @@ int store_watch(struct store_watch **ret, struct store *s, const struct resource
 		int64_t from_rv, void (*cb)(void *arg, const struct store_event *ev), void *arg,
 		struct err *e) MUST_CHECK;
 struct store_watch *store_watch_stop(struct store_watch *w);
+/* What this turn has brought is given to cb now, not at the turn's end: for who must answer for the state that a
+ * client was just told of. */
+void store_watch_now(struct store_watch *w);
 /* Every event of every resource, from now on: for those who care about relations between objects, not about one
  * kind. Within one turn the kinds come one after the other. */
 struct store_feed;

@@ -180,6 +180,12 @@ struct store_watch *store_watch_stop(struct store_watch *w)
 	return NULL;
 }
 
+void store_watch_now(struct store_watch *w)
+{
+	if (w->next_seq < w->table->next_seq)
+		store_watch_run(w, w->table->next_seq);
+}
+
 int64_t store_watch_rv(const struct store_watch *w)
 {
 	return w->table->store->delivered_rv;

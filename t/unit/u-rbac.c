@@ -171,9 +171,20 @@ static int put_apply(struct store_write *w, struct obj *cur, struct doc **out, b
 	return 0;
 }
 
+static const struct user *asker; /* asks the moment that a write is done, before the turn ends */
+static bool told;
+
+static bool may(const struct user *u, const char *verb, const char *resource, const char *ns)
+{
+	struct attrs at = { verb, "", "v1", resource, "", ns, "x" };
+
+	return rbac_allow(&api, u, &at);
+}
+
 static void put_done(struct store_write *w, struct obj *o, const struct err *err)
 {
 	CONTAINER_OF(w, struct put, w)->done = true;
+	told = asker && may(asker, "get", "pods", "one");
 }
 
 /* text NULL: deletes it. */
@@ -201,13 +212,6 @@ static const char *const ann_groups[] = { "devs", "system:authenticated", NULL }
 static const struct user ann = { .name = "ann", .uid = "", .groups = ann_groups };
 static const struct user bob = { .name = "bob", .uid = "", .groups = ann_groups + 2 };
 static const struct user sa = { .name = "system:serviceaccount:one:robot", .uid = "", .groups = ann_groups + 2 };
-
-static bool may(const struct user *u, const char *verb, const char *resource, const char *ns)
-{
-	struct attrs at = { verb, "", "v1", resource, "", ns, "x" };
-
-	return rbac_allow(&api, u, &at);
-}
 
 static const char *why(const struct user *u, const char *verb, const char *resource, const char *ns)
 {
@@ -251,6 +255,12 @@ static void test_index(void)
 	ok(!may(&ann, "get", "pods", "one") && may(&bob, "get", "pods", "one"), "the binding changes");
 	put(RBAC, "rolebindings", "one", "b", NULL);
 	ok(!may(&bob, "get", "pods", "one"), "the binding goes");
+	asker = &ann;
+	put(RBAC, "rolebindings", "one", "b", BINDING("Role", "reader", USER("ann")));
+	ok(told, "who is told of a binding is authorized by it at once");
+	put(RBAC, "rolebindings", "one", "b", NULL);
+	ok(!told, "... and no more when it is gone");
+	asker = NULL;
 }
 
 static void test_subjects(void)
