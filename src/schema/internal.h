@@ -196,6 +196,9 @@ static inline const struct schema_res_extra *schema_extra(const struct schema_re
 	return &schema_res_extras[r - schema_resources];
 }
 
+/* "Guaranteed", "Burstable", "BestEffort" (strategy.c) */
+const char *schema_pod_qos(const struct node *spec);
+
 /* Go's zero value of a scalar field, as it prints; NULL for bytes, structures and what has no type of its own. */
 struct node *schema_zero(struct doc *d, const struct schema_field *f);
 /* What Go writes for an SF_FILL field that was not set. */

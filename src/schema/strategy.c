@@ -77,7 +77,7 @@ static int qos_of(const struct node *resources)
 	return full == ARRAY_SIZE(NAMES) ? 1 : some ? -1 : 0;
 }
 
-static const char *pod_qos(const struct node *spec)
+const char *schema_pod_qos(const struct node *spec)
 {
 	static const enum field LISTS[] = { F_containers, F_initContainers };
 	const struct node *whole = node_get(spec, F_resources);
@@ -104,7 +104,7 @@ static void pod_create(const struct prepare *x)
 	struct node *status = node_need_object(x->d, x->root, F_status), *c;
 
 	node_sets(x->d, status, F_phase, "Pending");
-	node_sets(x->d, status, F_qosClass, pod_qos(spec));
+	node_sets(x->d, status, F_qosClass, schema_pod_qos(spec));
 	if (node_count(node_get(spec, F_schedulingGates)) == 0)
 		return;
 	c = node_append(node_need_array(x->d, status, F_conditions), node_new(x->d, DOC_OBJECT));

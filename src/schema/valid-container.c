@@ -51,9 +51,9 @@ void v_resource_ref(struct valid *v, const struct vpath *p, const struct node *n
 					     "requests.cpu", "requests.ephemeral-storage", "requests.memory", NULL };
 	struct str name = v_str(n, F_resource);
 
-	if (str_starts(name, STR_LIT("requests.hugepages-")) || str_starts(name, STR_LIT("limits.hugepages-")))
-		return;
-	v_one_of(v, VP(p, "resource"), node_get(n, F_resource), NAMES);
+	if (!str_starts(name, STR_LIT("requests.hugepages-")) && !str_starts(name, STR_LIT("limits.hugepages-")))
+		v_one_of(v, VP(p, "resource"), node_get(n, F_resource), NAMES);
+	v_divisor(v, p, n);
 }
 
 static void v_key_ref(struct valid *v, const struct vpath *p, const struct node *n)
@@ -63,6 +63,14 @@ static void v_key_ref(struct valid *v, const struct vpath *p, const struct node 
 		v_required(v, VP(p, "key"), NULL);
 	else
 		v_name(v, VP(p, "key"), v_str(n, F_key), NF_CONFIG_KEY);
+}
+
+static void v_file_key(struct valid *v, const struct vpath *p, const struct node *n)
+{
+	v_need_name(v, p, n, F_key, NF_ENV);
+	v_need_name(v, p, n, F_volumeName, NF_DNS_LABEL);
+	v_need(v, p, n, F_path, NULL);
+	v_no_backsteps(v, VP(p, "path"), v_str(n, F_path));
 }
 
 static void v_value_from(struct valid *v, const struct vpath *p, const struct node *env)
@@ -82,6 +90,8 @@ static void v_value_from(struct valid *v, const struct vpath *p, const struct no
 			v_resource_ref(v, at, c);
 		else if (c->name == F_configMapKeyRef || c->name == F_secretKeyRef)
 			v_key_ref(v, at, c);
+		else if (c->name == F_fileKeyRef)
+			v_file_key(v, at, c);
 	}
 	if (sources == 0)
 		v_invalid(v, p, STR_LIT(""),
@@ -214,6 +224,7 @@ static void v_resource(struct valid *v, const struct vpath *p, const struct node
 {
 	v_container_resource_name(v, p, node_key(n));
 	v_quantity_of(v, p, node_key(n), n);
+	v_hugepages(v, p, n);
 }
 
 static void v_request(struct valid *v, const struct vpath *p, const struct node *n, const struct node *limits)
@@ -319,6 +330,7 @@ static void v_mount(struct valid *v, const struct vpath *p, const struct node *n
 	if (expr.n > 0)
 		v_local_path(v, VP(p->up, "subPathExpr"), expr);
 	v_mount_propagation(v, VP(p->up, "mountPropagation"), node_get(n, F_mountPropagation), ctr);
+	v_read_only_mount(v, VP(p->up, "recursiveReadOnly"), n);
 }
 
 static void v_device(struct valid *v, const struct vpath *p, const struct node *n, const struct node *volumes)
@@ -466,6 +478,20 @@ static void v_hooks(struct valid *v, const struct vpath *p, const struct node *c
 	v_probe(v, VP(p, "startupProbe"), node_get(ctr, F_startupProbe), F_startupProbe, grace);
 }
 
+static void v_stop_signal(struct valid *v, const struct vpath *p, const struct node *ctr, const struct node *spec)
+{
+	static const char *const WINDOWS[] = { "SIGKILL", "SIGTERM", NULL };
+	const struct node *signal = node_path(ctr, F_lifecycle, F_stopSignal);
+	const struct vpath *at = VP(VP(p, "lifecycle"), "stopSignal");
+
+	if (!signal)
+		return;
+	if (!node_get(spec, F_os))
+		v_forbidden(v, at, "may not be set for containers with empty `spec.os.name`");
+	else if (node_streq(node_path(spec, F_os, F_name), "windows") && !v_is_one_of(node_str(signal), WINDOWS))
+		v_unsupported(v, at, node_str(signal), WINDOWS);
+}
+
 /* --- one container --- */
 
 static void v_resize_policy(struct valid *v, const struct vpath *p, const struct node *list, struct str restart)
@@ -542,12 +568,14 @@ static void v_unique_name(struct valid *v, const struct vpath *p, const struct n
 
 static void v_init(struct valid *v, const struct vpath *p, const struct node *ctr, const struct node *grace)
 {
-	static const char *const POLICIES[] = { "Always", "Never", "OnFailure", NULL };
 	static const enum field FORBIDDEN[] = { F_lifecycle, F_livenessProbe, F_readinessProbe, F_startupProbe };
 	const struct node *policy = node_get(ctr, F_restartPolicy);
 
-	if (policy)
-		v_one_of(v, VP(p, "restartPolicy"), policy, POLICIES);
+	if (node_streq(policy, "Always") && node_count(node_get(ctr, F_restartPolicyRules)) > 0)
+		v_forbidden(v, VP(p, "restartPolicyRules"),
+			    "restartPolicyRules are not allowed for init containers with restart policy Always");
+	else if (policy)
+		v_restart_rules(v, p, ctr);
 	if (node_streq(policy, "Always")) {
 		v_hooks(v, p, ctr, grace);
 		return;
@@ -592,7 +620,9 @@ static void v_regular_list(struct valid *v, const struct vpath *p, const struct 
 
 		v_container(v, at, c, pod);
 		v_unique_name(v, at, c, &list, 1);
+		v_restart_rules(v, at, c);
 		v_hooks(v, at, c, grace);
+		v_stop_signal(v, at, c, pod->spec);
 	}
 	v_host_port_conflicts(v, p, list);
 }

@@ -8,6 +8,15 @@ enum { MAX_SECRET_BYTES = 1 << 20 }; /* of a Secret's or ConfigMap's data */
 
 /* --- Namespace --- */
 
+static void v_kube_finalizer(struct valid *v, const struct vpath *p, struct str s)
+{
+	static const char *const STANDARD[] = { "foregroundDeletion", "kubernetes", "orphan", NULL };
+
+	v_name(v, p, s, NF_QUALIFIED);
+	if (str_find(s, '/') < 0 && !v_is_one_of(s, STANDARD))
+		v_invalid(v, p, s, "name is neither a standard finalizer name nor is it fully qualified");
+}
+
 void v_namespace(struct valid *v)
 {
 	const struct node *status = node_get(v->root, F_status);
@@ -15,8 +24,11 @@ void v_namespace(struct valid *v)
 	struct str phase = v_str(status, F_phase);
 	size_t i = 0;
 
-	NODE_FOREACH(c, node_path(v->root, F_spec, F_finalizers))
-		v_name(v, VPI(VP(VP(NULL, "spec"), "finalizers"), i++), node_str(c), NF_QUALIFIED);
+	NODE_FOREACH(c, node_path(v->root, F_spec, F_finalizers)) {
+		const struct vpath *at = VP(VP(NULL, "spec"), "finalizers");
+
+		v_kube_finalizer(v, v->old ? VPI(at, i++) : at, node_str(c));
+	}
 	if (!v->old || !streq(v->sub, "status"))
 		return;
 	if (!meta_is_deleting(v->root) && !str_eqc(phase, "Active"))
@@ -40,36 +52,45 @@ static void v_taints(struct valid *v, const struct vpath *p, const struct node *
 		NODE_FOREACH(other, taints) {
 			if (other == c)
 				break;
-			if (str_eq(v_str(other, F_key), v_str(c, F_key)) &&
-			    str_eq(v_str(other, F_effect), v_str(c, F_effect)))
-				v_duplicate(v, at, c);
+			if (!str_eq(v_str(other, F_key), v_str(c, F_key)) ||
+			    !str_eq(v_str(other, F_effect), v_str(c, F_effect)))
+				continue;
+			v_duplicate_why(v, at, c, "taints must be unique by key and effect pair");
+			break;
 		}
 	}
 }
 
 static void v_node_update(struct valid *v, const struct vpath *p, const struct node *now, const struct node *old)
 {
-	static const enum field MAY_CHANGE[] = { F_unschedulable, F_taints, F_podCIDR, F_podCIDRs, F_providerID,
-						 F_configSource, F_externalID };
-	bool other = false;
-
-	if (v_str(old, F_providerID).n > 0 && !v_same(node_get(now, F_providerID), node_get(old, F_providerID)))
-		v_forbidden(v, VP(p, "providerID"),
-			    "node updates may not change providerID except from \"\" to valid");
 	if (node_count(node_get(old, F_podCIDRs)) > 0 &&
 	    !v_same(node_get(now, F_podCIDRs), node_get(old, F_podCIDRs)))
 		v_forbidden(v, VP(p, "podCIDRs"), "node updates may not change podCIDR except from \"\" to valid");
-	NODE_FOREACH(c, now) {
-		bool may = false;
+	if (v_str(old, F_providerID).n > 0 && !v_same(node_get(now, F_providerID), node_get(old, F_providerID)))
+		v_forbidden(v, VP(p, "providerID"),
+			    "node updates may not change providerID except from \"\" to valid");
+	if (!v_same(node_get(now, F_externalID), node_get(old, F_externalID)))
+		v_forbidden(v, VP(p, "externalID"), "may not be updated");
+}
 
-		for (size_t i = 0; i < ARRAY_SIZE(MAY_CHANGE); i++)
-			may = may || MAY_CHANGE[i] == c->name;
-		other = other || (!may && !v_same(c, node_get(old, (enum field)c->name)));
-	}
-	if (other)
-		v_forbidden(v, NULL,
-			    "node updates may only change labels, taints, or capacity (or configSource, if the "
-			    "DynamicKubeletConfig feature gate is enabled)");
+static void v_node_resources(struct valid *v, enum field f)
+{
+	const struct vpath *p = VP(VP(NULL, "status"), doc_field_name(f));
+
+	NODE_FOREACH(c, node_get(node_get(v->root, F_status), f))
+		v_quantity_of(v, VP(p, c->key), node_key(c), c);
+}
+
+static void v_pod_cidrs(struct valid *v, const struct vpath *p, const struct node *list)
+{
+	size_t i = 0;
+
+	NODE_FOREACH(c, list)
+		v_cidr(v, VPI(p, i++), node_str(c));
+	if (node_count(list) > 2 ||
+	    (node_count(list) == 2 &&
+	     (str_find(node_str(node_at(list, 0)), ':') >= 0) == (str_find(node_str(node_at(list, 1)), ':') >= 0)))
+		v_invalid_node(v, p, list, "may specify no more than one CIDR for each IP family");
 }
 
 void v_node(struct valid *v)
@@ -80,10 +101,12 @@ void v_node(struct valid *v)
 	size_t i = 0;
 
 	v_taints(v, VP(VP(NULL, "metadata"), "taints"), node_get(spec, F_taints));
-	NODE_FOREACH(c, node_get(spec, F_podCIDRs))
-		v_cidr(v, VPI(VP(p, "podCIDRs"), i++), node_str(c));
-	if (!v->old)
+	v_node_resources(v, F_capacity);
+	v_node_resources(v, F_allocatable);
+	if (!v->old) {
+		v_pod_cidrs(v, VP(p, "podCIDRs"), node_get(spec, F_podCIDRs));
 		return;
+	}
 	i = 0;
 	NODE_FOREACH(c, addresses) {
 		const struct vpath *at = VPI(VP(VP(NULL, "status"), "addresses"), i++);

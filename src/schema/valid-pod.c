@@ -91,6 +91,7 @@ static void v_pod_term(struct valid *v, const struct vpath *p, const struct node
 	if (key.n == 0)
 		v_required(v, VP(p, "topologyKey"), "can not be empty");
 	v_name(v, VP(p, "topologyKey"), key, NF_QUALIFIED);
+	v_label_keys(v, p, n);
 }
 
 static void v_pod_affinity(struct valid *v, const struct vpath *p, const struct node *n)
@@ -400,8 +401,6 @@ static void v_topology(struct valid *v, const struct vpath *p, const struct node
 				      "must be greater than zero");
 		if (key.n == 0)
 			v_required(v, VP(at, "topologyKey"), "can not be empty");
-		else
-			v_name(v, VP(at, "topologyKey"), key, NF_QUALIFIED);
 		v_one_of(v, VP(at, "whenUnsatisfiable"), node_get(c, F_whenUnsatisfiable), ACTIONS);
 		NODE_FOREACH(other, list) {
 			if (other == c)
@@ -415,6 +414,7 @@ static void v_topology(struct valid *v, const struct vpath *p, const struct node
 				break;
 			}
 		}
+		v_spread_more(v, at, c);
 		v_label_selector(v, VP(at, "labelSelector"), node_get(c, F_labelSelector));
 	}
 }
@@ -487,8 +487,9 @@ void v_pod_spec(struct valid *v, const struct vpath *p, const struct node *spec,
 	size_t i = 0;
 
 	v_volumes(v, VP(p, "volumes"), node_get(spec, F_volumes));
+	v_pod_claims(v, VP(p, "resourceClaims"), node_get(spec, F_resourceClaims));
 	v_containers(v, p, &pod);
-	v_resources(v, VP(p, "resources"), node_get(spec, F_resources), NULL);
+	v_pod_resources(v, VP(p, "resources"), spec);
 	v_host_ports(v, p, spec, is_pod);
 	v_one_of(v, VP(p, "restartPolicy"), node_get(spec, F_restartPolicy), RESTART);
 	v_one_of(v, VP(p, "dnsPolicy"), node_get(spec, F_dnsPolicy), DNS);
@@ -505,11 +506,8 @@ void v_pod_spec(struct valid *v, const struct vpath *p, const struct node *spec,
 	v_pod_names(v, p, spec);
 	if (node_get(spec, F_preemptionPolicy))
 		v_one_of(v, VP(p, "preemptionPolicy"), node_get(spec, F_preemptionPolicy), PREEMPT);
-	if (node_get(spec, F_os)) {
-		static const char *const OS[] = { "linux", "windows", NULL };
-
-		v_one_of(v, VP(VP(p, "os"), "name"), node_path(spec, F_os, F_name), OS);
-	}
+	v_pod_os(v, p, spec);
+	v_pod_parts(v, p, spec);
 }
 
 void v_pod_template(struct valid *v, const struct vpath *p, const struct node *tmpl)
@@ -518,6 +516,7 @@ void v_pod_template(struct valid *v, const struct vpath *p, const struct node *t
 
 	v_labels(v, VP(p, "labels"), node_get(meta, F_labels));
 	v_annotations(v, VP(p, "annotations"), node_get(meta, F_annotations));
+	v_pod_annotations(v, VP(p, "annotations"), node_get(meta, F_annotations), spec);
 	v_pod_spec(v, VP(p, "spec"), spec, false);
 	if (node_count(node_get(spec, F_ephemeralContainers)) > 0)
 		v_forbidden(v, VP(VP(p, "spec"), "ephemeralContainers"),

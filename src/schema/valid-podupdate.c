@@ -140,7 +140,7 @@ static bool v_deadline_update(struct valid *v, const struct vpath *p, const stru
 }
 
 /* In d's copy of the new spec: what may change becomes what it was. */
-static void munge_field(struct doc *d, struct node *now, const struct node *old, enum field f)
+void v_put_back(struct doc *d, struct node *now, const struct node *old, enum field f)
 {
 	const struct node *was = node_get(old, f);
 
@@ -155,7 +155,7 @@ static void munge_containers(struct doc *d, struct node *now, const struct node 
 	struct node *a = node_first(node_get(now, list));
 
 	for (const struct node *b = node_first(node_get(old, list)); a && b; a = a->next, b = b->next)
-		munge_field(d, a, b, f);
+		v_put_back(d, a, b, f);
 }
 
 static void munge_spec(struct doc *d, struct node *now, const struct node *old)
@@ -164,14 +164,14 @@ static void munge_spec(struct doc *d, struct node *now, const struct node *old)
 
 	munge_containers(d, now, old, F_containers, F_image);
 	munge_containers(d, now, old, F_initContainers, F_image);
-	munge_field(d, now, old, F_activeDeadlineSeconds);
-	munge_field(d, now, old, F_tolerations);
-	munge_field(d, now, old, F_schedulingGates);
+	v_put_back(d, now, old, F_activeDeadlineSeconds);
+	v_put_back(d, now, old, F_tolerations);
+	v_put_back(d, now, old, F_schedulingGates);
 	if (node_int(grace, 0) < 0 && node_int(node_get(now, F_terminationGracePeriodSeconds), 0) == 1)
-		munge_field(d, now, old, F_terminationGracePeriodSeconds);
+		v_put_back(d, now, old, F_terminationGracePeriodSeconds);
 	if (node_count(node_get(old, F_schedulingGates)) > 0) { /* where it may run is still open */
-		munge_field(d, now, old, F_nodeSelector);
-		munge_field(d, now, old, F_affinity);
+		v_put_back(d, now, old, F_nodeSelector);
+		v_put_back(d, now, old, F_affinity);
 	}
 }
 
@@ -240,26 +240,137 @@ static void v_pod_update(struct valid *v, const struct vpath *p, const struct no
 
 /* --- subresources --- */
 
+static bool is_sidecar(const struct node *ctr)
+{
+	return node_streq(node_get(ctr, F_restartPolicy), "Always");
+}
+
+/* The cpu and memory of one list of a container's resources become what they were. */
+static void munge_amounts(struct doc *d, struct node *now, const struct node *old, enum field list)
+{
+	static const char *const NAMES[] = { "cpu", "memory" };
+	const struct node *was = node_path(old, F_resources, list);
+	struct node *is = node_path(now, F_resources, list);
+
+	for (size_t i = 0; i < ARRAY_SIZE(NAMES); i++) {
+		const struct node *amount = node_getc(was, NAMES[i]);
+
+		if (is)
+			node_removek(is, str_of(NAMES[i]));
+		if (amount) {
+			is = node_need_object(d, node_need_object(d, now, F_resources), list);
+			node_setk(d, is, str_of(NAMES[i]), node_copy(d, amount));
+		}
+	}
+	if (is && !was && node_count(is) == 0)
+		node_remove(node_get(now, F_resources), list);
+}
+
 static void munge_resources(struct doc *d, struct node *now, const struct node *old)
 {
-	munge_containers(d, now, old, F_containers, F_resources);
-	munge_containers(d, now, old, F_containers, F_resizePolicy);
-	munge_containers(d, now, old, F_initContainers, F_resources);
-	munge_containers(d, now, old, F_initContainers, F_resizePolicy);
+	static const enum field LISTS[] = { F_containers, F_initContainers };
+
+	for (size_t i = 0; i < ARRAY_SIZE(LISTS); i++) {
+		struct node *a = node_first(node_get(now, LISTS[i]));
+
+		for (const struct node *b = node_first(node_get(old, LISTS[i])); a && b; a = a->next, b = b->next) {
+			v_put_back(d, a, b, F_resizePolicy);
+			if (LISTS[i] == F_initContainers && !is_sidecar(b))
+				continue;
+			munge_amounts(d, a, b, F_requests);
+			munge_amounts(d, a, b, F_limits);
+		}
+	}
+}
+
+static bool resize_order(struct valid *v, const struct vpath *p, const struct node *now, const struct node *old, enum field f)
+{
+	const char *name = doc_field_name(f);
+	const struct node *a = node_first(node_get(now, f));
+	size_t before = v->n, i = 0;
+
+	if (node_count(node_get(now, f)) != node_count(node_get(old, f))) {
+		v_forbiddenf(v, VP(p, name), "%s may not be added or removed on resize", name);
+		return false;
+	}
+	for (const struct node *b = node_first(node_get(old, f)); a && b; a = a->next, b = b->next) {
+		if (!str_eq(v_str(a, F_name), v_str(b, F_name)))
+			v_forbiddenf(v, VP(VPI(VP(p, name), i), "name"), "%s may not be renamed or reordered on resize",
+				     name);
+		i++;
+	}
+	return v->n == before;
+}
+
+static void resize_removed(struct valid *v, const struct vpath *p, const struct node *now, const struct node *old)
+{
+	static const enum field LISTS[] = { F_requests, F_limits };
+
+	for (size_t i = 0; i < ARRAY_SIZE(LISTS); i++) {
+		const struct node *a = node_path(now, F_resources, LISTS[i]);
+		bool gone = false;
+
+		NODE_FOREACH(c, node_path(old, F_resources, LISTS[i]))
+			gone = gone || !node_getk(a, node_key(c));
+		if (gone)
+			v_forbiddenf(v, VP(VP(p, "resources"), doc_field_name(LISTS[i])),
+				     "resource %s cannot be removed", doc_field_name(LISTS[i]));
+	}
+}
+
+static void resize_containers(struct valid *v, const struct vpath *p, const struct node *now, const struct node *old,
+			      enum field list)
+{
+	const struct node *a = node_first(node_get(now, list));
+	size_t i = 0;
+
+	for (const struct node *b = node_first(node_get(old, list)); a && b; a = a->next, b = b->next) {
+		const struct vpath *at = VPI(VP(p, doc_field_name(list)), i++);
+
+		if (list == F_containers || is_sidecar(b))
+			resize_removed(v, at, a, b);
+		else if (!v_same(node_get(a, F_resources), node_get(b, F_resources)))
+			v_forbidden(v, p, "resources for non-sidecar init containers are immutable");
+	}
 }
 
 static void v_pod_resize(struct valid *v, const struct vpath *p, const struct node *now, const struct node *old)
 {
-	if (v_container_count(v, VP(p, "containers"), node_get(now, F_containers), node_get(old, F_containers)) &&
-	    v_container_count(v, VP(p, "initContainers"), node_get(now, F_initContainers),
-			      node_get(old, F_initContainers)))
-		v_spec_unchanged(v, p, now, old, "only cpu and memory resources are mutable", munge_resources);
+	const struct vpath *whole = VP(NULL, "");
+	bool ordered;
+
+	if (node_count(node_get(old, F_resources)) > 0 || node_count(node_get(now, F_resources)) > 0) {
+		v_forbidden(v, whole, "pods with pod-level resources cannot be resized");
+		return;
+	}
+	if (meta_annotation(v->old, "kubernetes.io/config.mirror")) {
+		v_forbidden(v, whole, "static pods cannot be resized");
+		return;
+	}
+	if (node_streq(node_path(old, F_os, F_name), "windows")) {
+		v_forbidden(v, whole, "windows pods cannot be resized");
+		return;
+	}
+	if (!streq(schema_pod_qos(old), schema_pod_qos(now)))
+		v_invalid(v, p, v_str(node_get(v->root, F_status), F_qosClass),
+			  "Pod QOS Class may not change as a result of resizing");
+	ordered = resize_order(v, p, now, old, F_containers);
+	ordered = resize_order(v, p, now, old, F_initContainers) && ordered;
+	if (!ordered)
+		return;
+	resize_containers(v, p, now, old, F_initContainers);
+	resize_containers(v, p, now, old, F_containers);
+	v_spec_unchanged(v, p, now, old, "only cpu and memory resources are mutable", munge_resources);
 }
 
 static void v_pod_ephemeral(struct valid *v, const struct vpath *p, const struct node *now, const struct node *old)
 {
 	const struct vpath *at = VP(p, "ephemeralContainers");
 
+	if (meta_annotation(v->old, "kubernetes.io/config.mirror")) {
+		v_forbidden(v, VP(NULL, ""), "static pods do not support ephemeral containers");
+		return;
+	}
 	NODE_FOREACH(o, node_get(old, F_ephemeralContainers)) {
 		const struct node *same = NULL;
 
@@ -306,11 +417,28 @@ static void v_pod_ips(struct valid *v, const struct vpath *p, const struct node 
 		v_invalid_node(v, p, ips, "may specify no more than one IP for each IP family");
 }
 
+static void v_pod_conditions(struct valid *v, const struct vpath *p, const struct node *list)
+{
+	size_t i = 0;
+
+	NODE_FOREACH(c, list) {
+		const struct vpath *at = VPI(p, i++);
+
+		if (node_int(node_get(c, F_observedGeneration), 0) < 0)
+			v_invalid_node(v, VP(at, "observedGeneration"), node_get(c, F_observedGeneration),
+				       "must be a non-negative integer");
+		v_name(v, VP(at, "Type"), v_str(c, F_type), NF_QUALIFIED);
+	}
+}
+
 static void v_pod_status(struct valid *v, const struct vpath *p)
 {
 	const struct node *now = node_get(v->root, F_status), *old = node_get(v->old, F_status);
 	struct str restart = v_str(node_get(v->old, F_spec), F_restartPolicy);
 
+	v_pod_annotations_update(v, VP(VP(NULL, "metadata"), "annotations"), node_get(meta_of(v->root), F_annotations),
+				 node_get(meta_of(v->old), F_annotations));
+	v_pod_conditions(v, VP(p, "conditions"), node_get(now, F_conditions));
 	if (!str_eq(v_str(node_get(v->root, F_spec), F_nodeName), v_str(node_get(v->old, F_spec), F_nodeName)))
 		v_forbidden(v, VP(p, "nodeName"), "may not be changed directly");
 	if (v_str(now, F_nominatedNodeName).n > 0)
@@ -365,6 +493,11 @@ void v_pod(struct valid *v)
 			v_pod_status(v, VP(NULL, "status"));
 		return;
 	}
+	v_pod_annotations(v, VP(VP(NULL, "metadata"), "annotations"), node_get(meta_of(v->root), F_annotations), spec);
+	if (v->old)
+		v_pod_annotations_update(v, VP(VP(NULL, "metadata"), "annotations"),
+					 node_get(meta_of(v->root), F_annotations),
+					 node_get(meta_of(v->old), F_annotations));
 	v_pod_spec(v, p, spec, true);
 	v_pod_tokens(v, VP(p, "volumes"), spec);
 	if (!v->old)

@@ -150,33 +150,107 @@ static void svc_affinity(struct valid *v, const struct vpath *p, const struct no
 	}
 }
 
-static void svc_addresses(struct valid *v, const struct vpath *p, const struct node *spec)
+/* A family once each, and each address of the family at its place. */
+static void svc_families(struct valid *v, const struct vpath *p, const struct node *spec)
 {
 	static const char *const FAMILIES[] = { "IPv4", "IPv6", NULL };
 	static const char *const POLICIES[] = { "PreferDualStack", "RequireDualStack", "SingleStack", NULL };
-	const struct node *ips = node_get(spec, F_clusterIPs);
+	const struct node *list = node_get(spec, F_ipFamilies);
 	size_t i = 0;
 
-	if (node_get(spec, F_ipFamilyPolicy))
-		v_one_of(v, VP(p, "ipFamilyPolicy"), node_get(spec, F_ipFamilyPolicy), POLICIES);
-	NODE_FOREACH(c, node_get(spec, F_ipFamilies))
-		v_one_of(v, VPI(VP(p, "ipFamilies"), i++), c, FAMILIES);
-	i = 0;
-	NODE_FOREACH(c, ips) {
-		const struct vpath *at = VPI(VP(p, "clusterIPs"), i++);
+	NODE_FOREACH(c, list) {
+		const struct vpath *at = VPI(VP(p, "ipFamilies"), i++);
 
-		if (node_streq(c, "None")) {
-			if (node_count(ips) > 1)
-				v_invalid_node(v, VP(p, "clusterIPs"), ips, "'None' must be the first and only value");
-		} else {
-			v_ip(v, at, node_str(c));
+		if (!v_is_one_of(node_str(c), FAMILIES))
+			v_unsupported(v, at, node_str(c), FAMILIES);
+		NODE_FOREACH(other, list) {
+			if (other == c)
+				break;
+			if (node_equal(other, c)) {
+				v_duplicate(v, at, c);
+				break;
+			}
 		}
 	}
-	if (node_count(ips) > 0 && !v_same(node_first(ips), node_get(spec, F_clusterIP)))
-		v_invalid_node(v, VP(p, "clusterIPs"), ips, "first value must match `clusterIP`");
+	if (node_get(spec, F_ipFamilyPolicy))
+		v_may_be(v, p, spec, F_ipFamilyPolicy, POLICIES);
+}
+
+static void svc_family_of(struct valid *v, const struct vpath *p, const struct node *ip, const struct node *family, size_t i)
+{
+	bool v6 = node_streq(family, "IPv6");
+
+	if ((!v6 && !node_streq(family, "IPv4")) || str_is_ip6(node_str(ip)) == v6)
+		return;
+	v_invalidf(v, VPI(p, i), ip, "expected an %s value as indicated by `ipFamilies[%zu]`", v6 ? "IPv6" : "IPv4", i);
+}
+
+static void svc_cluster_ips(struct valid *v, const struct vpath *p, const struct node *spec)
+{
+	const struct node *ips = node_get(spec, F_clusterIPs), *family = node_first(node_get(spec, F_ipFamilies));
+	const struct vpath *at = VP(p, "clusterIPs");
+	size_t before = v->n, i = 0;
+
+	NODE_FOREACH(c, ips) {
+		if (i == 0 && node_streq(c, "None")) {
+			if (node_count(ips) > 1)
+				v_invalid_node(v, at, ips, "'None' must be the first and only value");
+		} else {
+			v_ip(v, VPI(at, i), node_str(c));
+		}
+		i++;
+	}
+	if (node_count(ips) > 2)
+		v_invalid_node(v, at, ips, "may only hold up to 2 values");
+	if (v->n > before || svc_is_headless(v->root))
+		return;
+	if (node_count(ips) == 2 && str_is_ip6(node_str(node_at(ips, 0))) == str_is_ip6(node_str(node_at(ips, 1))))
+		v_invalid_node(v, at, ips, "may specify no more than one IP for each IP family");
 	i = 0;
-	NODE_FOREACH(c, node_get(spec, F_externalIPs))
-		v_ip(v, VPI(VP(p, "externalIPs"), i++), node_str(c));
+	for (const struct node *c = node_first(ips); c && family; c = c->next, family = family->next)
+		svc_family_of(v, at, c, family, i++);
+}
+
+static void svc_addresses(struct valid *v, const struct vpath *p, const struct node *spec)
+{
+	const struct node *ips = node_get(spec, F_clusterIPs), *ip = node_get(spec, F_clusterIP);
+	const struct node *external = node_get(spec, F_externalIPs);
+	size_t i = 0;
+
+	if (!svc_is(v->root, "ExternalName")) {
+		if (node_str(ip).n > 0 && node_count(ips) == 0)
+			v_required(v, VP(p, "clusterIPs"), NULL);
+		else if (node_str(ip).n > 0 && !v_same(node_first(ips), ip))
+			v_invalid_node(v, VP(p, "clusterIPs"), ips, "first value must match `clusterIP`");
+		else if (node_str(ip).n == 0 && node_count(ips) > 0)
+			v_invalid_node(v, VP(p, "clusterIPs"), ips, "must be empty when `clusterIP` is not specified");
+		svc_families(v, p, spec);
+		svc_cluster_ips(v, p, spec);
+	}
+	NODE_FOREACH(c, external) {
+		const struct vpath *at = VPI(VP(p, "externalIPs"), i++);
+
+		if (str_is_ip(node_str(c)))
+			v_endpoint_ip(v, at, node_str(c));
+		else
+			v_ip(v, at, node_str(c));
+	}
+}
+
+static void svc_range_annotation(struct valid *v, bool lb)
+{
+	static const char RANGES[] = "service.beta.kubernetes.io/load-balancer-source-ranges";
+	const char *text = meta_annotation(v->root, RANGES), *was = meta_annotation(v->old, RANGES);
+	const struct vpath *p = VPK(VP(VP(NULL, "metadata"), "annotations"), str_of(RANGES));
+
+	if (!text)
+		return;
+	if (!lb)
+		v_forbidden(v, p, "may only be used when `type` is 'LoadBalancer'");
+	if ((was && streq(was, text)) || str_trim(str_of(text)).n == 0)
+		return;
+	for (struct str rest = str_of(text); rest.p;)
+		v_cidr(v, p, str_trim(str_cut(&rest, ',')));
 }
 
 static void svc_load_balancer(struct valid *v, const struct vpath *p, const struct node *spec)
@@ -189,6 +263,8 @@ static void svc_load_balancer(struct valid *v, const struct vpath *p, const stru
 		v_forbidden(v, VP(p, "LoadBalancerSourceRanges"), "may only be used when `type` is 'LoadBalancer'");
 	NODE_FOREACH(c, ranges)
 		v_cidr(v, VPI(VP(p, "LoadBalancerSourceRanges"), i++), str_trim(node_str(c)));
+	if (node_count(ranges) == 0)
+		svc_range_annotation(v, lb);
 	if (node_get(spec, F_allocateLoadBalancerNodePorts) && !lb)
 		v_forbidden(v, VP(p, "allocateLoadBalancerNodePorts"),
 			    "may only be used when `type` is 'LoadBalancer'");
@@ -201,7 +277,7 @@ static void svc_load_balancer(struct valid *v, const struct vpath *p, const stru
 static void svc_policies(struct valid *v, const struct vpath *p, const struct node *spec)
 {
 	static const char *const TRAFFIC[] = { "Cluster", "Local", NULL };
-	static const char *const DISTRIBUTION[] = { "PreferClose", "PreferSameNode", "PreferSameZone", NULL };
+	static const char *const DISTRIBUTION[] = { "PreferClose", "PreferSameZone", "PreferSameNode", NULL };
 	const struct node *external = node_get(spec, F_externalTrafficPolicy);
 	int64_t health = node_int(node_get(spec, F_healthCheckNodePort), 0);
 
@@ -227,42 +303,92 @@ static void svc_policies(struct valid *v, const struct vpath *p, const struct no
 
 /* --- update --- */
 
+/* An address or family list: its first stays, a second may come, and may go with 'SingleStack'. */
+static void svc_fixed_list(struct valid *v, const struct vpath *p, const struct node *now, const struct node *old,
+			   enum field f, const char *what)
+{
+	const struct node *a = node_get(now, f), *b = node_get(old, f);
+	const struct vpath *at = VP(p, doc_field_name(f));
+	bool cluster = f == F_clusterIPs;
+	size_t i = 0;
+
+	if (node_count(a) == node_count(b)) {
+		for (const struct node *x = node_first(a), *y = node_first(b); x && y; x = x->next, y = y->next) {
+			if (!node_equal(x, y))
+				v_invalid_node(v, VPI(at, cluster ? i : 0), a, "may not change once set");
+			i++;
+		}
+		return;
+	}
+	if (node_count(a) == 0 && node_count(node_get(now, F_clusterIPs)) == 0) {
+		_cleanup_free_ char *why = xasprintf("primary %s can not be unset", what);
+
+		v_invalid_node(v, VPI(at, 0), a, why);
+	}
+	if (node_count(a) > 0 && node_count(b) > 0 && !node_equal(node_first(a), node_first(b)))
+		v_invalid_node(v, VPI(at, 0), a, "may not change once set");
+	if (node_count(a) == 1 && node_count(b) > 1 && !node_streq(node_get(now, F_ipFamilyPolicy), "SingleStack"))
+		v_invalidf(v, VP(p, "ipFamilyPolicy"), node_get(now, F_ipFamilyPolicy),
+			   "must be set to 'SingleStack' when releasing the secondary %s", what);
+}
+
 static void svc_update(struct valid *v, const struct vpath *p, const struct node *now, const struct node *old)
 {
-	const struct node *was = node_first(node_get(old, F_clusterIPs)), *is = node_first(node_get(now, F_clusterIPs));
+	bool was_headless = svc_is_headless(v->old), headless = svc_is_headless(v->root);
 
-	if (streq(node_gets(old, F_type), "ExternalName") || streq(node_gets(now, F_type), "ExternalName"))
-		return;
-	if (was && !v_same(was, is))
-		v_invalid_node(v, VPI(VP(p, "clusterIPs"), 0), node_get(now, F_clusterIPs),
+	if (!svc_is(v->old, "ExternalName") && !svc_is(v->root, "ExternalName")) {
+		if (!(was_headless && headless))
+			svc_fixed_list(v, p, now, old, F_clusterIPs, "clusterIP");
+		if (!was_headless && !headless)
+			svc_fixed_list(v, p, now, old, F_ipFamilies, "ipFamily");
+	}
+	if (svc_is(v->old, "LoadBalancer") && svc_is(v->root, "LoadBalancer") &&
+	    !v_same(node_get(now, F_loadBalancerClass), node_get(old, F_loadBalancerClass)))
+		v_invalid_node(v, VP(p, "loadBalancerClass"), node_get(now, F_loadBalancerClass),
 			       "may not change once set");
-	if (node_count(node_get(old, F_ipFamilies)) > 0 &&
-	    !v_same(node_first(node_get(old, F_ipFamilies)), node_first(node_get(now, F_ipFamilies))))
-		v_invalid_node(v, VPI(VP(p, "ipFamilies"), 0), node_get(now, F_ipFamilies), "may not change once set");
 	if (svc_needs_health_check(v->old) && svc_needs_health_check(v->root) &&
 	    !v_same(node_get(old, F_healthCheckNodePort), node_get(now, F_healthCheckNodePort)))
 		v_forbidden(v, VP(p, "healthCheckNodePort"), "field is immutable");
-	if (svc_is(v->old, "LoadBalancer") && svc_is(v->root, "LoadBalancer"))
-		v_immutable(v, VP(p, "loadBalancerClass"), node_get(now, F_loadBalancerClass),
-			    node_get(old, F_loadBalancerClass));
 }
 
 static void svc_status(struct valid *v)
 {
+	static const char *const MODES[] = { "Proxy", "VIP", NULL };
 	const struct vpath *p = VP(VP(VP(NULL, "status"), "loadBalancer"), "ingress");
 	size_t i = 0;
 
+	if (!svc_is(v->root, "LoadBalancer") &&
+	    node_count(node_path(v->root, F_status, F_loadBalancer, F_ingress)) > 0) {
+		v_forbidden(v, p, "may only be used when `spec.type` is 'LoadBalancer'");
+		return;
+	}
 	NODE_FOREACH(c, node_path(v->root, F_status, F_loadBalancer, F_ingress)) {
 		const struct vpath *at = VPI(p, i++);
 		struct str host = v_str(c, F_hostname);
 
 		if (v_str(c, F_ip).n > 0)
 			v_ip(v, VP(at, "ip"), v_str(c, F_ip));
+		if (!node_get(c, F_ipMode) && v_str(c, F_ip).n > 0)
+			v_required(v, VP(at, "ipMode"), "must be specified when `ip` is set");
+		else if (node_get(c, F_ipMode) && v_str(c, F_ip).n == 0)
+			v_forbidden(v, VP(at, "ipMode"), "may not be specified when `ip` is not set");
+		else
+			v_may_be(v, at, c, F_ipMode, MODES);
+		v_may_name(v, at, c, F_hostname, NF_DNS_SUBDOMAIN);
 		if (host.n > 0 && str_is_ip(host))
 			v_invalid(v, VP(at, "hostname"), host, "must be a DNS name, not an IP address");
-		else if (host.n > 0)
-			v_name(v, VP(at, "hostname"), host, NF_DNS_SUBDOMAIN);
 	}
+}
+
+static void svc_annotations(struct valid *v)
+{
+	static const char MODE[] = "service.kubernetes.io/topology-mode";
+	static const char HINTS[] = "service.kubernetes.io/topology-aware-hints";
+	const char *mode = meta_annotation(v->root, MODE), *hints = meta_annotation(v->root, HINTS);
+
+	if (mode && hints && !streq(mode, hints))
+		v_invalid(v, VPK(VP(VP(NULL, "metadata"), "annotations"), str_of(MODE)), str_of(mode),
+			  "must match annotations[service.kubernetes.io/topology-aware-hints] when both are specified");
 }
 
 void v_service(struct valid *v)
@@ -277,6 +403,7 @@ void v_service(struct valid *v)
 	}
 	if (v->old)
 		svc_update(v, p, spec, node_get(v->old, F_spec));
+	svc_annotations(v);
 	svc_type(v, p, spec);
 	svc_ports(v, p, spec);
 	v_labels(v, VP(p, "selector"), node_get(spec, F_selector));

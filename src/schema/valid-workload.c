@@ -1,16 +1,40 @@
 /*
- * Validation of what makes pods: Deployment, ReplicaSet, ReplicationController,
- * DaemonSet, StatefulSet, Job, CronJob. Their selectors, templates, strategies and
- * what an update may not change.
+ * Validation of what keeps pods: Deployment, ReplicaSet, ReplicationController,
+ * DaemonSet, StatefulSet, ControllerRevision. Their selectors, templates, strategies,
+ * what an update may not change, and their status. (Jobs: valid-job.c.)
  */
 #include "schema/valid.h"
 
-#include <errno.h>
-
 static const char *const ONLY_ALWAYS[] = { "Always", NULL };
 
+/* Status: counts, which of them may not be more than status.replicas, and what may only grow. */
+struct w_status {
+	const enum field *counts, *within;
+	const char *ready; /* what availableReplicas may not be more than, in words; NULL: not compared */
+};
+
+static void w_status(struct valid *v, const struct w_status *s)
+{
+	const struct node *now = node_get(v->root, F_status), *old = node_get(v->old, F_status);
+	const struct vpath *p = VP(NULL, "status");
+	int64_t all = node_int(node_get(now, F_replicas), 0);
+	const struct node *available = node_get(now, F_availableReplicas);
+	int64_t clashes = node_int(node_get(now, F_collisionCount), 0);
+
+	v_counts(v, p, now, s->counts);
+	for (const enum field *f = s->within; *f; f++) {
+		if (node_int(node_get(now, *f), 0) > all)
+			v_invalid_node(v, VP(p, doc_field_name(*f)), node_get(now, *f),
+				       "cannot be greater than status.replicas");
+	}
+	if (s->ready && node_int(available, 0) > node_int(node_get(now, F_readyReplicas), 0))
+		v_invalidf(v, VP(p, "availableReplicas"), available, "cannot be greater than %s", s->ready);
+	if (clashes < node_int(node_get(old, F_collisionCount), 0))
+		v_invalid_int(v, VP(p, "collisionCount"), clashes, "cannot be decremented");
+}
+
 /* A LabelSelector that must be there and say something, and match the template's labels. */
-static void w_selector(struct valid *v, const struct vpath *p, const struct node *spec, const char *kind)
+void v_workload_selector(struct valid *v, const struct vpath *p, const struct node *spec, const char *kind)
 {
 	const struct node *sel = node_get(spec, F_selector);
 	const struct node *labels = node_path(spec, F_template, F_metadata, F_labels);
@@ -29,8 +53,10 @@ static void w_selector(struct valid *v, const struct vpath *p, const struct node
 		free(text);
 		return;
 	}
-	if (selector_from_node(&s, sel, &e) < 0)
-		return; /* said above */
+	if (selector_from_node(&s, sel, &e) < 0) {
+		v_invalid_node(v, VP(p, "selector"), sel, "invalid label selector");
+		return;
+	}
 	if (!selector_match(s, labels))
 		v_invalid_node(v, VP(VP(VP(p, "template"), "metadata"), "labels"), labels,
 			       "`selector` does not match template `labels`");
@@ -38,18 +64,22 @@ static void w_selector(struct valid *v, const struct vpath *p, const struct node
 }
 
 /* A template whose pods are restarted for ever. */
-static void w_template(struct valid *v, const struct vpath *p, const struct node *spec, const char *kind)
+static void w_pod(struct valid *v, const struct vpath *p, const struct node *tmpl, const char *kind)
 {
-	const struct node *pod = node_path(spec, F_template, F_spec);
-	const struct node *policy = node_get(pod, F_restartPolicy);
-	const struct vpath *at = VP(VP(p, "template"), "spec");
+	const struct node *pod = node_get(tmpl, F_spec), *policy = node_get(pod, F_restartPolicy);
+	const struct vpath *at = VP(p, "spec");
 
-	v_pod_template(v, VP(p, "template"), node_get(spec, F_template));
+	v_pod_template(v, p, tmpl);
 	if (!v_empty(policy) && !node_streq(policy, "Always"))
 		v_unsupported(v, VP(at, "restartPolicy"), node_str(policy), ONLY_ALWAYS);
 	if (node_get(pod, F_activeDeadlineSeconds))
 		v_forbiddenf(v, VP(at, "activeDeadlineSeconds"),
 			     "activeDeadlineSeconds in %s is not Supported", kind);
+}
+
+static void w_template(struct valid *v, const struct vpath *p, const struct node *spec, const char *kind)
+{
+	w_pod(v, VP(p, "template"), node_get(spec, F_template), kind);
 }
 
 static bool w_is_zero(const struct node *n)
@@ -92,17 +122,24 @@ static void w_selector_fixed(struct valid *v, const struct vpath *p, const struc
 
 void v_deployment(struct valid *v)
 {
-	static const enum field COUNTS[] = { F_replicas, F_minReadySeconds, F_revisionHistoryLimit,
-					     F_progressDeadlineSeconds, F_NONE };
+	static const enum field COUNTS[] = { F_minReadySeconds, F_revisionHistoryLimit, F_progressDeadlineSeconds,
+					     F_NONE };
+	static const enum field STATUS[] = { F_observedGeneration, F_replicas, F_updatedReplicas, F_readyReplicas,
+					     F_availableReplicas, F_unavailableReplicas, F_terminatingReplicas,
+					     F_collisionCount, F_NONE };
+	static const enum field WITHIN[] = { F_updatedReplicas, F_readyReplicas, F_availableReplicas, F_NONE };
 	const struct node *spec = node_get(v->root, F_spec), *deadline = node_get(spec, F_progressDeadlineSeconds);
 	const struct vpath *p = VP(NULL, "spec");
 
-	if (streq(v->sub, "status"))
+	if (streq(v->sub, "status")) {
+		w_status(v, &(struct w_status){ STATUS, WITHIN, "readyReplicas" });
 		return;
-	v_counts(v, p, spec, COUNTS);
-	w_selector(v, p, spec, "deployment");
+	}
+	v_nonnegative(v, VP(p, "replicas"), node_get(spec, F_replicas));
+	v_workload_selector(v, p, spec, "deployment");
 	w_template(v, p, spec, "ReplicaSet");
 	w_strategy(v, VP(p, "strategy"), node_get(spec, F_strategy));
+	v_counts(v, p, spec, COUNTS);
 	if (deadline && node_int(deadline, 0) <= node_int(node_get(spec, F_minReadySeconds), 0))
 		v_invalid_node(v, VP(p, "progressDeadlineSeconds"), deadline, "must be greater than minReadySeconds");
 	w_selector_fixed(v, p, spec);
@@ -110,16 +147,22 @@ void v_deployment(struct valid *v)
 
 /* --- ReplicaSet, ReplicationController --- */
 
+static const enum field RS_STATUS[] = { F_replicas, F_fullyLabeledReplicas, F_readyReplicas, F_availableReplicas,
+					F_observedGeneration, F_terminatingReplicas, F_NONE };
+static const enum field RS_WITHIN[] = { F_fullyLabeledReplicas, F_readyReplicas, F_availableReplicas, F_NONE };
+
 void v_replica_set(struct valid *v)
 {
 	static const enum field COUNTS[] = { F_replicas, F_minReadySeconds, F_NONE };
 	const struct node *spec = node_get(v->root, F_spec);
 	const struct vpath *p = VP(NULL, "spec");
 
-	if (streq(v->sub, "status"))
+	if (streq(v->sub, "status")) {
+		w_status(v, &(struct w_status){ RS_STATUS, RS_WITHIN, "readyReplicas" });
 		return;
+	}
 	v_counts(v, p, spec, COUNTS);
-	w_selector(v, p, spec, "deployment");
+	v_workload_selector(v, p, spec, "deployment");
 	w_template(v, p, spec, "ReplicaSet");
 	w_selector_fixed(v, p, spec);
 }
@@ -131,8 +174,10 @@ void v_replication_controller(struct valid *v)
 	const struct node *labels = node_path(spec, F_template, F_metadata, F_labels);
 	const struct vpath *p = VP(NULL, "spec");
 
-	if (streq(v->sub, "status"))
+	if (streq(v->sub, "status")) {
+		w_status(v, &(struct w_status){ RS_STATUS, RS_WITHIN, "readyReplicas" });
 		return;
+	}
 	v_counts(v, p, spec, COUNTS);
 	if (node_count(sel) == 0)
 		v_required(v, VP(p, "selector"), NULL);
@@ -154,17 +199,24 @@ void v_replication_controller(struct valid *v)
 
 void v_daemon_set(struct valid *v)
 {
-	static const enum field COUNTS[] = { F_minReadySeconds, F_revisionHistoryLimit, F_NONE };
+	static const enum field COUNTS[] = { F_revisionHistoryLimit, F_NONE };
+	static const enum field STATUS[] = { F_currentNumberScheduled, F_numberMisscheduled, F_desiredNumberScheduled,
+					     F_numberReady, F_observedGeneration, F_updatedNumberScheduled,
+					     F_numberAvailable, F_numberUnavailable, F_collisionCount, F_NONE };
+	static const enum field NOTHING[] = { F_NONE };
 	static const char *const TYPES[] = { "RollingUpdate", "OnDelete", NULL };
 	const struct node *spec = node_get(v->root, F_spec), *strategy = node_get(spec, F_updateStrategy);
 	const struct node *rolling = node_get(strategy, F_rollingUpdate);
 	const struct vpath *p = VP(NULL, "spec"), *at = VP(VP(p, "updateStrategy"), "rollingUpdate");
 
-	if (streq(v->sub, "status"))
+	if (streq(v->sub, "status")) {
+		w_status(v, &(struct w_status){ STATUS, NOTHING, NULL });
 		return;
-	w_selector(v, p, spec, "daemonset");
+	}
+	w_selector_fixed(v, p, spec);
+	v_workload_selector(v, p, spec, "daemonset");
 	w_template(v, p, spec, "DaemonSet");
-	v_counts(v, p, spec, COUNTS);
+	v_nonnegative(v, VP(p, "minReadySeconds"), node_get(spec, F_minReadySeconds));
 	v_one_of(v, VP(VP(p, "updateStrategy"), "type"), node_get(strategy, F_type), TYPES);
 	if (node_streq(node_get(strategy, F_type), "RollingUpdate")) {
 		const struct node *gone = node_get(rolling, F_maxUnavailable), *more = node_get(rolling, F_maxSurge);
@@ -176,7 +228,7 @@ void v_daemon_set(struct valid *v)
 		else if (!w_is_zero(gone) && !w_is_zero(more))
 			v_invalid_node(v, VP(at, "maxSurge"), more, "may not be set when maxUnavailable is non-zero");
 	}
-	w_selector_fixed(v, p, spec);
+	v_counts(v, p, spec, COUNTS);
 }
 
 /* --- StatefulSet --- */
@@ -206,199 +258,101 @@ static void w_stateful_update(struct valid *v, const struct vpath *p, const stru
 			    "'minReadySeconds' are forbidden");
 }
 
-/* The pods will have a volume of each claim template's name, in place of one of theirs. */
-static void w_stateful_template(struct valid *v, const struct vpath *p, const struct node *spec)
+/* The template as its pods will be: host names of the controller's own making, claims as volumes. */
+static struct doc *w_stateful_template(const struct node *spec)
 {
-	_cleanup_doc_ struct doc *d = doc_new();
-	struct node *as = node_new(d, DOC_OBJECT), *pod, *volumes, *volume;
+	struct doc *d = doc_new();
+	struct node *tmpl = node_copy(d, node_get(spec, F_template)), *pod, *volumes = node_new(d, DOC_ARRAY);
 
-	if (!node_count(node_get(spec, F_volumeClaimTemplates)) || !node_path(spec, F_template, F_spec)) {
-		w_template(v, p, spec, "StatefulSet");
+	doc_set_root(d, tmpl);
+	pod = node_need_object(d, tmpl, F_spec);
+	node_remove(pod, F_subdomain);
+	node_remove(pod, F_hostname);
+	NODE_FOREACH(c, node_get(spec, F_volumeClaimTemplates)) {
+		struct node *volume = node_append(volumes, node_new(d, DOC_OBJECT));
+		const char *name = node_gets(node_get(c, F_metadata), F_name);
+
+		node_sets(d, volume, F_name, name);
+		node_sets(d, node_need_object(d, volume, F_persistentVolumeClaim), F_claimName, name);
+	}
+	NODE_FOREACH(c, node_get(pod, F_volumes)) {
+		bool claimed = false;
+
+		NODE_FOREACH(claim, node_get(spec, F_volumeClaimTemplates))
+			claimed = claimed || str_eq(v_str(node_get(claim, F_metadata), F_name), v_str(c, F_name));
+		if (!claimed)
+			node_append(volumes, node_copy(d, c));
+	}
+	if (node_count(volumes) > 0)
+		node_set(d, pod, F_volumes, volumes);
+	return d;
+}
+
+static void w_stateful_strategy(struct valid *v, const struct vpath *p, const struct node *n)
+{
+	static const char *const TYPES[] = { "RollingUpdate", "OnDelete", NULL };
+	const struct node *rolling = node_get(n, F_rollingUpdate), *gone = node_get(rolling, F_maxUnavailable);
+	const struct vpath *at = VP(p, "rollingUpdate");
+
+	if (v_str(n, F_type).n == 0)
+		v_required(v, p, NULL);
+	else if (!v_is_one_of(v_str(n, F_type), TYPES))
+		v_invalid_node(v, p, n, "must be 'RollingUpdate' or 'OnDelete'");
+	else if (node_streq(node_get(n, F_type), "OnDelete") && rolling)
+		v_invalid_node(v, at, rolling, "only allowed for updateStrategy 'RollingUpdate'");
+	v_nonnegative(v, VP(at, "partition"), node_get(rolling, F_partition));
+	if (!gone)
 		return;
-	}
-	node_set(d, as, F_template, node_copy(d, node_get(spec, F_template)));
-	pod = node_path(as, F_template, F_spec);
-	volumes = node_new(d, DOC_ARRAY);
-	NODE_FOREACH(claim, node_get(spec, F_volumeClaimTemplates)) {
-		volume = node_append(volumes, node_new(d, DOC_OBJECT));
-		node_sets(d, volume, F_name, meta_name(claim));
-		node_sets(d, node_need_object(d, volume, F_persistentVolumeClaim), F_claimName, meta_name(claim));
-	}
-	NODE_FOREACH(own, node_get(pod, F_volumes)) {
-		bool replaced = false;
+	v_int_or_percent(v, VP(at, "maxUnavailable"), gone, 100);
+	if (w_is_zero(gone))
+		v_invalid_node(v, VP(at, "maxUnavailable"), gone, "cannot be 0");
+}
 
-		NODE_FOREACH(c, volumes)
-			replaced |= node_streq(node_get(c, F_name), node_gets(own, F_name));
-		if (!replaced)
-			node_append(volumes, node_copy(d, own));
-	}
-	node_set(d, pod, F_volumes, volumes);
-	w_template(v, p, as, "StatefulSet");
+static void w_stateful_claims(struct valid *v, const struct vpath *p, const struct node *spec)
+{
+	static const char *const KEEP[] = { "Retain", "Delete", NULL };
+	const struct node *policy = node_get(spec, F_persistentVolumeClaimRetentionPolicy);
+	const struct vpath *at = VP(p, "persistentVolumeClaimRetentionPolicy");
+	size_t i = 0;
+
+	v_may_be(v, at, policy, F_whenDeleted, KEEP);
+	v_may_be(v, at, policy, F_whenScaled, KEEP);
+	NODE_FOREACH(c, v->old ? NULL : node_get(spec, F_volumeClaimTemplates))
+		v_claim_spec(v, VP(VPI(VP(p, "volumeClaimTemplates"), i++), "spec"), node_get(c, F_spec));
 }
 
 void v_stateful_set(struct valid *v)
 {
 	static const enum field COUNTS[] = { F_replicas, F_minReadySeconds, F_revisionHistoryLimit, F_NONE };
+	static const enum field STATUS[] = { F_replicas, F_readyReplicas, F_currentReplicas, F_updatedReplicas,
+					     F_availableReplicas, F_observedGeneration, F_collisionCount, F_NONE };
+	static const enum field WITHIN[] = { F_readyReplicas, F_currentReplicas, F_updatedReplicas,
+					     F_availableReplicas, F_NONE };
 	static const char *const MANAGEMENT[] = { "OrderedReady", "Parallel", NULL };
-	static const char *const TYPES[] = { "RollingUpdate", "OnDelete", NULL };
-	const struct node *spec = node_get(v->root, F_spec), *strategy = node_get(spec, F_updateStrategy);
-	const struct node *rolling = node_get(strategy, F_rollingUpdate);
-	const struct vpath *p = VP(NULL, "spec"), *at = VP(p, "updateStrategy");
-
-	if (streq(v->sub, "status"))
-		return;
-	v_one_of(v, VP(p, "podManagementPolicy"), node_get(spec, F_podManagementPolicy), MANAGEMENT);
-	v_one_of(v, VP(at, "type"), node_get(strategy, F_type), TYPES);
-	if (node_streq(node_get(strategy, F_type), "OnDelete") && rolling)
-		v_invalid_node(v, VP(at, "rollingUpdate"), rolling,
-			       "only allowed for updateStrategy 'RollingUpdate'");
-	v_nonnegative(v, VP(VP(at, "rollingUpdate"), "partition"), node_get(rolling, F_partition));
-	v_counts(v, p, spec, COUNTS);
-	v_nonnegative(v, VP(VP(p, "ordinals"), "start"), node_path(spec, F_ordinals, F_start));
-	w_selector(v, p, spec, "statefulset");
-	w_stateful_template(v, p, spec);
-	if (v->old)
-		w_stateful_update(v, p, spec, node_get(v->old, F_spec));
-}
-
-/* --- Job --- */
-
-static void w_job_template(struct valid *v, const struct vpath *p, const struct node *spec)
-{
-	static const char *const POLICIES[] = { "OnFailure", "Never", NULL };
-	const struct node *pod = node_path(spec, F_template, F_spec);
-	const struct node *policy = node_get(pod, F_restartPolicy);
-	const struct vpath *at = VP(VP(VP(p, "template"), "spec"), "restartPolicy");
-
-	v_pod_template(v, VP(p, "template"), node_get(spec, F_template));
-	if (node_streq(policy, "Always"))
-		v_unsupported(v, at, node_str(policy), POLICIES);
-	if (node_get(spec, F_podFailurePolicy) && !node_streq(policy, "Never"))
-		v_invalid_node(v, at, policy, "only \"Never\" is supported when podFailurePolicy is specified");
-}
-
-static void w_job_counts(struct valid *v, const struct vpath *p, const struct node *spec)
-{
-	static const enum field COUNTS[] = { F_parallelism, F_completions, F_activeDeadlineSeconds, F_backoffLimit,
-					     F_ttlSecondsAfterFinished, F_backoffLimitPerIndex, F_maxFailedIndexes,
-					     F_NONE };
-	const struct node *mode = node_get(spec, F_completionMode);
-
-	v_counts(v, p, spec, COUNTS);
-	if (node_streq(mode, "Indexed")) {
-		if (!node_get(spec, F_completions))
-			v_required(v, VP(p, "completions"), "when completion mode is Indexed");
-		if (node_int(node_get(spec, F_parallelism), 0) > 100000)
-			v_invalid_node(v, VP(p, "parallelism"), node_get(spec, F_parallelism),
-				       "must be less than or equal to 100000 when completion mode is Indexed");
-	} else if (node_get(spec, F_backoffLimitPerIndex)) {
-		v_invalid_node(v, VP(p, "backoffLimitPerIndex"), node_get(spec, F_backoffLimitPerIndex),
-			       "requires indexed completion mode");
-	}
-}
-
-static void w_job_spec(struct valid *v, const struct vpath *p, const struct node *spec)
-{
-	w_job_counts(v, p, spec);
-	w_job_template(v, p, spec);
-}
-
-static void w_job_update(struct valid *v, const struct vpath *p, const struct node *now, const struct node *old)
-{
-	static const enum field FIXED[] = { F_selector, F_completionMode, F_podFailurePolicy, F_backoffLimitPerIndex,
-					    F_managedBy, F_successPolicy };
-	bool suspended = node_bool(node_get(old, F_suspend), false);
-	bool indexed = node_streq(node_get(now, F_completionMode), "Indexed");
-
-	if (!indexed || !v_same(node_get(now, F_completions), node_get(now, F_parallelism)))
-		v_immutable(v, VP(p, "completions"), node_get(now, F_completions), node_get(old, F_completions));
-	for (size_t i = 0; i < ARRAY_SIZE(FIXED); i++)
-		v_immutable(v, VP(p, doc_field_name(FIXED[i])), node_get(now, FIXED[i]), node_get(old, FIXED[i]));
-	if (!suspended) /* a suspended Job's scheduling directives may still change */
-		v_immutable(v, VP(p, "template"), node_get(now, F_template), node_get(old, F_template));
-}
-
-void v_job(struct valid *v)
-{
 	const struct node *spec = node_get(v->root, F_spec);
 	const struct vpath *p = VP(NULL, "spec");
+	struct str management = v_str(spec, F_podManagementPolicy);
+	_cleanup_doc_ struct doc *tmpl = NULL;
 
-	if (streq(v->sub, "status"))
+	if (streq(v->sub, "status")) {
+		w_status(v, &(struct w_status){ STATUS, WITHIN, "status.readyReplicas" });
 		return;
-	w_job_spec(v, p, spec);
-	w_selector(v, p, spec, "Job");
-	if (v->old)
-		w_job_update(v, p, spec, node_get(v->old, F_spec));
-}
-
-/* --- CronJob --- */
-
-/* One of a schedule's five columns: numbers, names, *, ?, ranges, steps, lists. */
-static bool cron_field(struct str s)
-{
-	if (s.n == 0)
-		return false;
-	for (size_t i = 0; i < s.n; i++) {
-		char c = s.p[i];
-
-		if (!((c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
-		      (c && strchr("*?/,-#", c))))
-			return false;
 	}
-	return true;
-}
-
-static bool cron_ok(struct str s)
-{
-	static const char *const NAMED[] = { "@yearly", "@annually", "@monthly", "@weekly", "@daily", "@midnight",
-					     "@hourly" };
-	unsigned fields = 0;
-
-	s = str_trim(s);
-	for (size_t i = 0; i < ARRAY_SIZE(NAMED); i++) {
-		if (str_eqc(s, NAMED[i]))
-			return true;
-	}
-	if (str_starts(s, STR_LIT("@every ")))
-		return s.n > 7;
-	while (s.p) {
-		struct str part = str_cut(&s, ' ');
-
-		if (part.n == 0)
-			continue;
-		if (!cron_field(part))
-			return false;
-		fields++;
-	}
-	return fields == 5;
-}
-
-void v_cron_job(struct valid *v)
-{
-	static const char *const POLICIES[] = { "Allow", "Forbid", "Replace", NULL };
-	static const enum field COUNTS[] = { F_startingDeadlineSeconds, F_successfulJobsHistoryLimit,
-					     F_failedJobsHistoryLimit, F_NONE };
-	const struct node *spec = node_get(v->root, F_spec), *job = node_path(spec, F_jobTemplate, F_spec);
-	const struct vpath *p = VP(NULL, "spec"), *at = VP(p, "jobTemplate");
-	struct str schedule = v_str(spec, F_schedule), name = str_of(meta_name(v->root));
-
-	if (streq(v->sub, "status"))
-		return;
-	if (!v->old && name.n > 52)
-		v_invalid(v, VP(VP(NULL, "metadata"), "name"), name, "must be no more than 52 characters");
-	if (schedule.n == 0)
-		v_required(v, VP(p, "schedule"), NULL);
-	else if (!cron_ok(schedule))
-		v_invalid(v, VP(p, "schedule"), schedule,
-			  "expected exactly 5 fields: minute, hour, day of month, month, day of week");
-	if (node_get(spec, F_timeZone) && v_str(spec, F_timeZone).n == 0)
-		v_invalid(v, VP(p, "timeZone"), STR_LIT(""), "timeZone must be nil or non-empty string");
-	v_one_of(v, VP(p, "concurrencyPolicy"), node_get(spec, F_concurrencyPolicy), POLICIES);
+	if (management.n == 0)
+		v_required(v, VP(p, "podManagementPolicy"), NULL);
+	else if (!v_is_one_of(management, MANAGEMENT))
+		v_invalid(v, VP(p, "podManagementPolicy"), management, "must be 'OrderedReady' or 'Parallel'");
+	w_stateful_strategy(v, VP(p, "updateStrategy"), node_get(spec, F_updateStrategy));
+	w_stateful_claims(v, p, spec);
 	v_counts(v, p, spec, COUNTS);
-	w_job_spec(v, VP(at, "spec"), job);
-	if (node_bool(node_get(job, F_manualSelector), false))
-		v_unsupported(v, VP(VP(at, "spec"), "manualSelector"), STR_LIT("true"),
-			      (const char *const[]){ "nil", "false", NULL });
+	v_nonnegative(v, VP(VP(p, "ordinals"), "start"), node_path(spec, F_ordinals, F_start));
+	if (!v->old)
+		v_may_name(v, p, spec, F_serviceName, NF_DNS_LABEL);
+	v_workload_selector(v, p, spec, "statefulset");
+	tmpl = w_stateful_template(spec);
+	w_pod(v, VP(p, "template"), doc_root(tmpl), "StatefulSet");
+	if (v->old)
+		w_stateful_update(v, p, spec, node_get(v->old, F_spec));
 }
 
 /* --- ControllerRevision --- */

@@ -175,10 +175,15 @@ void v_forbiddenf(struct valid *v, const struct vpath *p, const char *fmt, ...)
 
 void v_duplicate(struct valid *v, const struct vpath *p, const struct node *value)
 {
+	v_duplicate_why(v, p, value, NULL);
+}
+
+void v_duplicate_why(struct valid *v, const struct vpath *p, const struct node *value, const char *detail)
+{
 	_cleanup_buf_ struct buf b = BUF_INIT;
 
 	v_print_value(&b, value);
-	v_addf(v, "FieldValueDuplicate", p, "Duplicate value", &b, NULL);
+	v_addf(v, "FieldValueDuplicate", p, "Duplicate value", &b, detail);
 }
 
 void v_duplicate_str(struct valid *v, const struct vpath *p, struct str value)

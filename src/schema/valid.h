@@ -51,6 +51,7 @@ void v_unsupported(struct valid *v, const struct vpath *p, struct str value, con
 void v_forbidden(struct valid *v, const struct vpath *p, const char *detail);
 void v_forbiddenf(struct valid *v, const struct vpath *p, const char *fmt, ...) ATTR_PRINTF(3, 4);
 void v_duplicate(struct valid *v, const struct vpath *p, const struct node *value);
+void v_duplicate_why(struct valid *v, const struct vpath *p, const struct node *value, const char *detail);
 void v_duplicate_str(struct valid *v, const struct vpath *p, struct str value);
 void v_not_found(struct valid *v, const struct vpath *p, struct str value);
 void v_too_long(struct valid *v, const struct vpath *p, size_t max);
@@ -174,9 +175,27 @@ void v_taint_effect(struct valid *v, const struct vpath *p, const struct node *n
 void v_seccomp(struct valid *v, const struct vpath *p, const struct node *n);
 void v_apparmor(struct valid *v, const struct vpath *p, const struct node *n);
 void v_pod(struct valid *v);
+/* valid-podparts.c */
+void v_pod_claims(struct valid *v, const struct vpath *p, const struct node *list);
+void v_label_keys(struct valid *v, const struct vpath *p, const struct node *n);
+void v_spread_more(struct valid *v, const struct vpath *p, const struct node *n);
+void v_pod_resources(struct valid *v, const struct vpath *p, const struct node *spec);
+void v_pod_os(struct valid *v, const struct vpath *p, const struct node *spec);
+void v_pod_parts(struct valid *v, const struct vpath *p, const struct node *spec);
+void v_restart_rules(struct valid *v, const struct vpath *p, const struct node *ctr);
+void v_read_only_mount(struct valid *v, const struct vpath *p, const struct node *mount);
+void v_divisor(struct valid *v, const struct vpath *p, const struct node *ref);
+void v_hugepages(struct valid *v, const struct vpath *p, const struct node *n);
+void v_pod_annotations(struct valid *v, const struct vpath *p, const struct node *notes, const struct node *spec);
+void v_pod_annotations_update(struct valid *v, const struct vpath *p, const struct node *now, const struct node *old);
 
+/* In a copy of the new object: member f becomes what it was. */
+void v_put_back(struct doc *d, struct node *now, const struct node *old, enum field f);
 /* The difference of two trees, a line for each path; how many. */
 unsigned v_diff(struct buf *out, const char *path, const struct node *old, const struct node *now);
+
+/* A LabelSelector that must be there, say something, and match the template (valid-workload.c). */
+void v_workload_selector(struct valid *v, const struct vpath *p, const struct node *spec, const char *kind);
 
 /* --- claims, volumes (valid-persistent.c) --- */
 void v_claim_spec(struct valid *v, const struct vpath *p, const struct node *spec);

@@ -339,7 +339,8 @@ static void test_core(void)
 		  "data[.dockerconfigjson]: Invalid value: '<secret contents redacted>'", "a broken registry Secret");
 	is_valid("Node", "{'spec':{'taints':[{'key':'a','effect':'NoSchedule'},{'key':'a','effect':'NoSchedule'}],"
 			 "'podCIDRs':['10.0.0.0']}}",
-		 "[metadata.taints[1]: Duplicate value: {'key':'a','effect':'NoSchedule'}, spec.podCIDRs[0]: Invalid value: "
+		 "[metadata.taints[1]: Duplicate value: {'key':'a','effect':'NoSchedule'}: taints must be unique by key and "
+		 "effect pair, spec.podCIDRs[0]: Invalid value: "
 		 "'10.0.0.0': must be a valid CIDR value, (e.g. 10.9.8.0/24 or 2001:db8::/64)]",
 		 "a Node");
 	is_update("Node", "{'spec':{}}", "{'spec':{'configSource':{},'providerID':'a','podCIDR':'10.0.0.0/24'}}", "fine",
@@ -425,13 +426,12 @@ static void test_workloads(void)
 		  "a StatefulSet's fixed fields");
 	is_valid("ReplicationController", "{'spec':{'selector':{'a':'b'}," TEMPLATE "}}", "fine", "a controller");
 	has_error("Job", "{'spec':{'selector':{'matchLabels':{'a':'b'}}," TEMPLATE "}}",
-		  "spec.template.spec.restartPolicy: Unsupported value: 'Always': supported values: 'OnFailure', 'Never'",
+		  "spec.template.spec.restartPolicy: Required value: valid values: 'OnFailure', 'Never'",
 		  "pods of a Job end");
 	is_valid("CronJob",
 		 "{'spec':{'schedule':'* * * *','jobTemplate':{'spec':{'template':{'spec':{'restartPolicy':'Never',"
 		 "'containers':[{'name':'c','image':'i'}]}}}}}}",
-		 "spec.schedule: Invalid value: '* * * *': expected exactly 5 fields: minute, hour, day of month, month, "
-		 "day of week",
+		 "spec.schedule: Invalid value: '* * * *': expected exactly 5 fields, found 4: [* * * *]",
 		 "a CronJob's schedule");
 }
 

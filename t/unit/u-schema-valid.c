@@ -365,7 +365,7 @@ static const struct row API[] = {
 	  "status.conditions: Forbidden: updates may not add a condition of type 'Approved'" },
 	{ "CertificateSigningRequest", CSR("'status':{'conditions':[" COND("Approved") "," COND("Denied") "]}"),
 	  CSR("'status':{}"), "approval",
-	  "status.conditions: Invalid value: 'Denied': Approved and Denied conditions are mutually exclusive" },
+	  "status.conditions[1].type: Invalid value: 'Denied': Approved and Denied conditions are mutually exclusive" },
 	{ "CertificateSigningRequest", CSR("'status':{}"), CSR("'status':{'conditions':[" COND("Approved") "]}"), "approval",
 	  "status.conditions: Forbidden: updates may not remove a condition of type 'Approved'" },
 	{ "CertificateSigningRequest", CSR("'status':{'certificate':'eQ=='}"), CSR("'status':{'certificate':'eA=='}"), "status",
@@ -490,13 +490,189 @@ static const struct row DEVICES[] = {
 	  "`perDeviceNodeSelection` is required, but multiple fields are set" },
 };
 
+/* --- workloads --- */
+
+#define TMPL(pod) "'selector':{'matchLabels':{'a':'b'}},'template':{'metadata':{'labels':{'a':'b'}},'spec':{" pod "}}"
+#define CTRS "'containers':[{'name':'c','image':'i'}]"
+#define JOB(rest, pod)                                                                                                 \
+	"{'spec':{'manualSelector':true,'selector':{'matchLabels':{'a':'b'}}," rest                                        \
+	"'template':{'metadata':{'labels':{'a':'b'}},'spec':{'restartPolicy':'Never'," pod CTRS "}}}}"
+#define INDEXED "'completionMode':'Indexed','completions':5,"
+#define CRON(schedule, rest)                                                                                           \
+	"{'spec':{'schedule':'" schedule "'," rest "'jobTemplate':{'spec':{'template':{'spec':{'restartPolicy':'Never',"   \
+	CTRS "}}}}}}"
+
+static const struct row WORKLOADS[] = {
+	{ "Deployment", "{'spec':{" TMPL(CTRS) "}}", "{'spec':{'selector':{'matchLabels':{'z':'b'}},'template':{}}}", NULL,
+	  "spec.selector: Invalid value: {'matchLabels':{'a':'b'}}: field is immutable" },
+	{ "Deployment", "{'spec':{'selector':{'matchExpressions':[{'key':'a','operator':'X'}]},'template':{'spec':{" CTRS "}}}}",
+	  NULL, NULL,
+	  "~spec.selector.matchExpressions[0].operator: Invalid value: 'X': not a valid selector operator, spec.selector: "
+	  "Invalid value: {'matchExpressions':[{'key':'a','operator':'X'}]}: invalid label selector" },
+	{ "Deployment", "{'status':{'replicas':1,'readyReplicas':2,'availableReplicas':3}}", "{'status':{'collisionCount':4}}",
+	  "status",
+	  "[status.readyReplicas: Invalid value: 2: cannot be greater than status.replicas, status.availableReplicas: Invalid "
+	  "value: 3: cannot be greater than status.replicas, status.availableReplicas: Invalid value: 3: cannot be greater than "
+	  "readyReplicas, status.collisionCount: Invalid value: 0: cannot be decremented]" },
+	{ "StatefulSet",
+	  "{'spec':{'serviceName':'s','volumeClaimTemplates':[{'metadata':{'name':'data'},'spec':{'accessModes':['ReadWriteOnce'],"
+	  "'resources':{'requests':{'storage':'1Gi'}}}}]," TMPL("'hostname':'A b','containers':[{'name':'c','image':'i',"
+							  "'volumeMounts':[{'name':'data','mountPath':'/d'}]}]") "}}",
+	  NULL, NULL, "fine" },
+	{ "StatefulSet",
+	  "{'metadata':{'name':'a.b'},'spec':{'serviceName':'A','podManagementPolicy':'X','updateStrategy':{'type':'Y'},"
+	  "'volumeClaimTemplates':[{'metadata':{'name':'d'},'spec':{}}],'persistentVolumeClaimRetentionPolicy':{'whenDeleted':'Z'"
+	  "}," TMPL(CTRS) "}}",
+	  NULL, NULL,
+	  "~spec.podManagementPolicy: Invalid value: 'X': must be 'OrderedReady' or 'Parallel', spec.updateStrategy: Invalid "
+	  "value: {'type':'Y'}: must be 'RollingUpdate' or 'OnDelete', spec.persistentVolumeClaimRetentionPolicy.whenDeleted: "
+	  "Unsupported value: 'Z': supported values: 'Retain', 'Delete', spec.volumeClaimTemplates[0].spec.accessModes: Required "
+	  "value: at least 1 access mode is required" },
+	{ "StatefulSet", "{'spec':{'serviceName':'t'," TMPL(CTRS) "}}", "{'spec':{'serviceName':'s'," TMPL(CTRS) "}}", NULL,
+	  "spec: Forbidden: updates to statefulset spec for fields other than 'replicas', 'ordinals', 'template', "
+	  "'updateStrategy', 'revisionHistoryLimit', 'persistentVolumeClaimRetentionPolicy' and 'minReadySeconds' are forbidden" },
+	{ "ControllerRevision", "{'revision':-1}", NULL, NULL,
+	  "[revision: Invalid value: -1: must be greater than or equal to 0, data: Required value: data is mandatory]" },
+	{ "ControllerRevision", "{'revision':1,'data':{'a':2}}", "{'revision':1,'data':{'a':1}}", NULL,
+	  "data: Invalid value: {'a':2}: field is immutable" },
+	{ "Job", JOB("", ""), NULL, NULL, "fine" },
+	{ "Job", JOB("'completionMode':'Indexed','parallelism':2,", ""), NULL, NULL,
+	  "spec.completions: Required value: when completion mode is Indexed" },
+	{ "Job", JOB("'backoffLimitPerIndex':1,'maxFailedIndexes':2,'managedBy':'me',", ""), NULL, NULL,
+	  "[spec.managedBy: Invalid value: 'me': must be a domain-prefixed path (such as 'acme.io/foo'), "
+	  "spec.backoffLimitPerIndex: Invalid value: 1: requires indexed completion mode, spec.maxFailedIndexes: Invalid value: "
+	  "2: requires indexed completion mode]" },
+	{ "Job",
+	  JOB("'podFailurePolicy':{'rules':[{'action':'FailIndex','onExitCodes':{'operator':'In','containerName':'z','values':[0,"
+	      "5,3,5]}},{'action':'Skip'}]},",
+	      ""),
+	  NULL, NULL,
+	  "[spec.podFailurePolicy.rules[0].action: Invalid value: 'FailIndex': requires the backoffLimitPerIndex to be set, "
+	  "spec.podFailurePolicy.rules[0].onExitCodes.containerName: Invalid value: 'z': must be one of the container or "
+	  "initContainer names in the pod template, spec.podFailurePolicy.rules[0].onExitCodes.values[0]: Invalid value: 0: must "
+	  "not be 0 for the In operator, spec.podFailurePolicy.rules[0].onExitCodes.values[3]: Duplicate value: 5, "
+	  "spec.podFailurePolicy.rules[0].onExitCodes.values: Invalid value: [0,5,3,5]: must be ordered, "
+	  "spec.podFailurePolicy.rules[1].action: Unsupported value: 'Skip': supported values: 'Count', 'FailIndex', 'FailJob', "
+	  "'Ignore', spec.podFailurePolicy.rules[1]: Invalid value: specifying one of OnExitCodes and OnPodConditions is "
+	  "required]" },
+	{ "Job", JOB(INDEXED "'successPolicy':{'rules':[{'succeededIndexes':'0,2-9'},{'succeededIndexes':'1-2','succeededCount':3},"
+			     "{}]},",
+		     ""),
+	  NULL, NULL,
+	  "[spec.successPolicy.rules[0].succeededIndexes: Invalid value: '0,2-9': error parsing succeededIndexes: too large "
+	  "index: '9', spec.successPolicy.rules[1].succeededCount: Invalid value: 3: must be less than or equal to 2 (the number "
+	  "of indexes in the specified succeededIndexes field), spec.successPolicy.rules[2]: Required value: at least one of "
+	  "succeededCount or succeededIndexes must be specified]" },
+	{ "Job", JOB("'completions':2,", ""), JOB("'completions':1,", ""), NULL,
+	  "spec.completions: Invalid value: 2: field is immutable" },
+	{ "Job", JOB("", "'nodeSelector':{'a':'b'},"), JOB("", ""), NULL, "~spec.template: Invalid value: {'metadata':" },
+	{ "Job", JOB("'suspend':true,", "'nodeSelector':{'a':'b'},"), JOB("'suspend':true,", ""), NULL, "fine" },
+	{ "Job", JOB("'suspend':true,", "'hostNetwork':true,"), JOB("'suspend':true,", ""), NULL,
+	  "~spec.template: Invalid value: {'metadata':" },
+	{ "Job", "{'status':{'conditions':[{'type':'Complete','status':'True'}],'failed':1,'ready':1}}", "{'status':{'failed':2}}",
+	  "status",
+	  "[status.completionTime: Required value: completionTime is required for Complete jobs, status.ready: Invalid value: 1: "
+	  "cannot set more ready pods than active, status.failed: Invalid value: 1: cannot decrease the failed counter]" },
+	{ "CronJob", CRON("*/5 1-3 1,15 jan-mar MON", "'timeZone':'Etc/UTC',"), NULL, NULL, "fine" },
+	{ "CronJob", CRON("60 * * * *", ""), NULL, NULL,
+	  "spec.schedule: Invalid value: '60 * * * *': end of range (60) above maximum (59): 60" },
+	{ "CronJob", CRON("a * * * *", ""), NULL, NULL,
+	  "spec.schedule: Invalid value: 'a * * * *': failed to parse int from a: strconv.Atoi: parsing 'a': invalid syntax" },
+	{ "CronJob", CRON("@often", ""), NULL, NULL, "spec.schedule: Invalid value: '@often': unrecognized descriptor: @often" },
+	{ "CronJob", CRON("*/0 5-1 * * *", ""), NULL, NULL,
+	  "spec.schedule: Invalid value: '*/0 5-1 * * *': step of range should be a positive number: */0" },
+	{ "CronJob", CRON("TZ=UTC 0 0 * * *", "'timeZone':'No/Where',"), NULL, NULL,
+	  "~spec.schedule: Invalid value: 'TZ=UTC 0 0 * * *': cannot use TZ or CRON_TZ in schedule, use timeZone field instead" },
+	{ "CronJob", CRON("@daily", "'timeZone':'../etc',"), NULL, NULL,
+	  "spec.timeZone: Invalid value: '../etc': unknown time zone ../etc" },
+};
+
+/* --- services and pods --- */
+
+#define SVC(rest) "{'spec':{'ports':[{'port':80,'protocol':'TCP','targetPort':80}]," rest "}}"
+#define V4 "'clusterIP':'10.0.0.1','clusterIPs':['10.0.0.1'],'ipFamilies':['IPv4'],'ipFamilyPolicy':'SingleStack'"
+#define POD(rest) "{'spec':{" CTRS "," rest "}}"
+#define RES(cpu) "{'spec':{'containers':[{'name':'c','image':'i','resources':{'requests':{'cpu':'" cpu "'}}}]}}"
+
+static const struct row CORE[] = {
+	{ "Service", SVC("'clusterIP':'10.0.0.2','clusterIPs':['10.0.0.2'],'ipFamilies':['IPv4']"), SVC(V4), NULL,
+	  "spec.clusterIPs[0]: Invalid value: ['10.0.0.2']: may not change once set" },
+	{ "Service", SVC("'clusterIP':'fd00::1','clusterIPs':['fd00::1'],'ipFamilies':['IPv4','IPv4']"), NULL, NULL,
+	  "[spec.ipFamilies[1]: Duplicate value: 'IPv4', spec.clusterIPs[0]: Invalid value: 'fd00::1': expected an IPv4 value as "
+	  "indicated by `ipFamilies[0]`]" },
+	{ "Service", SVC("'clusterIP':'10.0.0.1','clusterIPs':['10.0.0.1','10.0.0.2'],'externalIPs':['127.0.0.1','x']"), NULL, NULL,
+	  "[spec.clusterIPs: Invalid value: ['10.0.0.1','10.0.0.2']: may specify no more than one IP for each IP family, "
+	  "spec.externalIPs[0]: Invalid value: '127.0.0.1': may not be in the loopback range (127.0.0.0/8, ::1/128), "
+	  "spec.externalIPs[1]: Invalid value: 'x': must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)]" },
+	{ "Service", SVC("'clusterIP':'None','clusterIPs':['None']"), SVC(V4), NULL,
+	  "spec.clusterIPs[0]: Invalid value: ['None']: may not change once set" },
+	{ "Service", SVC("'type':'ExternalName','externalName':'a.b'"), SVC(V4), NULL, "fine" },
+	{ "Service", "{'status':{'loadBalancer':{'ingress':[{'ip':'1.2.3.4'}]}}}", SVC(V4), "status",
+	  "status.loadBalancer.ingress: Forbidden: may only be used when `spec.type` is 'LoadBalancer'" },
+	{ "Namespace", "{'spec':{'finalizers':['mine']}}", NULL, NULL,
+	  "spec.finalizers: Invalid value: 'mine': name is neither a standard finalizer name nor is it fully qualified" },
+	{ "Node", "{'status':{'capacity':{'pods':'1500m'}}}", NULL, NULL,
+	  "~status.capacity.pods: Invalid value: '1500m': must be an integer" },
+	{ "Node", "{'spec':{'podCIDRs':['10.0.0.0/24','10.0.1.0/24']}}", NULL, NULL,
+	  "spec.podCIDRs: Invalid value: ['10.0.0.0/24','10.0.1.0/24']: may specify no more than one CIDR for each IP family" },
+	{ "Pod", POD("'resourceClaims':[{'name':'a'},{'name':'a','resourceClaimName':'X'}]"), NULL, NULL,
+	  "[spec.resourceClaims[0]: Invalid value: {'name':'a'}: must specify one of: `resourceClaimName`, "
+	  "`resourceClaimTemplateName`, spec.resourceClaims[1].name: Duplicate value: 'a', "
+	  "spec.resourceClaims[1].resourceClaimName: Invalid value: 'X': " SUBDOMAIN "]" },
+	{ "Pod", POD("'topologySpreadConstraints':[{'maxSkew':1,'topologyKey':'z','whenUnsatisfiable':'ScheduleAnyway','minDomains':"
+		     "1,'matchLabelKeys':['a'],'nodeTaintsPolicy':'X'}]"),
+	  NULL, NULL,
+	  "[spec.topologySpreadConstraints[0].minDomains: Invalid value: 1: can only use minDomains if "
+	  "whenUnsatisfiable=DoNotSchedule, not ScheduleAnyway, spec.topologySpreadConstraints[0].nodeTaintsPolicy: Unsupported "
+	  "value: 'X': supported values: 'Honor', 'Ignore', spec.topologySpreadConstraints[0].matchLabelKeys: Forbidden: must not "
+	  "be specified when labelSelector is not set]" },
+	{ "Pod", "{'spec':{'os':{'name':'linux'},'containers':[{'name':'c','image':'i','securityContext':{'windowsOptions':{}}}]}}",
+	  NULL, NULL,
+	  "spec.containers[0].securityContext.windowsOptions: Forbidden: windows options cannot be set for a linux pod" },
+	{ "Pod", POD("'hostnameOverride':'a','setHostnameAsFQDN':true"), NULL, NULL,
+	  "spec.hostnameOverride: Forbidden: may not be specified when setHostnameAsFQDN is true" },
+	{ "Pod", "{'metadata':{'annotations':{'controller.kubernetes.io/pod-deletion-cost':'x'}},'spec':{" CTRS "}}", NULL, NULL,
+	  "metadata.annotations[controller.kubernetes.io/pod-deletion-cost]: Invalid value: 'x': must be a 32bit integer" },
+	{ "Pod", RES("2"), RES("1"), "resize", "fine" },
+	{ "Pod", POD("'nodeName':'n'"), RES("1"), "resize",
+	  "~spec: Invalid value: '': Pod QOS Class may not change as a result of resizing" },
+	{ "Pod", "{'spec':{'containers':[{'name':'d','image':'i','resources':{'requests':{'cpu':'1'}}}]}}", RES("1"), "resize",
+	  "spec.containers[0].name: Forbidden: containers may not be renamed or reordered on resize" },
+	{ "Pod", "{'spec':{'containers':[{'name':'c','image':'i','volumeMounts':[{'name':'v','mountPath':'/v','recursiveReadOnly':"
+		 "'Enabled'}]}],'volumes':[{'name':'v','emptyDir':{}}]}}",
+	  NULL, NULL,
+	  "spec.containers[0].volumeMounts.recursiveReadOnly: Forbidden: may only be specified when readOnly is true" },
+	{ "Pod", POD("'volumes':[{'name':'v','ephemeral':{'volumeClaimTemplate':{'spec':{}}}}]"), NULL, NULL,
+	  "~spec.volumes[0].ephemeral.volumeClaimTemplate.spec.accessModes: Required value: at least 1 access mode is required" },
+	{ "Pod", "{'spec':{'containers':[{'name':'c','image':'i','resources':{'limits':{'hugepages-2Mi':'3Mi','cpu':'1'}}}]}}", NULL,
+	  NULL, "~Invalid value: '3Mi': 3Mi is not positive integer multiple of hugepages-2Mi" },
+};
+
+/* --- bad input --- */
+
+static const struct row BAD[] = {
+	{ "ConfigMap", "{'metadata':{'name':'\u00fcber'}}", NULL, NULL, "~metadata.name: Invalid value: '\xc3\xbc" },
+	{ "Ingress", "{'spec':{'rules':[{'host':'\u00e9.example'}]}}", NULL, NULL, "~spec.rules[0].host: Invalid value:" },
+	{ "ResourceQuota", "{'spec':{'hard':{'pods':'99999999999999999999999999'}}}", NULL, NULL, "fine" },
+	{ "PriorityClass", "{'value':2147483647}", NULL, NULL,
+	  "value: Forbidden: maximum allowed value of a user defined priority is 1000000000" },
+	{ "NetworkPolicy", "{'spec':{'podSelector':{},'egress':[{'to':[{'ipBlock':{'cidr':'10.0.0.0/99999999999'}}]}]}}", NULL, NULL,
+	  "~must be a valid CIDR value" },
+	{ "EndpointSlice", "{'addressType':'IPv4','endpoints':[{'addresses':['1.2.3.4.5']}]}", NULL, NULL,
+	  "~endpoints[0].addresses[0]: Invalid value: '1.2.3.4.5': must be a valid IPv4 address" },
+	{ "StorageClass", "{'provisioner':''}", NULL, NULL, "provisioner: Required value" },
+	{ "IngressClass", "{'spec':{'controller':'/'}}", NULL, NULL, "~must be a domain-prefixed path" },
+	{ "CronJob", CRON("99999999999999999999 * * * *", ""), NULL, NULL, "~spec.schedule: Invalid value:" },
+};
+
 static const struct {
 	const struct row *rows;
 	size_t n;
 } ALL[] = {
 	{ STORAGE, ARRAY_SIZE(STORAGE) },	{ QUOTA, ARRAY_SIZE(QUOTA) },	{ NETWORKING, ARRAY_SIZE(NETWORKING) },
 	{ POLICY, ARRAY_SIZE(POLICY) },		{ API, ARRAY_SIZE(API) },	{ ADMISSION, ARRAY_SIZE(ADMISSION) },
-	{ DEVICES, ARRAY_SIZE(DEVICES) },
+	{ DEVICES, ARRAY_SIZE(DEVICES) },	{ WORKLOADS, ARRAY_SIZE(WORKLOADS) }, { CORE, ARRAY_SIZE(CORE) },
+	{ BAD, ARRAY_SIZE(BAD) },
 };
 
 int main(void)
