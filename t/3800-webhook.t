@@ -219,12 +219,13 @@ test_expect_success 'a webhook behind a Service' '
 	no_hooks && validating svc allow "{\"clientConfig\":{\"service\":{\"namespace\":\"default\",\"name\":\"hook\",\"path\":\"/deny\",\"port\":443},\"caBundle\":\"$(base64 -w0 hook.crt)\"}}" &&
 	test_must_fail kubectl -n h create configmap s 2>err &&
 	test_grep "failed to call webhook: service" err &&
+	ip addr add 10.9.8.7/32 dev lo && # no endpoint may be in the loopback range
 	kubectl create service clusterip hook --tcp=443:8443 &&
 	test_must_fail kubectl -n h create configmap s 2>err &&
 	test_grep "no endpoints available for service \"hook\"" err &&
 	kubectl create -f - <<-\EOF &&
 	{"apiVersion":"discovery.k8s.io/v1","kind":"EndpointSlice","metadata":{"name":"hook-1","labels":{"kubernetes.io/service-name":"hook"}},
-	 "addressType":"IPv4","endpoints":[{"addresses":["127.0.0.1"]}],"ports":[{"name":"443-8443","port":8443}]}
+	 "addressType":"IPv4","endpoints":[{"addresses":["10.9.8.7"]}],"ports":[{"name":"443-8443","port":8443}]}
 	EOF
 	test_must_fail kubectl -n h create configmap s 2>err &&
 	test_grep "not on a Saturday" err
