@@ -291,6 +291,20 @@ test_expect_success 'a token of a megabyte is a header too large; of 60 kB no to
 	test_equal ok "$(kubectl get --raw /readyz)"
 '
 
+test_expect_success 'headers twice, of another scheme, empty, or with a NUL' '
+	test_equal 200 "$(plain /api -H "Authorization: Bearer sesame" -H "Authorization: Bearer wrong")" &&
+	test_equal 401 "$(plain /api -H "Authorization: Bearer wrong" -H "Authorization: Bearer sesame")" &&
+	test_equal 403 "$(plain /api/v1/pods -H "Authorization: Basic c2VzYW1lOg==")" &&
+	test_equal 200 "$(plain /version -H "Authorization: Bearer ")" &&
+	test_equal 200 "$(api_code -H "Authorization: Basic c2VzYW1lOg==" /api/v1/pods)" &&
+	test_equal 403 "$(api_code -H "Impersonate-User: bob" -H "Impersonate-User: system:admin" /api/v1/pods)" &&
+	test_grep "User .*bob.* cannot list" answer &&
+	printf "GET /api HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer sesame\000\r\n\r\n" >nul &&
+	{ cat nul && wait_for "test -s nul.out"; } |
+		openssl s_client -quiet -connect 127.0.0.1:6443 -CAfile "$DATA/server/tls/ca.crt" >nul.out 2>/dev/null &&
+	test_grep "^HTTP/1.1 400 " nul.out
+'
+
 test_expect_success 'a WebSocket may bring its token as a subprotocol, beside a real one' '
 	t=$(printf "%s" sesame | b64url) &&
 	ws="base64url.bearer.authorization.k8s.io" &&

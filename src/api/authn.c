@@ -279,16 +279,14 @@ static int authn_with_token(struct req *r, struct str token, struct err *e)
 /* 1: found, 0: none was presented, < 0: one that is not valid. */
 static int authn_bearer(struct req *r, struct err *e)
 {
-	struct str v = http_head_get(r->head, "Authorization");
-	struct str scheme, token;
+	struct str rest = str_trim(http_head_get(r->head, "Authorization")), scheme = str_cut(&rest, ' '), token;
 
-	if (!v.n)
+	/* Another scheme, or no token: as if nothing had been said. */
+	if (!str_ieq(scheme, STR_LIT("Bearer")))
 		return 0;
-	token = v;
-	scheme = str_cut(&token, ' ');
-	token = str_trim(token);
-	if (!str_ieq(scheme, STR_LIT("Bearer")) || !token.n)
-		return authn_unauthorized(e);
+	token = str_cut(&rest, ' ');
+	if (!token.n)
+		return 0;
 	return authn_with_token(r, token, e);
 }
 
