@@ -545,6 +545,11 @@ static void part_cancel(struct call_server *s, struct call *c)
 	req_cancel_call(CONTAINER_OF(s, struct part, server)->api, c);
 }
 
+static size_t part_count(struct call_server *s, const struct resource *r)
+{
+	return store_count(CONTAINER_OF(s, struct part, server)->api->store, r, NULL);
+}
+
 static void part_feed(struct call_server *s, struct call_feed *f)
 {
 	feed_start(CONTAINER_OF(s, struct part, server)->api, f);
@@ -566,7 +571,7 @@ struct call_server *api_call_server(struct api *a, const char *user, const char 
 	copy = arena_zalloc(a->arena, (n + 1) * sizeof(*copy));
 	for (size_t i = 0; i < n; i++)
 		copy[i] = arena_strdup(a->arena, groups[i]);
-	p->server = (struct call_server){ part_submit, part_cancel, part_feed, part_unfeed };
+	p->server = (struct call_server){ part_submit, part_cancel, part_count, part_feed, part_unfeed };
 	p->api = a;
 	p->user = (struct user){ .name = arena_strdup(a->arena, user), .uid = "", .groups = copy, .part = true };
 	p->next = a->parts;

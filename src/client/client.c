@@ -76,6 +76,11 @@ void client_cancel(struct client *c, struct call *call)
 	c->server->cancel(c->server, call);
 }
 
+size_t client_count(struct client *c, const struct resource *r)
+{
+	return c->server->count(c->server, r);
+}
+
 void client_feed(struct client *c, struct call_feed *f)
 {
 	c->server->feed(c->server, f);

@@ -25,7 +25,8 @@ struct loop *client_loop(struct client *c);
 void client_submit(struct client *c, struct call *call);
 void client_cancel(struct client *c, struct call *call);
 
-/* Every change of every object; the local client only. See obj/call.h. */
+/* The local client only; see obj/call.h: how many there are, and every change of every object. */
+size_t client_count(struct client *c, const struct resource *r);
 void client_feed(struct client *c, struct call_feed *f);
 void client_unfeed(struct client *c, struct call_feed *f);
 

@@ -308,6 +308,18 @@ void gc_graph_kinds_changed(struct gc_graph *g)
 	VEC_RELEASE(&again);
 }
 
+void gc_graph_kind_gone(struct gc_graph *g, struct gc_node *owner, const struct resource *res)
+{
+	struct gc_ref *r;
+
+	TAILQ_FOREACH(r, &owner->dependents, link)
+		if (r->res == res) {
+			r->res = NULL;
+			r->asked = false;
+			g->n_unknown++;
+		}
+}
+
 bool gc_in_cycle(struct gc_graph *g, struct gc_node *n, const struct gc_node *to)
 {
 	VEC(struct gc_node *) todo = VEC_INIT;

@@ -235,10 +235,26 @@ static void gc_ask_elsewhere(struct gc_ask *a)
 	client_submit(gc_client(a->gc), &a->call);
 }
 
+/* The kind itself is gone: nobody can tell any more. */
+static bool gc_ask_kind_gone(struct gc_ask *a)
+{
+	struct gc_node *owner = gc_graph_find(&a->gc->graph, a->uid);
+	const struct schema_res *res = schema_find(str_of(a->res->group), str_of(a->res->version), str_of(a->res->plural));
+
+	if (res && res->served)
+		return false;
+	if (owner)
+		gc_graph_kind_gone(&a->gc->graph, owner, a->res);
+	gc_ask_free(a);
+	return true;
+}
+
 static void gc_ask_answered(struct call *c, const struct err *err)
 {
 	struct gc_ask *a = c->arg;
 
+	if (err && err->reason == ERR_NOT_FOUND && gc_ask_kind_gone(a))
+		return;
 	if (!err && c->obj && streq(c->obj->uid, a->uid)) {
 		gc_graph_put(&a->gc->graph, c->obj);
 		gc_ask_over(a, false, false, 0);

@@ -62,6 +62,7 @@ struct gc_node *gc_graph_find(const struct gc_graph *g, const char *uid);
 void gc_graph_put(struct gc_graph *g, struct obj *o); /* o came to be, or changed */
 void gc_graph_drop(struct gc_graph *g, struct obj *last); /* it was deleted */
 void gc_graph_kinds_changed(struct gc_graph *g); /* references to unknown kinds may have become known */
+void gc_graph_kind_gone(struct gc_graph *g, struct gc_node *owner, const struct resource *res);
 /* Is there anything to do about n? */
 bool gc_is_due(const struct gc_node *n);
 

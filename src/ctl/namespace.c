@@ -1,10 +1,9 @@
 /*
  * The end of a namespace: everything in it goes, then its finalizer.
  *
- * One pass lists every kind that lives in namespaces, all at once (that costs
- * less than finding out what to ask for), and deletes what it finds: pods first
- * and alone, for what they use must not go under their feet, then all others
- * together. When nothing is left the finalizer "kubernetes" is taken out of
+ * One pass lists every kind that lives in namespaces and has objects at all, and
+ * deletes what it finds: pods first and alone, for what they use must not go
+ * under their feet, then all others together. When nothing is left the finalizer "kubernetes" is taken out of
  * spec.finalizers (the finalize subresource), which removes the namespace unless
  * somebody else has a finalizer there. What is left stands in the namespace's
  * conditions, worded as Kubernetes words it; nothing is polled, for whatever
@@ -395,7 +394,7 @@ static void namespace_pass(struct ctl_run *run, const char *name, struct obj *ns
 	end->ns = ns ? obj_ref(ns) : NULL;
 	end->finalizers = map_new(NULL);
 	for (const struct schema_res *r = schema_next(NULL); r; r = schema_next(r))
-		if (namespace_holds(r)) {
+		if (namespace_holds(r) && client_count(ctl_run_client(run), &r->r)) {
 			struct namespace_kind *k = xcalloc(1, sizeof(*k));
 
 			k->end = end;

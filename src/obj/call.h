@@ -92,6 +92,8 @@ struct call_feed {
 struct call_server {
 	void (*submit)(struct call_server *s, struct call *c);
 	void (*cancel)(struct call_server *s, struct call *c); /* done will not be called */
+	/* How many objects of r are stored, in all namespaces. Costs nothing, so that nobody lists kinds that are empty. */
+	size_t (*count)(struct call_server *s, const struct resource *r);
 	void (*feed)(struct call_server *s, struct call_feed *f);
 	void (*unfeed)(struct call_server *s, struct call_feed *f); /* not inside an event */
 };

@@ -305,6 +305,17 @@ static void wait_answers(void)
 		loop_turn(loop, 1000);
 }
 
+static void create_namespace(const char *name)
+{
+	_cleanup_free_ char *json = xasprintf("{\"metadata\":{\"name\":\"%s\"}}", name);
+	struct err e = ERR_INIT;
+	struct doc *d;
+
+	BUG_ON(doc_parse_json(&d, str_of(json), NULL, &e) < 0);
+	ans.open++;
+	client_create(client, schema_res("", "namespaces"), NULL, d, on_done, NULL);
+}
+
 static void create_map(const char *ns, const char *name, const char *meta)
 {
 	_cleanup_free_ char *json = xasprintf("{\"metadata\":{\"name\":\"%s\"%s}}", name, meta);
@@ -364,6 +375,38 @@ static void test_many(void)
 	ok(t < 10000, "in seconds");
 }
 
+#define NAMESPACES 100
+
+static void test_namespaces(void)
+{
+	char name[20];
+	size_t before = count("namespaces", NULL), maps = count("configmaps", NULL);
+	int64_t t;
+
+	create_namespace("one");
+	ok(until("configmaps", "one", 1) && until("serviceaccounts", "one", 1), "a namespace gets what each has");
+	t = time_mono_ms();
+	ans.open++;
+	client_delete(client, schema_res("", "namespaces"), NULL, "one", NULL, -1, on_done, NULL);
+	ok(until("namespaces", NULL, before), "and goes");
+	ok(time_mono_ms() - t < 100, "at once");
+	for (int i = 0; i < NAMESPACES; i++) {
+		snprintf(name, sizeof(name), "n%d", i);
+		create_namespace(name);
+	}
+	wait_answers();
+	ok(until("configmaps", NULL, maps + NAMESPACES), "a hundred");
+	for (int i = 0; i < NAMESPACES; i++) {
+		snprintf(name, sizeof(name), "n%d", i);
+		create_map(name, "content", "");
+		wait_answers();
+		ans.open++;
+		client_delete(client, schema_res("", "namespaces"), NULL, name, NULL, -1, on_done, NULL);
+	}
+	ok(until("namespaces", NULL, before), "go together");
+	ok(until("configmaps", NULL, maps), "with all that was in them");
+}
+
 int main(void)
 {
 	test_graph_background();
@@ -374,6 +417,7 @@ int main(void)
 	test_signers();
 	set_up();
 	test_many();
+	test_namespaces();
 	tear_down();
 	return done_testing();
 }
