@@ -2,6 +2,8 @@
  * The garbage collector's graph: fed with every object's changes, it says which
  * nodes to look at.
  *
+ * Events are no part of it, as in Kubernetes: they go by their time.
+ *
  * Most objects have no owner: a search for a few bytes finds that out, and
  * neither a tree nor a node is made for them.
  */
@@ -98,13 +100,14 @@ static bool gc_ref_blocks(const struct gc_ref *r)
 	return r->block && r->owner != r->dependent; /* nobody waits for itself */
 }
 
+/* What the reference names, as it is stored; NULL: nothing that could be an owner. */
 static const struct resource *gc_ref_kind(const struct node *ref)
 {
 	const struct schema_res *r = schema_find_api(node_str(node_get(ref, F_apiVersion)),
 						     node_str(node_get(ref, F_kind)));
-	const struct schema_res *st = r ? schema_storage(r) : NULL;
+	const struct schema_res *st = r && !r->is_virtual ? schema_storage(r) : NULL;
 
-	return st ? &st->r : r ? &r->r : NULL;
+	return st ? &st->r : NULL;
 }
 
 static void gc_ref_add(struct gc_graph *g, struct gc_node *n, const struct node *ref)
@@ -239,7 +242,7 @@ void gc_graph_put(struct gc_graph *g, struct obj *o)
 	const struct node *meta;
 	bool first, waited;
 
-	if (!*o->uid || (!n && !gc_concerns(o)) || (n && (n->gone || (n->obj && n->obj->rv >= o->rv))))
+	if (!*o->uid || streq(o->res->kind, "Event") || (!n && !gc_concerns(o)) || (n && (n->gone || (n->obj && n->obj->rv >= o->rv))))
 		return;
 	n = gc_node_need(g, o->uid);
 	first = !n->obj;

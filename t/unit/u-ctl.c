@@ -137,6 +137,8 @@ static void test_graph_places(void)
 	put("e", ",\"ownerReferences\":[{\"apiVersion\":\"apps/v1\",\"kind\":\"Deployment\",\"name\":\"w\",\"uid\":\"w\"}]");
 	is_int(graph.n_unknown, 0, "until it is");
 	is_int(state_of("e"), GC_UNKNOWN, "and can be asked for");
+	put("g", ",\"ownerReferences\":[{\"apiVersion\":\"v1\",\"kind\":\"Binding\",\"name\":\"w\",\"uid\":\"w\"}]");
+	is_int(state_of("g"), GC_NO_KIND, "a kind that is never stored");
 	put("f", ",\"ownerReferences\":[{\"apiVersion\":5,\"kind\":[],\"name\":{}}]");
 	is_int(gc_graph_find(&graph, "f") == NULL, 1, "nonsense owns nothing");
 	gc_graph_release(&graph);
