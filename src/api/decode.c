@@ -39,7 +39,7 @@ static int decode_yaml(struct str text, const struct doc_json_opts *opts, struct
 	size_t n = 0;
 
 	if (doc_parse_yaml(&docs, &n, text, opts, e) < 0)
-		return err_wrap(e, "error converting YAML to JSON");
+		return -e->code;
 	if (n == 1)
 		*ret = docs[0];
 	for (size_t i = 0; n != 1 && i < n; i++)
@@ -60,6 +60,8 @@ static int decode_refused(struct req *r, struct err *e)
 
 	if (e->reason == ERR_TOO_LARGE)
 		return -e->code;
+	if (req_is_patch_apply(r))
+		return err_bad(e, "error decoding YAML: %s", why);
 	if (r->verb == VERB_PATCH)
 		return err_bad(e, "%s%s", r->opts.patch_type == PATCH_STRATEGIC ? "" : "error decoding patch: ", why);
 	return err_bad(e, "the object provided is unrecognized (must be of type %s): couldn't get version/kind; json parse error: %s",
@@ -152,6 +154,23 @@ static const char *decode_prefix(struct req *r, const struct resource *res, cons
 	return arena_printf(r->arena, "%s in version \"%s\" cannot be handled as a %s: ", kind, res->version, kind);
 }
 
+/* What is twice in a patch is told together with what its outcome has too much; an applied configuration is a
+ * document of its own. */
+static int decode_patch_issues(struct req *r, const struct issues *is, struct err *e)
+{
+	const char *lead = r->opts.patch_type == PATCH_JSON ? "json patch " : "";
+
+	for (size_t i = 0; i < is->v.n; i++) {
+		if (!req_is_patch_apply(r))
+			VEC_PUSH(&r->patch_issues, arena_printf(r->arena, "%s%s", lead, is->v.v[i]));
+		else if (r->opts.field_validation == 'S')
+			return err_bad(e, "error strict decoding YAML: %s", is->v.v[i]);
+		else
+			req_warn(r, "%s", is->v.v[i]);
+	}
+	return 0;
+}
+
 int decode_raw(struct req *r, struct doc **ret, struct err *e)
 {
 	struct issues is = { r->arena, VEC_INIT };
@@ -166,7 +185,9 @@ int decode_raw(struct req *r, struct doc **ret, struct err *e)
 		rc = doc_parse_json(ret, r->raw, &opts, e);
 	if (rc < 0)
 		rc = decode_refused(r, e);
-	else if (is.v.n && r->verb != VERB_PATCH)
+	else if (r->verb == VERB_PATCH)
+		rc = decode_patch_issues(r, &is, e);
+	else if (is.v.n)
 		rc = decode_report(r, &is, doc_root(*ret), decode_prefix(r, &r->res->r, decode_kind(r)), e);
 	VEC_RELEASE(&is.v);
 	if (rc < 0)
@@ -211,6 +232,8 @@ static int decode_shape(struct req *r, const struct schema_res *res, const char 
 	const char *prefix = decode_prefix(r, &r->res->r, kind);
 	int rc = type ? schema_decode_type(type, d, want, e) : schema_decode(res, d, want, e);
 
+	for (size_t i = 0; decode_is_outcome(r) && i < r->patch_issues.n; i++)
+		VEC_PUSH(&is.v, r->patch_issues.v[i]);
 	decode_take_issues(&is, list);
 	if (rc < 0) {
 		_cleanup_free_ char *why = xstrdup(err_msg(e));

@@ -138,6 +138,7 @@ struct req {
 	struct doc *body; /* decoded; changeable when body_owned */
 	bool body_owned;
 	VEC(const char *) warnings;
+	VEC(const char *) patch_issues; /* what strict decoding finds in a patch itself */
 
 	/* one write */
 	struct store_write write;

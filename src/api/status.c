@@ -87,7 +87,7 @@ static const char *status_cause_text(const char *reason)
 	static const char *const texts[][2] = {
 		{ "FieldValueRequired", "Required value" }, { "FieldValueInvalid", "Invalid value" },
 		{ "FieldValueForbidden", "Forbidden" }, { "FieldValueNotSupported", "Unsupported value" },
-		{ "FieldValueDuplicate", "Duplicate value" }, { "FieldValueNotFound", "Not found" },
+		{ "FieldValueTooLong", "Too long" }, { "FieldValueDuplicate", "Duplicate value" }, { "FieldValueNotFound", "Not found" },
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(texts); i++)

@@ -179,9 +179,10 @@ static int smp_no_key(struct smp *x, const struct node *item, enum field key)
 {
 	_cleanup_buf_ struct buf b = BUF_INIT;
 
-	doc_print_json(&b, item, DOC_PRINT_COMPACT);
-	return err_set(x->e, ERR_INVALID, "map: %s does not contain declared merge key: %s", b.s,
-		       doc_field_name(key));
+	doc_print_go(&b, item);
+	err_set(x->e, ERR_UNKNOWN, "map: %s does not contain declared merge key: %s", b.s, doc_field_name(key));
+	x->e->http_code = 500; /* as Kubernetes, which has no class for it */
+	return -x->e->code;
 }
 
 /* Items with $patch: delete take their match out of merged; replace empties it. */

@@ -600,7 +600,7 @@ static void test_patch(void)
 	is_patched("Pod", TWO, "{'spec':{'containers':[{'$patch':'replace'},{'name':'z'}]}}",
 		   "{'spec':{'containers':[{'name':'z'}]}}", "a list replaced");
 	is_patched("Pod", TWO, "{'spec':{'containers':[{'image':'3'}]}}",
-		   "Invalid: map: {'image':'3'} does not contain declared merge key: name", "an item without its key");
+		   ": map: map[image:3] does not contain declared merge key: name", "an item without its key");
 	is_patched("Pod", TWO, "{'spec':{'$patch':'replace','nodeName':'n'}}", "{'spec':{'nodeName':'n'}}",
 		   "a map replaced");
 	is_patched("Pod", TWO, "{'spec':{'$patch':'delete'}}", "{'spec':{}}", "a map emptied");
