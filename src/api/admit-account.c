@@ -80,7 +80,7 @@ bool account_wait(struct req *r)
 	struct obj *ns = store_get(r->api->store, &r->api->namespaces->r, "", r->at.ns);
 
 	if (r->st != r->api->pods || *r->at.subresource || !ns || meta_is_deleting(obj_node(ns)) ||
-	    r->tries >= ACCOUNT_TRIES || meta_annotation(root, MIRROR) ||
+	    r->tries >= ACCOUNT_TRIES || (*r->at.name && store_get(r->api->store, &r->st->r, r->at.ns, r->at.name)) || meta_annotation(root, MIRROR) ||
 	    !streq(account_name(node_get(root, F_spec)), "default") || account_of(r, "default")) {
 		r->tries = 0; /* somebody else counts with it from now on */
 		return false;

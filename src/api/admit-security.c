@@ -368,6 +368,36 @@ static int security_judge(struct admission *a, const struct podsec_policy *p, co
 	return 0;
 }
 
+/* What the audit log is told. */
+static void security_audit(struct admission *a, const struct podsec_policy *p, const struct node *pod, bool enforce)
+{
+	const struct podsec *level = &p->of[MODE_AUDIT];
+	_cleanup_buf_ struct buf why = BUF_INIT, text = BUF_INIT, enforced = BUF_INIT;
+
+	if (!a->r->event)
+		return;
+	podsec_print(&p->of[MODE_ENFORCE], &enforced);
+	if (enforce)
+		audit_annotate(a->r, PODSEC_LABEL "enforce-policy", enforced.s);
+	if (podsec_check(level, meta_of(pod), node_get(pod, F_spec), NULL, &why))
+		return;
+	buf_adds(&text, "would violate ");
+	violation(level, &why, &text);
+	audit_annotate(a->r, PODSEC_LABEL "audit-violations", text.s);
+}
+
+/* Who need not be looked at; NULL: this one must. */
+static const char *security_exempt(const struct admission *a, const struct node *pod)
+{
+	const struct podsec_config *c = a->r->api->admit->podsec;
+
+	if (is_exempt(c->namespaces, a->r->at.ns))
+		return "namespace";
+	if (is_exempt(c->users, a->r->user->name))
+		return "user";
+	return is_exempt(c->runtime_classes, node_gets(node_get(pod, F_spec), F_runtimeClassName)) ? "runtimeClass" : NULL;
+}
+
 static bool sub_is_judged(const struct admission *a, bool pod)
 {
 	return admit_sub(a, "") || (pod && (admit_sub(a, "ephemeralcontainers") || admit_sub(a, "resize")));
@@ -378,6 +408,7 @@ int admit_security(struct admission *a, struct err *e)
 	const struct podsec_config *c = a->r->api->admit->podsec;
 	bool is_pod = admit_is(a, "", "pods");
 	_cleanup_err_ struct err bad = ERR_INIT;
+	const char *exempt;
 	struct podsec_policy p;
 	const struct node *pod;
 	struct obj *ns;
@@ -385,8 +416,13 @@ int admit_security(struct admission *a, struct err *e)
 	if (admit_is(a, "", "namespaces"))
 		return admit_sub(a, "") ? security_namespace(a, e) : 0;
 	pod = pod_in(a);
-	if (!pod || !sub_is_judged(a, is_pod) || is_exempt(c->namespaces, a->r->at.ns) || is_exempt(c->users, a->r->user->name))
+	if (!pod || !sub_is_judged(a, is_pod))
 		return 0;
+	exempt = security_exempt(a, pod);
+	if (exempt) {
+		audit_annotate(a->r, PODSEC_LABEL "exempt", exempt);
+		return 0;
+	}
 	ns = store_get(a->r->api->store, &a->r->api->namespaces->r, "", a->r->at.ns);
 	if (!ns)
 		return 0;
@@ -394,8 +430,8 @@ int admit_security(struct admission *a, struct err *e)
 	if ((!is_pod || p.of[MODE_ENFORCE].level == PODSEC_PRIVILEGED) && p.of[MODE_WARN].level == PODSEC_PRIVILEGED &&
 	    p.of[MODE_AUDIT].level == PODSEC_PRIVILEGED)
 		return 0;
-	if ((is_pod && a->old && !pod_changed(a)) ||
-	    is_exempt(c->runtime_classes, node_gets(node_get(pod, F_spec), F_runtimeClassName)))
+	if (is_pod && a->old && !pod_changed(a))
 		return 0;
+	security_audit(a, &p, pod, is_pod);
 	return security_judge(a, &p, pod, is_pod, e);
 }

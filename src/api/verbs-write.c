@@ -523,6 +523,8 @@ int act_patch(struct req *r, struct err *e)
 {
 	if (patch_check_options(r, e) < 0)
 		return -e->code;
+	if (req_is_patch_apply(r) && account_wait(r))
+		return STEP_WAIT;
 	r->undo = alloc_undo;
 	r->mutate = patch_mutate;
 	return req_store(r, r->at.ns, r->at.name, e);
