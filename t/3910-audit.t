@@ -161,18 +161,18 @@ test_expect_success 'every line is JSON, also of a request that holds everything
 '
 
 test_expect_success 'a file that is full is set aside, compressed, and the oldest go' '
-	restart_server --disable-agent --token sesame --audit-policy-file "$PWD/policy.yaml" --audit-log-path "$PWD/rot.log" \
+	restart_server --disable-agent --token sesame --audit-policy-file "$PWD/policy.yaml" --audit-log-path "$PWD/new/dir/rot.log" \
 		--audit-log-maxsize 1 --audit-log-maxbackup 2 --audit-log-compress &&
 	head -c 400000 /dev/zero | tr "\\0" x >big &&
 	for i in 1 2 3 4 5 6 7 8 9 10 11 12; do
 		kubectl create configmap "big$i" --from-file=big >out || return 1
 	done &&
-	wait_for "test \$(ls rot-*.log.gz | wc -l) = 2" &&
-	ls rot-*.log.gz >list &&
-	test_grep -x "rot-20[0-9][0-9]-[0-9][0-9]-[0-9][0-9]T[0-9][0-9]-[0-9][0-9]-[0-9][0-9]\.[0-9][0-9][0-9]\.log\.gz" list &&
+	wait_for "test \$(ls new/dir/rot-*.log.gz | wc -l) = 2" &&
+	ls new/dir/rot-*.log.gz >list &&
+	test_grep -x "new/dir/rot-20[0-9][0-9]-[0-9][0-9]-[0-9][0-9]T[0-9][0-9]-[0-9][0-9]-[0-9][0-9]\.[0-9][0-9][0-9]\.log\.gz" list &&
 	gzip -cd "$(head -1 list)" | perl -MJSON::PP -ne "decode_json(\$_)" &&
-	perl -MJSON::PP -ne "decode_json(\$_)" rot.log &&
-	test "$(stat -c %s rot.log)" -le 1048576
+	perl -MJSON::PP -ne "decode_json(\$_)" new/dir/rot.log &&
+	test "$(stat -c %s new/dir/rot.log)" -le 1048576
 '
 
 test_expect_success 'a disk that is full: requests go on, what is lost is counted, no half lines stay' '

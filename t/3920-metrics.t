@@ -76,6 +76,8 @@ test_expect_success 'objects, who asked, and the process' '
 	test_grep "^apiserver_current_inflight_requests{request_kind=\"readOnly\"} 0" metrics &&
 	test_grep "^apiserver_current_inflight_requests{request_kind=\"mutating\"} 0" metrics &&
 	test_grep "^authentication_attempts{result=\"success\"} [1-9]" metrics &&
+	test_grep "^apiserver_client_certificate_expiration_seconds_bucket{le=\"7.776e+06\"} 0" metrics &&
+	test_grep "^apiserver_client_certificate_expiration_seconds_count [1-9]" metrics &&
 	test_grep "^authenticated_user_requests{username=\"other\"} [1-9]" metrics &&
 	test_grep "^authorization_attempts_total{result=\"no-opinion\"} [1-9]" metrics &&
 	test_grep "^etcd_request_duration_seconds_count{group=\"\",operation=\"create\",resource=\"configmaps\"} [1-9]" metrics &&

@@ -169,6 +169,14 @@ static int log_open(struct audit_log *l)
 	if (l->fd >= 0)
 		return 0;
 	l->fd = open(l->path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+	if (l->fd < 0 && errno == ENOENT) {
+		_cleanup_free_ char *dir = log_dir(l->path);
+		_cleanup_err_ struct err e = ERR_INIT;
+
+		if (path_mkdirs(dir, 0755, &e) < 0)
+			return -e.code;
+		l->fd = open(l->path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+	}
 	if (l->fd < 0)
 		return -errno;
 	l->size = fstat(l->fd, &st) == 0 ? (int64_t)st.st_size : 0;

@@ -267,6 +267,9 @@ static void text_access(struct text *t, const struct metrics *m)
 	family(t, "authentication_duration_seconds", HISTOGRAM, "Time that they took.");
 	sample_hist(t, "result=\"failure\"", &m->authn_time[0], &bounds_auth, SECONDS);
 	sample_hist(t, "result=\"success\"", &m->authn_time[1], &bounds_auth, SECONDS);
+	family(t, "apiserver_client_certificate_expiration_seconds", HISTOGRAM,
+	       "What was left of the life of the certificate that a request came with.");
+	sample_hist(t, "", &m->cert_left, &bounds_cert, 1.0);
 	family(t, "authenticated_user_requests", COUNTER, "Authenticated requests by user.");
 	while (map_next(m->users, &it)) {
 		_cleanup_free_ char *labels = xasprintf("username=\"%.*s\"", (int)it.key.n, it.key.p);

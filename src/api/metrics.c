@@ -14,6 +14,7 @@
 
 #include "base/log.h"
 #include "base/time.h"
+#include "http/http.h"
 
 #define METRIC_SERIES 4096 /* of each kind; what comes later is not counted */
 
@@ -43,6 +44,10 @@ BOUNDS(bounds_auth, S(.001), S(.002), S(.004), S(.008), S(.016), S(.032), S(.064
        S(2.048), S(4.096), S(8.192), S(16.384));
 static const char *const bounds_webhook_names[] = { "0.005", "0.025", "0.1", "0.5", "1", "2.5", "10", "25" };
 BOUNDS(bounds_webhook, S(.005), S(.025), S(.1), S(.5), S(1), S(2.5), S(10), S(25));
+
+static const char *const bounds_cert_names[] = { "0",	   "1800",   "3600",   "7200",	  "21600",   "43200",	 "86400",
+						 "172800", "345600", "604800", "2.592e+06", "7.776e+06", "1.5552e+07", "3.1104e+07" };
+BOUNDS(bounds_cert, 0, 1800, 3600, 7200, 21600, 43200, 86400, 172800, 345600, 604800, 2592000, 7776000, 15552000, 31104000);
 
 void hist_add(struct hist *h, const struct bounds *b, int64_t value)
 {
@@ -109,6 +114,7 @@ struct metrics *metrics_free(struct metrics *m)
 		free(m->authn_time[i].bucket);
 		free(m->authz_time[i].bucket);
 	}
+	free(m->cert_left.bucket);
 	free(m);
 	return NULL;
 }
@@ -264,6 +270,8 @@ void metrics_authenticated(struct req *r, bool fine, int64_t us)
 	hist_add(&m->authn_time[fine], &bounds_auth, us);
 	if (!fine)
 		return;
+	if (r->http && starts_with(r->login->n_extra ? r->login->extra[0].value : "", "X509SHA256="))
+		hist_add(&m->cert_left, &bounds_cert, http_req_peer(r->http)->cert_not_after - time_wall_s());
 	l = labelled_get(m->users, str_of(user_class(r->login->name)));
 	if (l)
 		l->n++;

@@ -14,7 +14,7 @@ struct bounds {
 	const int64_t *max;
 	size_t n;
 };
-extern const struct bounds bounds_request, bounds_sli, bounds_size, bounds_watch, bounds_auth, bounds_webhook;
+extern const struct bounds bounds_request, bounds_sli, bounds_size, bounds_watch, bounds_auth, bounds_webhook, bounds_cert;
 
 struct hist {
 	uint64_t n;
@@ -53,7 +53,7 @@ struct metrics {
 	struct map *users; /* name -> struct labelled */
 	struct map *calls; /* labels -> struct labelled: by our own parts */
 	uint64_t authenticated[2], authorized[2]; /* [0] failed, [1] succeeded */
-	struct hist authn_time[2], authz_time[2];
+	struct hist authn_time[2], authz_time[2], cert_left;
 	uint64_t slow;
 };
 

@@ -436,6 +436,7 @@ static int bound_find(struct req *r, const struct node *ref, struct bound *b, st
 
 	for (size_t i = 0; i < ARRAY_SIZE(kinds) && !slash; i++) {
 		const struct resource *res = schema_res("", kinds[i].plural);
+		struct resource named = *res; /* Kubernetes names the kind here */
 		struct obj *o;
 
 		if (!streq(kinds[i].kind, kind))
@@ -447,7 +448,8 @@ static int bound_find(struct req *r, const struct node *ref, struct bound *b, st
 			return -e->code;
 		if (!*uid || streq(uid, o->uid))
 			return 0;
-		err_conflict(e, res, name,
+		named.plural = kinds[i].kind;
+		err_conflict(e, &named, name,
 			     "the UID in the bound object reference (%s) does not match the UID in record. The object might "
 			     "have been deleted and then recreated",
 			     uid);

@@ -95,6 +95,7 @@ struct http_peer {
 	const char *cert_cn;
 	const char *cert_uid; /* NULL: the subject names none */
 	const char *cert_sha256; /* hex */
+	int64_t cert_not_after; /* unix seconds */
 	const char *const *cert_orgs; /* NULL-terminated */
 	bool cert_bad; /* one was presented that does not verify: no name is given, and the answer is 401 */
 };

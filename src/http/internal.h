@@ -19,6 +19,7 @@ struct tls_peer {
 	char *cn, *uid; /* NULL when the subject has none */
 	char **orgs; /* NULL-terminated, or NULL */
 	char *sha256; /* of the whole certificate, in hex */
+	int64_t not_after; /* unix seconds */
 	bool bad; /* it did not verify, or its subject has several UIDs: nothing else is set */
 };
 void tls_session_peer(struct ssl_st *s, struct tls_peer *ret);

@@ -342,6 +342,7 @@ static void serve_on_open(void *arg)
 	c->peer.cert_cn = c->cert.cn ? c->cert.cn : "";
 	c->peer.cert_uid = c->cert.uid;
 	c->peer.cert_sha256 = c->cert.sha256;
+	c->peer.cert_not_after = c->cert.not_after;
 	c->peer.cert_orgs = (const char *const *)c->cert.orgs;
 	c->state = SERVE_IDLE;
 	serve_wait(c, SERVE_WAIT_IDLE);

@@ -14,6 +14,7 @@
 
 #include <arpa/inet.h>
 #include <limits.h>
+#include <time.h>
 
 #include "base/vec.h"
 #include "http/internal.h"
@@ -255,6 +256,7 @@ void tls_session_peer(struct ssl_st *s, struct tls_peer *ret)
 {
 	X509 *x = SSL_get0_peer_certificate(s);
 	VEC(char *) orgs = VEC_INIT;
+	struct tm tm = { 0 };
 	X509_NAME *name;
 	int i = -1;
 
@@ -279,6 +281,8 @@ void tls_session_peer(struct ssl_st *s, struct tls_peer *ret)
 	VEC_PUSH(&orgs, NULL);
 	ret->orgs = orgs.v;
 	ret->sha256 = tls_fingerprint(x);
+	if (ASN1_TIME_to_tm(X509_get0_notAfter(x), &tm) == 1)
+		ret->not_after = timegm(&tm);
 }
 
 void tls_peer_release(struct tls_peer *p)
