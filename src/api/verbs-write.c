@@ -21,6 +21,7 @@
 
 #include "base/rand.h"
 #include "base/time.h"
+#include "schema/apply.h"
 
 #define GENERATE_TRIES 8
 #define GENERATE_BASE_MAX 58 /* with five characters more it is a label */
@@ -141,12 +142,35 @@ int write_admit_body(struct req *r, struct doc **ret, struct err *e)
 	return 0;
 }
 
+/* Programs outside may change managedFields, too, but not spoil them. */
+static int write_mutate(struct req *r, struct doc *d, struct obj *old, struct err *e)
+{
+	_cleanup_err_ struct err bad = ERR_INIT;
+	_cleanup_doc_ struct doc *kept = NULL;
+
+	if (r->may_ask) {
+		kept = doc_new();
+		doc_set_root(kept, node_new(kept, DOC_OBJECT));
+		managed_copy(kept, doc_root(d));
+	}
+	if (admit_mutate(r, d, old, e) < 0)
+		return -e->code;
+	if (kept && managed_check(doc_root(d), &bad) < 0) {
+		req_warn(r,
+			 ".metadata.managedFields was in an invalid state after admission; this could be caused by an outdated "
+			 "mutating admission controller; please fix your requests: %s",
+			 err_msg(&bad));
+		managed_copy(d, doc_root(kept));
+	}
+	return 0;
+}
+
 static int write_chain_steps(struct req *r, struct doc *d, struct obj *old, struct err *e)
 {
 	const struct node *o = old ? obj_node(old) : NULL;
 	const char *sub = *r->at.subresource ? r->at.subresource : NULL;
 
-	if (admit_mutate(r, d, old, e) < 0)
+	if (write_mutate(r, d, old, e) < 0)
 		return -e->code;
 	schema_prepare(r->st, d, o, sub);
 	alloc_keep(r, d, old);

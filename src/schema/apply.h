@@ -129,6 +129,8 @@ void managed_update(struct doc *d, const struct node *live, const struct managed
 int managed_apply(struct doc *d, const struct node *live, const struct node *config, const struct managed_by *by,
 		  bool force, const struct node *exempt, struct err *e) MUST_CHECK;
 
+/* Can root's metadata.managedFields be read? None can. */
+int managed_check(const struct node *root, struct err *e) MUST_CHECK;
 /* Equal but for times. Both arrays (metadata.managedFields) or NULL. */
 bool managed_same(const struct node *a, const struct node *b);
 /* A Scale is a window on one field (path) of its parent: scale's document gets managedFields of those who own that

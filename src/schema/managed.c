@@ -40,6 +40,7 @@ struct version { /* how one apiVersion sees the change */
 	struct fs_type type;
 	bool missing;
 	bool compared;
+	struct fs_diff all;
 	struct fs_diff diff; /* without what the write does not change */
 };
 
@@ -300,14 +301,14 @@ static void version_compare(struct run *u, struct version *v, const struct node 
 	const struct node *b = a ? run_as(u, new, ours, v->api_version, &v->type) : NULL;
 
 	v->compared = true;
-	v->diff = (struct fs_diff){ NULL, NULL, NULL };
+	v->all = v->diff = (struct fs_diff){ NULL, NULL, NULL };
 	v->missing = !a || !b;
 	if (v->missing)
 		return;
-	fs_compare(&u->x, v->type, a, b, &v->diff);
-	v->diff.added = run_filter(u, v->diff.added);
-	v->diff.modified = run_filter(u, v->diff.modified);
-	v->diff.removed = run_filter(u, v->diff.removed);
+	fs_compare(&u->x, v->type, a, b, &v->all);
+	v->diff.added = run_filter(u, v->all.added);
+	v->diff.modified = run_filter(u, v->all.modified);
+	v->diff.removed = run_filter(u, v->all.removed);
 }
 
 static struct version *run_version(struct run *u, const char *api_version)
@@ -378,15 +379,17 @@ static void run_update(struct run *u, const struct node *old, const struct node 
 {
 	struct owner like = { .manager = manager, .api_version = u->by->api_version,
 			      .subresource = u->by->subresource, .time = u->by->now };
+	struct version *ours = run_version(u, u->by->api_version);
 	struct owner *o;
-	struct fs_diff diff;
 	struct fset *mine;
 
 	owners_reconcile(u, old);
 	owners_compare(u, old, new, NULL);
 	owners_lose(u, NULL);
-	fs_compare(&u->x, u->by->type, old, new, &diff);
-	mine = fset_difference(&u->x, fset_union(&u->x, diff.modified, diff.added), diff.removed, false);
+	if (!ours->compared)
+		version_compare(u, ours, old, new);
+	mine = fset_union(&u->x, ours->all.modified, ours->all.added);
+	mine = fset_difference(&u->x, mine, ours->all.removed, false);
 	mine = fset_difference(&u->x, run_filter(u, mine), u->strip, false);
 	if (fset_is_empty(mine))
 		return;
@@ -675,6 +678,17 @@ int managed_apply(struct doc *d, const struct node *live, const struct node *con
 	} else {
 		rc = run_apply(&u, d, live, config, force, exempt, e);
 	}
+	run_release(&u);
+	return rc;
+}
+
+int managed_check(const struct node *root, struct err *e)
+{
+	struct run u;
+	int rc;
+
+	run_init(&u, NULL);
+	rc = owners_read(&u, root, e);
 	run_release(&u);
 	return rc;
 }

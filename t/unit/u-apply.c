@@ -6,6 +6,7 @@
 #include "schema-util.h"
 #include "tap.h"
 
+#include "base/time.h"
 #include "schema/apply.h"
 
 static const struct schema_res *res; /* of the object at hand */
@@ -698,6 +699,50 @@ static void test_pieces(void)
 	obj_unref(two);
 }
 
+/* --- what it costs --- */
+
+static double us_each(int n, int64_t from)
+{
+	return (double)(time_mono_us() - from) / n;
+}
+
+static void test_cost(void)
+{
+	static const char pod[] = "{'apiVersion':'v1','kind':'Pod','metadata':{'name':'a','labels':{'app':'x','h':'y'}},'spec':{"
+		"'containers':[{'name':'c','image':'i','imagePullPolicy':'Always','env':[{'name':'A','value':'1'},{'name':'B','value':'2'}],"
+		"'ports':[{'containerPort':80,'protocol':'TCP'}],'resources':{'limits':{'cpu':'1'}},'terminationMessagePath':'/d'}],"
+		"'restartPolicy':'Always','dnsPolicy':'ClusterFirst','schedulerName':'s','securityContext':{}},'status':{%s}}";
+	_cleanup_free_ char *now = xasprintf(pod, "'phase':'Running','conditions':[{'type':'Ready','status':'True'},"
+						  "{'type':'Initialized','status':'True'}],'podIPs':[{'ip':'1.2.3.4'}]");
+	_cleanup_free_ char *was = xasprintf(pod, "'phase':'Pending'");
+	_cleanup_doc_ struct doc *config = NULL;
+	struct managed_by b;
+	int64_t from;
+
+	start("Pod");
+	update("kubectl-create", was);
+	config = parse("{'apiVersion':'v1','kind':'Pod','metadata':{'name':'a','labels':{'app':'x'}},'spec':{'containers':"
+		       "[{'name':'c','env':[{'name':'A','value':'1'}]}]}}");
+	b = by("kubelet");
+	b.subresource = "status";
+	from = time_mono_us();
+	for (int i = 0; i < 500; i++) {
+		_cleanup_doc_ struct doc *d = parse(now);
+
+		managed_update(d, doc_root(live), &b);
+	}
+	printf("# an update of a pod's status: %.0f us", us_each(500, from));
+	b = by("a");
+	from = time_mono_us();
+	for (int i = 0; i < 500; i++) {
+		_cleanup_doc_ struct doc *d = doc_new();
+		_cleanup_err_ struct err e = ERR_INIT;
+
+		BUG_ON(managed_apply(d, doc_root(live), doc_root(config), &b, false, NULL, &e) < 0);
+	}
+	printf(", an apply: %.0f us\n", us_each(500, from));
+}
+
 int main(void)
 {
 	test_sets();
@@ -721,6 +766,7 @@ int main(void)
 	test_scale();
 	test_same();
 	test_pieces();
+	test_cost();
 	live = doc_unref(live);
 	return done_testing();
 }
