@@ -322,6 +322,41 @@ test_expect_success 'kubectl auth whoami and reconcile' '
 	test_equal yes "$(kubectl -n one auth can-i list pods --as=eve)"
 '
 
+test_expect_success 'admin, edit and view of a namespace: what each may' '
+	kubectl create namespace team &&
+	for r in admin edit view; do
+		kubectl -n team create rolebinding $r --clusterrole=$r --user=$r-user || return 1
+	done &&
+	while read -r verb what admin edit view; do
+		for r in admin edit view; do
+			eval "want=\$$r" &&
+			got=$(kubectl -n team auth can-i "$verb" "$what" --as="$r-user" 2>/dev/null || :) &&
+			test_equal "$r $verb $what: $want" "$r $verb $what: $got" || return 1
+		done
+	done <<-\EOF
+	list pods yes yes yes
+	create deployments.apps yes yes no
+	get secrets yes yes no
+	create rolebindings.rbac.authorization.k8s.io yes no no
+	create localsubjectaccessreviews.authorization.k8s.io yes no no
+	impersonate serviceaccounts yes yes no
+	update resourcequotas no no no
+	get resourcequotas yes yes yes
+	delete namespaces no no no
+	get namespaces yes yes yes
+	escalate roles.rbac.authorization.k8s.io no no no
+	EOF
+'
+
+test_expect_success 'who is admin of a namespace hands on what he has, there only' '
+	by() { test_user=$1; shift; kubectl --as="$test_user" "$@"; } &&
+	by admin-user -n team create rolebinding helper --clusterrole=edit --user=helper &&
+	by helper -n team create configmap by-helper &&
+	test_must_fail by admin-user -n team create rolebinding root --clusterrole=cluster-admin --user=admin-user &&
+	test_must_fail by admin-user -n one create rolebinding helper --clusterrole=edit --user=helper &&
+	test_must_fail by helper -n team create rolebinding more --clusterrole=view --user=x
+'
+
 review() # KIND SPEC [NAMESPACE]
 {
 	printf '{"apiVersion":"authorization.k8s.io/v1","kind":"%s"%s,"spec":%s}' "$1" \
