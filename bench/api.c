@@ -2,10 +2,11 @@
  * bench/api: throughput and latency of an API server.
  *
  *	api [--server https://HOST:PORT] [--token T | --cert F --key F]
- *	    [--connections N] [--count N] [--size BYTES] OPERATION...
+ *	    [--connections N] [--count N] [--size BYTES] [--quota] OPERATION...
  *
  * Operations: create get patch list watch. Objects are ConfigMaps in a namespace
- * of its own, removed at the end. One figure a line.
+ * of its own, removed at the end. --quota: the namespace gets a ResourceQuota that
+ * counts them. One figure a line.
  */
 #include <pthread.h>
 #include <stdio.h>
@@ -180,6 +181,21 @@ static void set_up(bool make)
 	conn_close(c);
 }
 
+static void add_quota(void)
+{
+	static const char body[] = "{\"metadata\":{\"name\":\"q\"},\"spec\":{\"hard\":{\"configmaps\":\"10000000\","
+				   "\"pods\":\"10\",\"requests.cpu\":\"4\"}}}";
+	struct conn *c = conn_open(&target);
+	char path[128];
+	int status;
+
+	snprintf(path, sizeof(path), "/api/v1/namespaces/%s/resourcequotas", ns);
+	status = conn_request(c, "POST", path, "application/json", body).status;
+	if (status != 201)
+		die("create the quota: HTTP %d", status);
+	conn_close(c);
+}
+
 int main(int argc, char **argv)
 {
 	argc = target_parse(&target, argc, argv);
@@ -196,6 +212,8 @@ int main(int argc, char **argv)
 		} else if (strcmp(argv[i], "--size") == 0) {
 			size = atoi(v);
 			i++;
+		} else if (strcmp(argv[i], "--quota") == 0) {
+			add_quota();
 		} else if (strcmp(argv[i], "list") == 0) {
 			run_list();
 		} else if (strcmp(argv[i], "watch") == 0) {

@@ -13,7 +13,7 @@
 /* Plug-ins of Kubernetes that are done elsewhere here, always, or not at all: naming them is no mistake. */
 static const char *const elsewhere[] = {
 	"AlwaysAdmit", "NodeRestriction", "MutatingAdmissionPolicy", "MutatingAdmissionWebhook",
-	"ValidatingAdmissionPolicy", "ValidatingAdmissionWebhook", "ClusterTrustBundleAttest", "PodTopologyLabels",
+	"ValidatingAdmissionPolicy", "ValidatingAdmissionWebhook", "ClusterTrustBundleAttest",
 };
 
 static int config_step(struct admit_config *c, struct str name, bool on, struct err *e)

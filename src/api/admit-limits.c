@@ -254,9 +254,10 @@ int admit_limits_validate(struct admission *a, struct err *e)
 {
 	_cleanup_buf_ struct buf lines = BUF_INIT;
 	bool claim = admit_is(a, "", "persistentvolumeclaims") && admit_sub(a, "");
+	bool resize = a->old && admit_is(a, "", "pods") && admit_sub(a, "resize");
 	struct store_list l;
 
-	if ((!claim && !admit_new_pod(a)) || !limits_of(a, &l))
+	if ((!claim && !resize && !admit_new_pod(a)) || !limits_of(a, &l))
 		return 0;
 	for (size_t i = 0; i < l.n && !lines.len; i++) /* Kubernetes stops at the first LimitRange that says no */
 		NODE_FOREACH(item, node_path(obj_node(l.objs[i]), F_spec, F_limits))

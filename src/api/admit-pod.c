@@ -282,6 +282,28 @@ int admit_overhead(struct admission *a, struct err *e)
 	return 0;
 }
 
+/* --- PodTopologyLabels --- */
+
+/* A pod that is bound to a node gets the labels of the node's place. */
+int admit_topology(struct admission *a, struct err *e)
+{
+	static const char *const keys[] = { "topology.kubernetes.io/zone", "topology.kubernetes.io/region" };
+	struct node *meta;
+	struct obj *node;
+
+	if (a->old || !admit_is(a, "", "pods") || !admit_sub(a, "binding"))
+		return 0;
+	node = store_get(a->r->api->store, schema_res("", "nodes"), "", node_gets(node_get(a->root, F_target), F_name));
+	meta = node_need_object(a->d, a->root, F_metadata);
+	for (size_t i = 0; node && i < ARRAY_SIZE(keys); i++) {
+		const char *value = meta_label(obj_node(node), keys[i]);
+
+		if (value)
+			node_setk(a->d, node_need_object(a->d, meta, F_labels), str_of(keys[i]), node_new_cstr(a->d, value));
+	}
+	return 0;
+}
+
 /* --- what is off unless turned on --- */
 
 static const enum field container_lists[] = { F_initContainers, F_containers, F_ephemeralContainers };

@@ -130,6 +130,7 @@ static const struct {
 	{ "CertificateSubjectRestriction", NULL, admit_cert_subject },
 	{ "DefaultIngressClass", admit_ingress_class },
 	{ "DenyServiceExternalIPs", NULL, admit_external_ips, .off = true },
+	{ "PodTopologyLabels", admit_topology },
 	{ "NamespaceFinalizer", admit_namespace_finalizer },
 	{ "ServiceAccountTokenSecret", admit_token_secret },
 	{ "CertificateSigningRequest", admit_csr, admit_csr_check },

@@ -66,6 +66,7 @@ int admit_node_remove(struct req *r, struct obj *cur, struct err *e);
 /* --- admit-pod.c --- */
 int admit_priority(struct admission *a, struct err *e);
 int admit_priority_class(struct admission *a, struct err *e);
+int admit_topology(struct admission *a, struct err *e);
 int admit_tolerations(struct admission *a, struct err *e);
 int admit_runtime_class(struct admission *a, struct err *e);
 int admit_overhead(struct admission *a, struct err *e);
