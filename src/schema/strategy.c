@@ -98,13 +98,49 @@ const char *schema_pod_qos(const struct node *spec)
 	return !any ? "BestEffort" : all ? "Guaranteed" : "Burstable";
 }
 
+/* What matchLabelKeys name becomes part of the selector, with the pod's own values. */
+static void pod_merge_keys(const struct prepare *x, struct node *term, enum field keys, const char *operator)
+{
+	struct node *sel = node_get(term, F_labelSelector);
+
+	NODE_FOREACH(key, sel ? node_get(term, keys) : NULL) {
+		const struct node *value = node_getk(node_get(meta_of(x->root), F_labels), node_str(key));
+		struct node *c;
+
+		if (!value)
+			continue;
+		c = node_append(node_need_array(x->d, sel, F_matchExpressions), node_new(x->d, DOC_OBJECT));
+		node_set(x->d, c, F_key, node_copy(x->d, key));
+		node_sets(x->d, c, F_operator, operator);
+		node_append(node_need_array(x->d, c, F_values), node_copy(x->d, value));
+	}
+}
+
+static void pod_merge_terms(const struct prepare *x, const struct node *affinity)
+{
+	NODE_FOREACH(c, node_get(affinity, F_requiredDuringSchedulingIgnoredDuringExecution)) {
+		pod_merge_keys(x, c, F_matchLabelKeys, "In");
+		pod_merge_keys(x, c, F_mismatchLabelKeys, "NotIn");
+	}
+	NODE_FOREACH(c, node_get(affinity, F_preferredDuringSchedulingIgnoredDuringExecution)) {
+		struct node *term = node_get(c, F_podAffinityTerm);
+
+		pod_merge_keys(x, term, F_matchLabelKeys, "In");
+		pod_merge_keys(x, term, F_mismatchLabelKeys, "NotIn");
+	}
+}
+
 static void pod_create(const struct prepare *x)
 {
-	const struct node *spec = node_get(x->root, F_spec);
+	const struct node *spec = node_get(x->root, F_spec), *affinity = node_get(spec, F_affinity);
 	struct node *status = node_need_object(x->d, x->root, F_status), *c;
 
 	node_sets(x->d, status, F_phase, "Pending");
 	node_sets(x->d, status, F_qosClass, schema_pod_qos(spec));
+	pod_merge_terms(x, node_get(affinity, F_podAffinity));
+	pod_merge_terms(x, node_get(affinity, F_podAntiAffinity));
+	NODE_FOREACH(spread, node_get(spec, F_topologySpreadConstraints))
+		pod_merge_keys(x, spread, F_matchLabelKeys, "In");
 	if (node_count(node_get(spec, F_schedulingGates)) == 0)
 		return;
 	c = node_append(node_need_array(x->d, status, F_conditions), node_new(x->d, DOC_OBJECT));
@@ -300,6 +336,68 @@ static void job_create(const struct prepare *x)
 		  node_new_cstr(x->d, uid));
 }
 
+/* --- volumes --- */
+
+static void prepare_now(const struct prepare *x, struct node *to, enum field f)
+{
+	char text[TIME_RFC3339_LEN];
+
+	node_sets(x->d, to, f, time_fmt_rfc3339(text, time_wall_s()));
+}
+
+/* When its phase last became another. */
+static void volume_create(const struct prepare *x)
+{
+	struct node *status = node_need_object(x->d, x->root, F_status);
+
+	node_sets(x->d, status, F_phase, "Pending");
+	prepare_now(x, status, F_lastPhaseTransitionTime);
+}
+
+static void volume_update(const struct prepare *x)
+{
+	struct node *status = node_get(x->root, F_status);
+	const struct node *old = node_get(x->old, F_status);
+
+	if (streq(x->sub, "status") && status && !prepare_same(node_get(status, F_phase), node_get(old, F_phase)) &&
+	    prepare_same(node_get(status, F_lastPhaseTransitionTime), node_get(old, F_lastPhaseTransitionTime)))
+		prepare_now(x, status, F_lastPhaseTransitionTime);
+}
+
+/* dataSource and dataSourceRef say the same, unless the one is in another namespace. */
+static void claim_create(const struct prepare *x)
+{
+	static const enum field SHARED[] = { F_apiGroup, F_kind, F_name };
+	struct node *spec = node_get(x->root, F_spec);
+	const struct node *source = node_get(spec, F_dataSource), *ref = node_get(spec, F_dataSourceRef), *from;
+	struct node *to;
+
+	if (!spec || !source == !ref || (ref && *node_gets(ref, F_namespace)))
+		return;
+	from = source ? source : ref;
+	to = node_need_object(x->d, spec, source ? F_dataSourceRef : F_dataSource);
+	for (size_t i = 0; i < ARRAY_SIZE(SHARED); i++)
+		prepare_take(x, to, from, SHARED[i]);
+}
+
+/* --- API services --- */
+
+/* One without a service is this server's own. */
+static void api_service_create(const struct prepare *x)
+{
+	struct node *status, *c;
+
+	if (node_path(x->root, F_spec, F_service))
+		return;
+	status = node_need_object(x->d, x->root, F_status);
+	c = node_append(node_need_array(x->d, status, F_conditions), node_new(x->d, DOC_OBJECT));
+	node_sets(x->d, c, F_type, "Available");
+	node_sets(x->d, c, F_status, "True");
+	prepare_now(x, c, F_lastTransitionTime);
+	node_sets(x->d, c, F_reason, "Local");
+	node_sets(x->d, c, F_message, "Local APIServices are always available");
+}
+
 /* --- certificate requests --- */
 
 static void csr_update(const struct prepare *x)
@@ -323,6 +421,8 @@ static const struct strategy {
 } KINDS[] = {
 	{ "", "Namespace", 0, namespace_create, namespace_update },
 	{ "", "Node", SG_KEEPS_STATUS, NULL, NULL },
+	{ "", "PersistentVolume", 0, volume_create, volume_update },
+	{ "", "PersistentVolumeClaim", 0, claim_create, NULL },
 	{ "", "Pod", SG_GENERATION, pod_create, pod_update },
 	{ "", "ReplicationController", SG_GENERATION, NULL, NULL },
 	{ "", "Service", 0, service_create, service_update },
@@ -333,7 +433,7 @@ static const struct strategy {
 	{ "admissionregistration.k8s.io", "ValidatingAdmissionPolicyBinding", SG_GENERATION, NULL, NULL },
 	{ "admissionregistration.k8s.io", "ValidatingWebhookConfiguration", SG_GENERATION, NULL, NULL },
 	{ "apiextensions.k8s.io", "CustomResourceDefinition", SG_GENERATION | SG_META_FIXED, NULL, NULL },
-	{ "apiregistration.k8s.io", "APIService", SG_META_FIXED, NULL, NULL },
+	{ "apiregistration.k8s.io", "APIService", SG_META_FIXED, api_service_create, NULL },
 	{ "apps", "DaemonSet", SG_GENERATION, daemon_set_create, daemon_set_update },
 	{ "apps", "Deployment", SG_GENERATION | SG_ANNOTATIONS_COUNT | SG_LABELS_FIXED, NULL, NULL },
 	{ "apps", "ReplicaSet", SG_GENERATION, NULL, NULL },

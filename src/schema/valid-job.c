@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "base/limits.h"
+#include "base/time.h"
 
 enum { /* Kubernetes' limits */
 	MAX_INDEXED = 100000, MAX_INDEXED_MANY = 10000, MAX_RULES = 20, MAX_EXIT_CODES = 255, MAX_PATTERNS = 20,
@@ -533,34 +534,18 @@ static void cron_part(struct str s, const struct cron_column *col, char **why)
 		*why = xasprintf("step of range should be a positive number: %" STR_FMT, STR_ARG(s));
 }
 
-static bool cron_is_duration(struct str s)
-{
-	bool unit = true;
-
-	for (size_t i = 0; i < s.n; i++) {
-		char c = s.p[i];
-
-		if ((c >= '0' && c <= '9') || c == '.')
-			unit = false;
-		else if (i > 0 && c && strchr("hmsnu", c))
-			unit = true;
-		else
-			return false;
-	}
-	return unit && s.n > 0;
-}
-
 static char *cron_named(struct str s)
 {
 	static const char *const NAMED[] = { "@annually", "@daily", "@hourly", "@midnight", "@monthly", "@weekly",
 					     "@yearly", NULL };
 	struct str every = STR_LIT("@every ");
+	int64_t ns;
 
 	if (v_is_one_of(s, NAMED))
 		return NULL;
 	if (!str_starts(s, every))
 		return xasprintf("unrecognized descriptor: %" STR_FMT, STR_ARG(s));
-	if (cron_is_duration(str_sub(s, every.n, s.n)))
+	if (time_parse_go_duration(str_sub(s, every.n, s.n), &ns))
 		return NULL;
 	return xasprintf("failed to parse duration %" STR_FMT ": time: invalid duration \"%" STR_FMT "\"", STR_ARG(s),
 			 STR_ARG(str_sub(s, every.n, s.n)));

@@ -665,6 +665,113 @@ static const struct row BAD[] = {
 	{ "CronJob", CRON("99999999999999999999 * * * *", ""), NULL, NULL, "~spec.schedule: Invalid value:" },
 };
 
+/* --- warnings --- */
+
+static const struct {
+	const char *kind, *text, *want; /* all of them, a line each */
+} WARNINGS[] = {
+	{ "Pod", POD("'nodeSelector':{'beta.kubernetes.io/os':'linux'}"),
+	  "spec.nodeSelector[beta.kubernetes.io/os]: deprecated since v1.14; use 'kubernetes.io/os' instead\n" },
+	{ "Deployment", "{'metadata':{'name':'a.b'},'spec':{" TMPL("'terminationGracePeriodSeconds':-1," CTRS) "}}",
+	  "metadata.name: this is used in Pod names and hostnames, which can result in surprising behavior; a DNS label is "
+	  "recommended: [a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-', and must start "
+	  "and end with an alphanumeric character (e.g. 'my-name',  or '123-abc', regex used for validation is "
+	  "'[a-z0-9]([-a-z0-9]*[a-z0-9])?')]\nspec.template.spec.terminationGracePeriodSeconds: must be >= 0; negative values are "
+	  "invalid and will be treated as 1\n" },
+	{ "Pod",
+	  "{'spec':{'containers':[{'name':'c','image':'i','env':[{'name':'A','value':'1'},{'name':'A','value':'$(A)2'},{'name':'A',"
+	  "'value':'3'}],'ports':[{'name':'p','containerPort':80},{'name':'p','containerPort':80,'hostPort':80}],'resources':{"
+	  "'limits':{'memory':'1.5'}}}]}}",
+	  "spec.containers[0].resources.limits[memory]: fractional byte value '1500m' is invalid, must be an integer\n"
+	  "spec.containers[0].resources.requests[memory]: fractional byte value '1500m' is invalid, must be an integer\n"
+	  "spec.containers[0].env[2]: hides previous definition of 'A', which may be dropped when using apply\n"
+	  "spec.containers[0].ports[1]: overlapping port definition with spec.containers[0].ports[0]\n"
+	  "spec.containers[0].ports[1]: duplicate port name 'p' with spec.containers[0].ports[0], services and probes that select "
+	  "ports by name will use spec.containers[0].ports[0]\n" },
+	{ "Pod",
+	  POD("'volumes':[{'name':'v','configMap':{'name':'m','items':[{'key':'a','path':'x'},{'key':'b','path':'x/y'}]}},{'name':'w',"
+	      "'projected':{'sources':[{'secret':{'name':'s','items':[{'key':'a','path':'t'}]}},{'serviceAccountToken':{'path':'t'}}"
+	      "]}},{'name':'g','glusterfs':{'endpoints':'e','path':'p'}}]"),
+	  "spec.volumes[2].glusterfs: deprecated in v1.25, non-functional in v1.26+\nvolume 'v' (ConfigMap 'm'): overlapping paths: "
+	  "'x/y' with 'x'\nvolume 'w' (Projected): overlapping paths: 't' (ServiceAccountToken) with 't' (Secret 's')\n" },
+	{ "Pod", POD("'hostAliases':[{'ip':'1.2.3.4'},{'ip':'1.2.3.4'},{'ip':'01.2.3.4'}],'imagePullSecrets':[{'name':''}]"),
+	  "spec.hostAliases[1].ip: duplicate ip '1.2.3.4'\nspec.imagePullSecrets[0].name: invalid empty name ''\n"
+	  "spec.hostAliases[2].ip: non-standard IP address '01.2.3.4' will be considered invalid in a future Kubernetes release: use "
+	  "'1.2.3.4'\n" },
+	{ "Pod", POD("'topologySpreadConstraints':[{'maxSkew':1,'topologyKey':'failure-domain.beta.kubernetes.io/zone',"
+		     "'whenUnsatisfiable':'DoNotSchedule'}]"),
+	  "spec.topologySpreadConstraints[0].topologyKey: failure-domain.beta.kubernetes.io/zone is deprecated since v1.17; use "
+	  "'topology.kubernetes.io/zone' instead\nspec.topologySpreadConstraints[0].labelSelector: a null labelSelector results in "
+	  "matching no pod\n" },
+	{ "PodTemplate", "{'template':{'metadata':{'annotations':{'scheduler.alpha.kubernetes.io/critical-pod':''}},'spec':{" CTRS "}}}",
+	  "template.metadata.annotations[scheduler.alpha.kubernetes.io/critical-pod]: non-functional in v1.16+; use the "
+	  "'priorityClassName' field instead\n" },
+	{ "Service", SVC("'clusterIP':'None','clusterIPs':['None'],'loadBalancerIP':'1.2.3.4','externalIPs':['2001:DB8::1']"),
+	  "spec.loadBalancerIP is ignored for headless services\nspec.externalIPs is ignored for headless services\n"
+	  "spec.externalIPs[0]: IPv6 address '2001:DB8::1' should be in RFC 5952 canonical format ('2001:db8::1')\n" },
+	{ "Service", SVC("'type':'LoadBalancer','externalName':'a','loadBalancerSourceRanges':['10.0.0.1/8']"),
+	  "spec.loadBalancerSourceRanges[0]: CIDR value '10.0.0.1/8' is ambiguous in this context (should be '10.0.0.0/8' or "
+	  "'10.0.0.1/32'?)\nspec.externalName is ignored when spec.type is not 'ExternalName'\n" },
+	{ "PersistentVolume",
+	  "{'metadata':{'annotations':{'volume.beta.kubernetes.io/storage-class':'a'}},'spec':{'persistentVolumeReclaimPolicy':"
+	  "'Recycle','rbd':{'monitors':['m'],'image':'i'}}}",
+	  "metadata.annotations[volume.beta.kubernetes.io/storage-class]: deprecated since v1.8; use 'storageClassName' attribute "
+	  "instead\nspec.persistentVolumeReclaimPolicy: The Recycle reclaim policy is deprecated. Instead, the recommended approach "
+	  "is to use dynamic provisioning.\nspec.rbd: deprecated in v1.28, non-functional in v1.31+\n" },
+	{ "Ingress", "{'metadata':{'annotations':{'kubernetes.io/ingress.class':'a'},'finalizers':['x']}}",
+	  "metadata.finalizers: 'x': prefer a domain-qualified finalizer name including a path (/) to avoid accidental conflicts "
+	  "with other finalizer writers\nannotation 'kubernetes.io/ingress.class' is deprecated, please use "
+	  "'spec.ingressClassName' instead\n" },
+	{ "CronJob", CRON("TZ=UTC @daily", ""),
+	  "CRON_TZ or TZ used in spec.schedule is not officially supported, see "
+	  "https://kubernetes.io/docs/concepts/workloads/controllers/cron-jobs/ for more details\n" },
+	{ "ConfigMap", "{'data':{'a':'b'}}", "" },
+};
+
+static void collect(void *arg, const char *text)
+{
+	buf_addf(arg, "%s\n", text);
+}
+
+static void check_warnings(size_t i)
+{
+	_cleanup_doc_ struct doc *d = object(WARNINGS[i].kind, WARNINGS[i].text);
+	_cleanup_buf_ struct buf got = BUF_INIT;
+	_cleanup_free_ char *what = xasprintf("warnings: %s %.50s", WARNINGS[i].kind, WARNINGS[i].text);
+
+	schema_warnings(kind(WARNINGS[i].kind), doc_root(d), collect, &got);
+	for (char *p = got.s; *p; p++)
+		*p = (char)(*p == '"' ? '\'' : *p);
+	is_str(got.s, WARNINGS[i].want, what);
+}
+
+/* --- what is made of an object before it is stored --- */
+
+static void check_prepared(const char *res, const char *text, const char *path, const char *want)
+{
+	_cleanup_doc_ struct doc *d = object(res, text);
+	_cleanup_buf_ struct buf got = BUF_INIT;
+
+	schema_prepare(kind(res), d, NULL, NULL);
+	doc_print_json(&got, at(doc_root(d), path), DOC_PRINT_COMPACT);
+	for (char *p = got.s; *p; p++)
+		*p = (char)(*p == '"' ? '\'' : *p);
+	is_str(got.s, want, path);
+}
+
+static void check_prepare(void)
+{
+	check_prepared("PersistentVolumeClaim", "{'spec':{'dataSource':{'kind':'PersistentVolumeClaim','name':'a'}}}",
+		       "spec.dataSourceRef", "{'apiGroup':null,'kind':'PersistentVolumeClaim','name':'a'}");
+	check_prepared("APIService", "{'spec':{'group':'a.b','version':'v1'}}", "status.conditions.0.reason", "'Local'");
+	check_prepared("PersistentVolume", "{'spec':{},'status':{'phase':'Bound'}}", "status.phase", "'Pending'");
+	check_prepared("Pod",
+		       "{'metadata':{'labels':{'h':'1'}},'spec':{" CTRS ",'topologySpreadConstraints':[{'maxSkew':1,'topologyKey':'z',"
+		       "'whenUnsatisfiable':'DoNotSchedule','labelSelector':{},'matchLabelKeys':['h','none']}]}}",
+		       "spec.topologySpreadConstraints.0.labelSelector.matchExpressions",
+		       "[{'key':'h','operator':'In','values':['1']}]");
+}
+
 static const struct {
 	const struct row *rows;
 	size_t n;
@@ -681,5 +788,8 @@ int main(void)
 		for (size_t k = 0; k < ALL[i].n; k++)
 			check(&ALL[i].rows[k]);
 	}
+	for (size_t i = 0; i < ARRAY_SIZE(WARNINGS); i++)
+		check_warnings(i);
+	check_prepare();
 	return done_testing();
 }
