@@ -65,7 +65,9 @@ test_expect_success 'watches: how many, and the events they got' '
 	kubectl create configmap w &&
 	wait_for "grep w watched" &&
 	counted 1 "apiserver_watch_events_total{$l,version=\"v1\"}" &&
-	test_grep -x "apiserver_watch_events_sizes_count{$l,version=\"v1\"} 1" metrics
+	test_grep -x "apiserver_watch_events_sizes_count{$l,version=\"v1\"} 1" metrics &&
+	api "/api/v1/namespaces/default/configmaps?watch=1&timeoutSeconds=1" >out &&
+	counted $((1 + $(wc -l <out))) "apiserver_watch_events_total{$l,version=\"v1\"}"
 '
 
 test_expect_success 'objects, who asked, and the process' '

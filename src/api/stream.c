@@ -106,6 +106,7 @@ static void proxy_joined(struct proxy *p, const struct http_head *h)
 
 	for (size_t i = 0; i < h->n_headers; i++)
 		VEC_PUSH(&v, h->headers[i]);
+	VEC_PUSH(&v, ((struct http_header){ STR_LIT("Audit-Id"), str_of(p->r->id) }));
 	resp.headers = v.v;
 	resp.n_headers = v.n;
 	http_req_on_gone(p->r->http, NULL, NULL);
@@ -151,9 +152,10 @@ static void proxy_on_head(struct http_exchange *x, const struct http_head *h)
 	for (size_t i = 0; i < h->n_headers; i++) {
 		if (str_ieq(h->headers[i].name, STR_LIT("Content-Type")))
 			type = str_dup(h->headers[i].value);
-		else if (!header_is_hop(h->headers[i].name))
+		else if (!header_is_hop(h->headers[i].name) && !str_ieq(h->headers[i].name, STR_LIT("Audit-Id")))
 			VEC_PUSH(&v, h->headers[i]);
 	}
+	VEC_PUSH(&v, ((struct http_header){ STR_LIT("Audit-Id"), str_of(p->r->id) }));
 	resp.content_type = type ? type : "text/plain";
 	resp.headers = v.v;
 	resp.n_headers = v.n;
@@ -231,7 +233,7 @@ static bool header_is_private(struct str name)
 	for (size_t i = 0; i < ARRAY_SIZE(ours); i++)
 		if (str_ieq(name, str_of(ours[i])))
 			return true;
-	return str_starts(name, STR_LIT("Impersonate-"));
+	return str_ieq(str_sub(name, 0, strlen("Impersonate-")), STR_LIT("Impersonate-"));
 }
 
 /* A token that came as a WebSocket's subprotocol is a credential too. */

@@ -401,6 +401,7 @@ static void watch_pour(void *arg)
 		buf_adds(&b, "{\"type\":\"ADDED\",\"object\":");
 		respond_object(&w->view, r->list.objs[r->list_at++], &b);
 		buf_adds(&b, "}\n");
+		metrics_watch_event(w->metric, r->list.objs[r->list_at - 1]->json_len);
 		w->view.columns = false;
 		if (b.len >= WATCH_BLOCK_BYTES)
 			watch_flush(r, &b);
