@@ -390,6 +390,11 @@ test_expect_success 'the certificate comes through status, once, and is one' '
 	test_must_fail set_cert key2.pem 2>err &&
 	test_grep "only CERTIFICATE PEM blocks are allowed, found \"EC PARAMETERS\"" err &&
 	set_cert "$DATA/server/tls/ca.crt" &&
+	kubectl patch csr one --subresource=status --type=merge \
+		-p "{\"metadata\":{\"annotations\":{\"via\":\"status\"}},\"spec\":{\"username\":\"evil\"}}" &&
+	kubectl patch csr one --subresource=approval --type=merge \
+		-p "{\"metadata\":{\"labels\":{\"via\":\"approval\"}},\"spec\":{\"username\":\"evil\"}}" &&
+	test_equal "status approval ann" "$(kubectl get csr one -o jsonpath="{.metadata.annotations.via} {.metadata.labels.via} {.spec.username}")" &&
 	test_must_fail set_cert "$DATA/server/tls/admin.crt" 2>err &&
 	test_grep "updates may not modify existing certificate content" err &&
 	test_must_fail kubectl patch csr one --subresource=status --type=merge -p "{\"status\":{\"conditions\":[]}}" 2>err &&
