@@ -4,11 +4,12 @@
  *	api [--server https://HOST:PORT] [--token T | --cert F --key F]
  *	    [--connections N] [--count N] [--size BYTES] [--quota] OPERATION...
  *
- * Operations: create get patch list watch. Objects are ConfigMaps in a namespace
+ * Operations: create get patch apply list watch. Objects are ConfigMaps in a namespace
  * of its own, removed at the end. --quota: the namespace gets a ResourceQuota that
  * counts them. One figure a line.
  */
 #include <pthread.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -39,18 +40,28 @@ static char *config_map(const char *name, int bytes)
 
 static int one(struct conn *c, const char *op, int i)
 {
+	bool apply = strcmp(op, "apply") == 0;
 	char path[256], name[32];
 	struct reply r;
 
 	snprintf(name, sizeof(name), "b%07d", i);
-	snprintf(path, sizeof(path), "/api/v1/namespaces/%s/configmaps%s%s", ns, strcmp(op, "create") ? "/" : "",
-		 strcmp(op, "create") ? name : "");
+	snprintf(path, sizeof(path), "/api/v1/namespaces/%s/configmaps%s%s%s", ns, strcmp(op, "create") ? "/" : "",
+		 strcmp(op, "create") ? name : "", apply ? "?fieldManager=bench&force=true" : "");
 	if (strcmp(op, "create") == 0) {
 		char *body = config_map(name, size);
 
 		r = conn_request(c, "POST", path, "application/json", body);
 		free(body);
 		return r.status == 201;
+	}
+	if (apply) {
+		char body[200];
+
+		snprintf(body, sizeof(body),
+			 "{\"apiVersion\":\"v1\",\"kind\":\"ConfigMap\",\"metadata\":{\"name\":\"%s\"},\"data\":{\"a\":\"%d\"}}", name,
+			 i % 7);
+		r = conn_request(c, "PATCH", path, "application/apply-patch+yaml", body);
+		return r.status == 200 || r.status == 201;
 	}
 	if (strcmp(op, "get") == 0)
 		return conn_request(c, "GET", path, NULL, NULL).status == 200;

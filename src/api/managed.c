@@ -50,6 +50,8 @@ static const char *manager_of(struct req *r)
 
 	if (str_empty(name) && r->head)
 		name = manager_of_agent(r);
+	else if (str_empty(name) && r->user == &r->api->self)
+		name = "kube-apiserver";
 	else if (str_empty(name)) /* a part of this process */
 		name = starts_with(r->user->name, "system:") ? r->user->name + strlen("system:") : r->user->name;
 	return str_empty(name) ? "unknown" : name;

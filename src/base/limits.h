@@ -24,6 +24,7 @@
 #define LIMIT_SELECTOR_BYTES (64u << 10)
 #define LIMIT_PATCH_OPS 10000
 #define LIMIT_FIELD_MANAGER_BYTES 128
+#define LIMIT_MANAGED_ENTRIES 2000 /* in managedFields; searches among them are quadratic */
 #define LIMIT_ANNOTATIONS_BYTES (256u << 10)
 #define LIMIT_STORE_HISTORY 4096 /* events kept for watches that start in the past */
 #define LIMIT_FRAME_BYTES (1u << 20) /* one WebSocket or SPDY data frame */

@@ -12,6 +12,7 @@
  */
 #include <stdlib.h>
 
+#include "base/limits.h"
 #include "base/time.h"
 #include "schema/apply.h"
 
@@ -137,6 +138,8 @@ static const struct node *managed_of(const struct node *root)
 static int owners_read(struct run *u, const struct node *root, struct err *e)
 {
 	u->owners.n = 0;
+	if (node_count(managed_of(root)) > LIMIT_MANAGED_ENTRIES)
+		return err_set(e, ERR_BAD_REQUEST, "more than %d entries", LIMIT_MANAGED_ENTRIES);
 	NODE_FOREACH(n, managed_of(root)) {
 		if (owner_read(u, n, e) < 0) {
 			u->owners.n = 0;

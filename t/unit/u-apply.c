@@ -407,6 +407,21 @@ static void test_given_fields(void)
 	is_str(owners(), "s/Update/status={'f:data':{'f:x':{}}}", "through a subresource they cannot be set");
 }
 
+static void test_many(void)
+{
+	_cleanup_buf_ struct buf b = BUF_INIT;
+
+	start("ConfigMap");
+	update("one", "{" CM ",'data':{'x':'1'}}");
+	buf_adds(&b, "{'apiVersion':'v1','kind':'ConfigMap','metadata':{'name':'a','managedFields':[");
+	for (int i = 0; i < 2001; i++)
+		buf_addf(&b, "%s{'manager':'m%d','operation':'Apply','apiVersion':'v1','fieldsType':'FieldsV1','fieldsV1':{'f:data':"
+			     "{'f:x':{}}}}", i ? "," : "", i);
+	buf_adds(&b, "]},'data':{'x':'1'}}");
+	update("two", b.s);
+	is_str(owners(), "one/Update={'f:data':{'.':{},'f:x':{}}}", "too many entries are of no effect");
+}
+
 static void test_cap(void)
 {
 	_cleanup_buf_ struct buf b = BUF_INIT;
@@ -755,6 +770,7 @@ int main(void)
 	test_updates();
 	test_given_fields();
 	test_cap();
+	test_many();
 	test_lists();
 	test_order();
 	test_duplicates();
