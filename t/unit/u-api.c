@@ -239,7 +239,7 @@ static void test_authn(void)
 	is_int(get(PODS), 401, "a wrong token");
 	is_str(at("reason"), "Unauthorized", "is Unauthorized");
 	bearer = "Basic secret";
-	is_int(get(PODS), 401, "no bearer token");
+	is_int(get(PODS), 403, "another scheme is passed over: nobody asks");
 	bearer = "";
 	is_int(get(PODS), 403, "nobody");
 	is_str(msg(),
