@@ -233,6 +233,20 @@ test_expect_success 'a pod'\''s own token: extended, says where the pod runs, di
 	test_equal 401 "$(bearer_code "$bound")"
 '
 
+test_expect_success 'a token bound to a node' '
+	kubectl create -f - <<-\END &&
+	{"apiVersion":"v1","kind":"Node","metadata":{"name":"far"}}
+	END
+	printf "%s" "{\"spec\":{\"boundObjectRef\":{\"kind\":\"Node\",\"apiVersion\":\"v1\",\"name\":\"far\"}}}" >req &&
+	kubectl create --raw /api/v1/namespaces/default/serviceaccounts/default/token -f req >got &&
+	bound=$(perl -ne "print \$1 if /\"token\":\"([^\"]*)/" got) &&
+	as_token "$bound" auth whoami >got &&
+	test_grep "node-name *\[far\]" got &&
+	test_grep "node-uid *\[$(kubectl get node far -o jsonpath="{.metadata.uid}")\]" got &&
+	kubectl delete node far &&
+	test_equal 401 "$(bearer_code "$bound")"
+'
+
 test_expect_success 'an account that was made again is another' '
 	token=$(kubectl create token robot) &&
 	test_equal 200 "$(bearer_code "$token")" &&

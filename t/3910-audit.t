@@ -164,11 +164,15 @@ test_expect_success 'a file that is full is set aside, compressed, and the oldes
 	restart_server --disable-agent --token sesame --audit-policy-file "$PWD/policy.yaml" --audit-log-path "$PWD/new/dir/rot.log" \
 		--audit-log-maxsize 1 --audit-log-maxbackup 2 --audit-log-compress &&
 	head -c 400000 /dev/zero | tr "\\0" x >big &&
+	wait_for "test -s new/dir/rot.log" &&
+	touch new/dir/rot-other.log new/dir/rot-2020-01-01T00-00-00.000.log new/dir/rot-2020-01-01T00-00-00.000.logs &&
 	for i in 1 2 3 4 5 6 7 8 9 10 11 12; do
 		kubectl create configmap "big$i" --from-file=big >out || return 1
 	done &&
 	wait_for "test \$(ls new/dir/rot-*.log.gz | wc -l) = 2" &&
 	ls new/dir/rot-*.log.gz >list &&
+	test -e new/dir/rot-other.log && test -e new/dir/rot-2020-01-01T00-00-00.000.logs &&
+	test ! -e new/dir/rot-2020-01-01T00-00-00.000.log &&
 	test_grep -x "new/dir/rot-20[0-9][0-9]-[0-9][0-9]-[0-9][0-9]T[0-9][0-9]-[0-9][0-9]-[0-9][0-9]\.[0-9][0-9][0-9]\.log\.gz" list &&
 	gzip -cd "$(head -1 list)" | perl -MJSON::PP -ne "decode_json(\$_)" &&
 	perl -MJSON::PP -ne "decode_json(\$_)" new/dir/rot.log &&
@@ -195,6 +199,17 @@ test_expect_success 'a disk that is full: requests go on, what is lost is counte
 	wait_for "grep \"the audit log is written again\" \"$LOG\"" &&
 	perl -MJSON::PP -ne "decode_json(\$_)" small/a.log &&
 	stop_server
+'
+
+test_expect_success 'the log may be the standard output; without a policy there is none, and that is said' '
+	restart_server --disable-agent --audit-policy-file "$PWD/policy.yaml" --audit-log-path - &&
+	kubectl get secrets -n kube-public &&
+	wait_for "grep \"^{.kind.:.Event.*kube-public/secrets\" \"$LOG\"" &&
+	restart_server --disable-agent --audit-log-path "$PWD/never.log" &&
+	kubectl get secrets -n kube-public &&
+	stop_server &&
+	test ! -e never.log &&
+	test_grep "there is no audit log: it needs both --audit-policy-file and --audit-log-path" "$LOG"
 '
 
 test_expect_success 'a policy that is none is refused at the start, with its place' '
