@@ -172,10 +172,10 @@ test_expect_success 'an item of a list and its key default' '
 test_expect_success 'scale takes spec.replicas from who applied it' '
 	kubectl scale deploy web --replicas=5 &&
 	owners deploy web >got &&
-	test_grep "^kubectl Update scale apps/v1 .spec.replicas$" got &&
+	test_grep "^kubectl[.0-9]* Update scale apps/v1 .spec.replicas$" got &&
 	test_must_fail grep "^kubectl Apply.*\.spec\.replicas" got &&
 	test_must_fail kubectl apply --server-side -f web2.yaml 2>err &&
-	test_grep "^error: Apply failed with 1 conflict: conflict with \"kubectl\" with subresource \"scale\" using apps/v1: .spec.replicas$" err &&
+	test_grep "^error: Apply failed with 1 conflict: conflict with \"kubectl[.0-9]*\" with subresource \"scale\" using apps/v1: .spec.replicas$" err &&
 	test_equal 5 "$(kubectl get deploy web -o jsonpath="{.spec.replicas}")"
 '
 

@@ -45,6 +45,17 @@ static void generate_name(struct req *r, struct doc *d)
 	node_sets(d, node_need_object(d, doc_root(d), F_metadata), F_name, r->at.name);
 }
 
+static void generate_gave_up(struct req *r, struct err *e)
+{
+	_cleanup_buf_ struct buf b = BUF_INIT;
+
+	status_group_resource(&b, &r->res->r);
+	buf_addf(&b, " \"%s\" already exists, the server was not able to generate a unique name for the object", r->at.name);
+	free(e->msg);
+	e->msg = buf_detach(&b, NULL);
+	e->retry_after_s = 1;
+}
+
 static void req_stored(struct store_write *w, struct obj *o, const struct err *err)
 {
 	struct req *r = CONTAINER_OF(w, struct req, write);
@@ -64,6 +75,8 @@ static void req_stored(struct store_write *w, struct obj *o, const struct err *e
 	watch_note_write(r->api);
 	if (err) {
 		err_copy(&copy, err);
+		if (err->reason == ERR_ALREADY_EXISTS && r->generate_name)
+			generate_gave_up(r, &copy);
 		req_resume(r, &copy);
 		return;
 	}
