@@ -288,15 +288,74 @@ static void v_event_new(struct valid *v, bool legacy_group)
 		v_invalid(v, VP(NULL, "message"), STR_LIT(""), "can have at most 1024 characters");
 }
 
+static void v_event_series(struct valid *v)
+{
+	const struct node *series = node_get(v->root, F_series);
+
+	if (!series || node_is(series, DOC_NULL))
+		return;
+	if (node_int(node_get(series, F_count), 0) < 2)
+		v_invalid(v, VP(VP(NULL, "series"), "count"), STR_LIT(""), "should be at least 2");
+	if (v_empty(node_get(series, F_lastObservedTime)))
+		v_required(v, VP(VP(NULL, "series"), "lastObservedTime"), NULL);
+}
+
+static void v_event_type(struct valid *v, struct str type)
+{
+	_cleanup_free_ char *why = xasprintf("has invalid value: %" STR_FMT, STR_ARG(type));
+
+	v_invalid(v, VP(NULL, "type"), STR_LIT(""), why);
+}
+
+/* What events.k8s.io asks for beyond what core does. Paths are those of core's fields. */
 static void v_event_strict(struct valid *v)
 {
+	static const struct {
+		enum field field;
+		const char *name;
+	} UNSET[] = { { F_deprecatedFirstTimestamp, "firstTimestamp" },
+		      { F_deprecatedLastTimestamp, "lastTimestamp" },
+		      { F_deprecatedCount, "count" },
+		      { F_deprecatedSource, "source" } };
 	struct str type = v_str(v->root, F_type);
 
+	v_event_series(v);
 	if (v_empty(node_get(v->root, F_eventTime)))
 		v_required(v, VP(NULL, "eventTime"), NULL);
 	if (!str_eqc(type, "Normal") && !str_eqc(type, "Warning"))
-		v_invalidf(v, VP(NULL, "type"), node_get(v->root, F_type), "has invalid value: %" STR_FMT,
-			   STR_ARG(type));
+		v_event_type(v, type);
+	for (size_t i = 0; i < ARRAY_SIZE(UNSET); i++) {
+		const struct node *n = node_get(v->root, UNSET[i].field);
+
+		if (!v_empty(n) && !(node_is(n, DOC_INT) && n->u.i == 0))
+			v_invalid(v, VP(NULL, UNSET[i].name), STR_LIT(""), "needs to be unset");
+	}
+}
+
+static void v_event_update(struct valid *v)
+{
+	static const struct {
+		enum field field;
+		const char *name;
+	} FIXED[] = { { F_regarding, "involvedObject" },
+		      { F_reason, "reason" },
+		      { F_note, "message" },
+		      { F_deprecatedSource, "source" },
+		      { F_deprecatedFirstTimestamp, "firstTimestamp" },
+		      { F_deprecatedLastTimestamp, "lastTimestamp" },
+		      { F_deprecatedCount, "count" },
+		      { F_type, "type" },
+		      { F_eventTime, "eventTime" },
+		      { F_action, "action" },
+		      { F_related, "related" },
+		      { F_reportingController, "reportingController" },
+		      { F_reportingInstance, "reportingInstance" } };
+
+	if (!v_same(node_get(v->root, F_series), node_get(v->old, F_series)))
+		v_event_series(v);
+	for (size_t i = 0; i < ARRAY_SIZE(FIXED); i++)
+		v_immutable(v, VP(NULL, FIXED[i].name), node_get(v->root, FIXED[i].field),
+			    node_get(v->old, FIXED[i].field));
 }
 
 void v_event(struct valid *v)
@@ -306,8 +365,6 @@ void v_event(struct valid *v)
 	struct str ns = str_of(meta_ns(v->root)), about_ns = v_str(about, F_namespace);
 	bool timed = !v_empty(node_get(v->root, F_eventTime)), differs;
 
-	if (v->old)
-		return;
 	if (about_ns.n == 0)
 		differs = ns.n > 0 && !str_eqc(ns, "default") && !(timed && str_eqc(ns, "kube-system"));
 	else
@@ -317,11 +374,19 @@ void v_event(struct valid *v)
 	if (timed)
 		v_event_new(v, legacy);
 	v_name(v, VP(NULL, "namespace"), ns, NF_DNS_SUBDOMAIN);
-	if (!legacy)
+	if (!legacy && v->old)
+		v_event_update(v);
+	else if (!legacy)
 		v_event_strict(v);
 }
 
 /* --- Lease --- */
+
+static void v_lease_strategy(struct valid *v, const struct vpath *p, struct str s)
+{
+	if (!str_eqc(s, "OldestEmulationVersion"))
+		v_domain_path(v, p, s);
+}
 
 void v_lease(struct valid *v)
 {
@@ -331,6 +396,25 @@ void v_lease(struct valid *v)
 	if (seconds && node_int(seconds, 0) <= 0)
 		v_invalid_node(v, VP(p, "leaseDurationSeconds"), seconds, "must be greater than 0");
 	v_nonnegative(v, VP(p, "leaseTransitions"), node_get(spec, F_leaseTransitions));
+	if (node_get(spec, F_strategy))
+		v_lease_strategy(v, VP(p, "strategy"), v_str(spec, F_strategy));
+	if (v_str(spec, F_preferredHolder).n > 0 && v_str(spec, F_strategy).n == 0)
+		v_forbidden(v, VP(p, "preferredHolder"), "may only be specified if `strategy` is defined");
+}
+
+void v_lease_candidate(struct valid *v)
+{
+	const struct node *spec = node_get(v->root, F_spec);
+	const struct vpath *p = VP(NULL, "spec");
+
+	v_need(v, p, spec, F_leaseName, NULL);
+	v_need(v, p, spec, F_binaryVersion, NULL);
+	if (v_str(spec, F_strategy).n == 0)
+		v_required(v, VP(p, "strategy"), NULL);
+	else
+		v_lease_strategy(v, VP(p, "strategy"), v_str(spec, F_strategy));
+	if (v->old)
+		v_fixed(v, p, spec, node_get(v->old, F_spec), F_leaseName);
 }
 
 /* --- Binding --- */

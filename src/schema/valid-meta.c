@@ -224,8 +224,11 @@ static void v_owner(struct valid *v, const struct vpath *p, const struct node *r
 		       { F_uid, "uid", "must not be empty" } };
 
 	for (size_t i = 0; i < ARRAY_SIZE(NEEDED); i++) {
-		if (v_str(ref, NEEDED[i].field).n == 0)
-			v_invalid(v, VP(p, NEEDED[i].name), STR_LIT(""), NEEDED[i].why);
+		struct str s = v_str(ref, NEEDED[i].field);
+		ssize_t slash = NEEDED[i].field == F_apiVersion ? str_rfind(s, '/') : -1;
+
+		if (s.n == 0 || (slash >= 0 && ((size_t)slash + 1 == s.n || str_find(s, '/') != slash)))
+			v_invalid(v, VP(p, NEEDED[i].name), s, NEEDED[i].why);
 	}
 	if (streq(node_gets(ref, F_apiVersion), "v1") && streq(node_gets(ref, F_kind), "Event"))
 		v_invalid_node(v, p, ref, "/v1, Kind=Event is disallowed from being an owner");
@@ -329,7 +332,7 @@ void v_meta(struct valid *v)
 {
 	const struct node *meta = meta_of(v->root);
 	const struct vpath *p = VP(NULL, "metadata");
-	bool core_event = streq(v->r->r.kind, "Event");
+	bool core_event = streq(v->r->r.kind, "Event") && !*v->r->r.group;
 
 	if (v->old)
 		v_meta_update(v, p, meta, meta_of(v->old));

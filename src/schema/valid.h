@@ -214,6 +214,7 @@ void v_service(struct valid *v);
 void v_service_account(struct valid *v);
 void v_event(struct valid *v);
 void v_lease(struct valid *v);
+void v_lease_candidate(struct valid *v);
 void v_binding(struct valid *v);
 void v_deployment(struct valid *v);
 void v_replica_set(struct valid *v);

@@ -648,6 +648,27 @@ static const struct row CORE[] = {
 	  NULL, "~Invalid value: '3Mi': 3Mi is not positive integer multiple of hugepages-2Mi" },
 };
 
+/* --- events, leases, owners --- */
+
+static const struct row SMALL[] = {
+	{ "Lease", "{'spec':{'leaseDurationSeconds':0,'leaseTransitions':-1,'preferredHolder':'h'}}", NULL, NULL,
+	  "[spec.leaseDurationSeconds: Invalid value: 0: must be greater than 0, spec.leaseTransitions: Invalid value: -1: must "
+	  "be greater than or equal to 0, spec.preferredHolder: Forbidden: may only be specified if `strategy` is defined]" },
+	{ "Event", "{'involvedObject':{'namespace':'other'}}", NULL, NULL,
+	  "involvedObject.namespace: Invalid value: 'other': does not match event.namespace" },
+	{ "Event", "{'involvedObject':{'namespace':'ns'},'eventTime':'2020-01-01T00:00:00.000000Z','reportingComponent':'c'}", NULL,
+	  NULL, "[reportingInstance: Required value, action: Required value, reason: Required value]" },
+	{ "ConfigMap",
+	  "{'metadata':{'ownerReferences':[{'apiVersion':'a/b/c','kind':'K','name':'n','uid':'u'},{'apiVersion':'v1','kind':'Event',"
+	  "'name':'n','uid':'u'}]}}",
+	  NULL, NULL,
+	  "~[metadata.ownerReferences.apiVersion: Invalid value: 'a/b/c': version must not be empty, metadata.ownerReferences: "
+	  "Invalid value: {'apiVersion':'v1','kind':'Event','name':'n','uid':'u'}: /v1, Kind=Event is disallowed from being an "
+	  "owner" },
+	{ "ConfigMap", "{'metadata':{'name':'a','generateName':'A-'}}", NULL, NULL,
+	  "metadata.generateName: Invalid value: 'A-': " SUBDOMAIN },
+};
+
 /* --- bad input --- */
 
 static const struct row BAD[] = {
@@ -779,7 +800,7 @@ static const struct {
 	{ STORAGE, ARRAY_SIZE(STORAGE) },	{ QUOTA, ARRAY_SIZE(QUOTA) },	{ NETWORKING, ARRAY_SIZE(NETWORKING) },
 	{ POLICY, ARRAY_SIZE(POLICY) },		{ API, ARRAY_SIZE(API) },	{ ADMISSION, ARRAY_SIZE(ADMISSION) },
 	{ DEVICES, ARRAY_SIZE(DEVICES) },	{ WORKLOADS, ARRAY_SIZE(WORKLOADS) }, { CORE, ARRAY_SIZE(CORE) },
-	{ BAD, ARRAY_SIZE(BAD) },
+	{ SMALL, ARRAY_SIZE(SMALL) }, { BAD, ARRAY_SIZE(BAD) },
 };
 
 int main(void)
