@@ -164,6 +164,7 @@ test_expect_success 'a file that is full is set aside, compressed, and the oldes
 	restart_server --disable-agent --token sesame --audit-policy-file "$PWD/policy.yaml" --audit-log-path "$PWD/new/dir/rot.log" \
 		--audit-log-maxsize 1 --audit-log-maxbackup 2 --audit-log-compress &&
 	head -c 400000 /dev/zero | tr "\\0" x >big &&
+	kubectl get secrets &&
 	wait_for "test -s new/dir/rot.log" &&
 	touch new/dir/rot-other.log new/dir/rot-2020-01-01T00-00-00.000.log new/dir/rot-2020-01-01T00-00-00.000.logs &&
 	for i in 1 2 3 4 5 6 7 8 9 10 11 12; do
