@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 """What software written with the official Python client does with a cluster; TAP on stdout.
 
-Run with KUBECONFIG set. With the argument "pods" also what needs a node that runs pods."""
+Run with KUBECONFIG set."""
 import json
 import sys
 import threading
@@ -168,15 +168,14 @@ def _():
     body = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "ssa"}, "data": {"a": "1", "b": "2"}}
 
     def apply(body, manager, **kw):
-        return r.patch(body=json.dumps(body), namespace=NS, name="ssa", content_type="application/apply-patch+yaml",
-                       field_manager=manager, **kw)
+        return r.server_side_apply(body=json.dumps(body), namespace=NS, name="ssa", field_manager=manager, **kw)
     apply(body, "one")
     try:
         apply({**body, "data": {"a": "3"}}, "two")
         raise AssertionError("no conflict")
     except dynamic.exceptions.ConflictError as e:
         assert 'conflict with "one": .data.a' in e.summary(), e.summary()
-    apply({**body, "data": {"a": "3"}}, "two", force=True)
+    apply({**body, "data": {"a": "3"}}, "two", force_conflicts=True)
     apply({**body, "data": {"b": "2"}}, "one")
     eq(dict(core.read_namespaced_config_map("ssa", NS).data), {"a": "3", "b": "2"})
     apply({**body, "data": {}}, "one")
@@ -292,9 +291,11 @@ for n, (title, f) in enumerate(checks, 1):
     try:
         f()
         print("ok %d - python: %s" % (n, title), flush=True)
-    except Exception:
+    except Exception as e:
         failed += 1
         print("not ok %d - python: %s" % (n, title), flush=True)
+        if hasattr(e, "summary"):
+            print("# " + e.summary())
         print("".join("# " + line + "\n" for line in traceback.format_exc().splitlines()[-12:]), end="")
 print("1..%d" % len(checks))
 sys.exit(failed > 0)
