@@ -10,6 +10,7 @@
  * and writing back in v1 loses nothing.
  */
 #include "api/convert.h"
+#include "schema/custom.h"
 
 /* --- events --- */
 
@@ -191,6 +192,8 @@ void convert_doc(struct doc *d, const struct schema_res *from, const struct sche
 	convert_step(d, &to->r, false);
 	node_sets(d, doc_root(d), F_apiVersion, to->r.api_version);
 	node_sets(d, doc_root(d), F_kind, to->r.kind);
+	if (to->custom)
+		schema_custom_prune(to, d);
 }
 
 struct obj *convert_obj(struct obj *o, const struct schema_res *to)
@@ -198,9 +201,13 @@ struct obj *convert_obj(struct obj *o, const struct schema_res *to)
 	struct doc *d;
 	struct obj *as;
 
-	if (o->res == &to->r)
+	bool outdated = to->custom && schema_custom_outdated(to, o);
+
+	if (o->res == &to->r && !outdated)
 		return obj_ref(o);
 	d = doc_clone(obj_doc(o));
+	if (outdated)
+		schema_custom_refresh((const struct schema_res *)o->res, d);
 	convert_doc(d, (const struct schema_res *)o->res, to);
 	as = obj_new(&to->r, d, o->rv);
 	doc_unref(d);

@@ -353,6 +353,8 @@ int delete_mutate(struct req *r, struct obj *cur, struct doc **out, bool *remove
 			d = NULL;
 		return 0;
 	}
+	if (crd_is_definition(&r->st->r))
+		crd_begin_deletion(d);
 	grace = delete_grace(r, doc_root(d));
 	if (grace <= 0 && !node_count(node_get(meta, F_finalizers))) {
 		*remove = true;

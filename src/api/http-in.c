@@ -475,11 +475,19 @@ static int body_check_type(struct req *r, struct err *e)
 	struct str type = body_type(r);
 
 	if (r->verb == VERB_PATCH) {
+		bool custom = r->res && r->res->custom; /* nothing says how to merge those */
+
 		for (size_t i = 0; i < ARRAY_SIZE(patch_types); i++)
-			if (str_ieq(type, str_of(patch_types[i].type))) {
+			if (str_ieq(type, str_of(patch_types[i].type)) &&
+			    !(custom && patch_types[i].patch == PATCH_STRATEGIC)) {
 				r->opts.patch_type = patch_types[i].patch;
 				return 0;
 			}
+		if (custom)
+			return body_unsupported(r,
+						"application/json-patch+json, application/merge-patch+json, "
+						"application/apply-patch+yaml",
+						e);
 		return body_unsupported(r,
 					"application/json-patch+json, application/merge-patch+json, "
 					"application/strategic-merge-patch+json, application/apply-patch+yaml",

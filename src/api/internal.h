@@ -171,6 +171,7 @@ struct req {
 	struct watch *watch;
 	void *stream; /* stream.c */
 	void *multi; /* deletecollection */
+	struct convert_call *converting; /* the answer */
 	void (*on_gone)(struct req *r);
 };
 
@@ -202,6 +203,7 @@ struct api {
 	struct node_authz *node_authz;
 	struct policy_sync *policy; /* while the bootstrap policy is written */
 	struct objects_sync *objects; /* while objects that are always there are written */
+	struct store_watch *crd_watch;
 	struct loop_timer *bookmark_timer;
 	size_t n_bookmarked; /* watches that want bookmarks */
 	struct start *start;
@@ -366,6 +368,8 @@ int act_watch(struct req *r, struct err *e);
 void watch_free(struct watch *w);
 /* Something was written: bookmarks become due in a while. */
 void watch_note_write(struct api *a);
+/* r is served no more: its watches end. */
+void watch_end_of(struct api *a, const struct schema_res *r);
 void watch_api_init(struct api *a);
 void watch_api_release(struct api *a);
 
@@ -509,6 +513,32 @@ bool objects_sync(struct api *a, void (*done)(void *arg, bool failed), void *arg
 void objects_sync_free(struct api *a);
 bool objects_is_watched(const struct obj *o); /* may it be one of them? */
 void start_again(struct api *a); /* something of what is always there changed */
+/* --- crd.c: CustomResourceDefinitions become resources --- */
+int crd_open(struct api *a, struct err *e) MUST_CHECK;
+void crd_close(struct api *a);
+bool crd_is_definition(const struct resource *res);
+/* A definition that is to be deleted: its objects go first. */
+void crd_begin_deletion(struct doc *d);
+int crd_check_create(const struct req *r, struct err *e);
+
+/* --- convert-hook.c: versions that a webhook converts --- */
+/* d, a document of `from`, becomes one of `to`; asks a webhook where the definition says so. */
+int convert_req_doc(struct req *r, struct doc *d, const struct schema_res *from, const struct schema_res *to,
+		    struct err *e) MUST_CHECK;
+/* o in version `to`, *ret referenced. */
+int convert_req_obj(struct req *r, struct obj *o, const struct schema_res *to, struct obj **ret,
+		    struct err *e) MUST_CHECK;
+/* All of the list, in place. */
+int convert_req_list(struct req *r, struct obj **objs, size_t n, const struct schema_res *to, struct err *e) MUST_CHECK;
+bool convert_needs_hook(const struct obj *o, const struct schema_res *to);
+/* Converts one object outside of any request; done gets it (borrowed) or the error. */
+struct convert_call;
+struct convert_call *convert_send(struct api *a, struct obj *o, const struct schema_res *to,
+				  void (*done)(void *arg, struct obj *o, const struct err *err), void *arg);
+struct convert_call *convert_abort(struct convert_call *c); /* returns NULL */
+/* What a write answers, in the version asked for. */
+int convert_answer(struct req *r, struct err *e); /* phase */
+
 void start_free(struct api *a);
 
 #endif

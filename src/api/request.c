@@ -15,6 +15,7 @@
  *	decode        bytes to a checked document: 400
  *	act           the verb's own function (table `handlers`, and those of the
  *	              subresources)
+ *	convert       what a write left is brought to the version asked for
  *
  * and then leaves by one exit, req_finish, which answers, counts and frees.
  * Mutation, validation and admission of a write are steps of their own
@@ -159,7 +160,7 @@ static int req_resolve(struct req *r, struct err *e)
 		return STEP_NEXT;
 	if (!r->res)
 		r->res = schema_find(str_of(r->at.group), str_of(r->at.version), str_of(r->at.resource));
-	if (!r->res || !r->res->served)
+	if (!r->res || (!r->res->served && (r->head || !r->res->custom)))
 		return status_generic_not_found(e);
 	r->st = schema_storage(r->res);
 	if (!r->st)
@@ -172,6 +173,8 @@ static int req_resolve(struct req *r, struct err *e)
 	r->handler = handler_find(r);
 	if (!r->handler)
 		return status_generic_method(e);
+	if (crd_check_create(r, e) < 0)
+		return -e->code;
 	if (r->head)
 		req_warn_deprecated(r);
 	return STEP_NEXT;
@@ -296,6 +299,7 @@ static const struct {
 	{ "decode", req_decode, false },
 	{ "audit body", audit_body, true },
 	{ "act", req_act, false },
+	{ "convert", convert_answer, false },
 };
 
 /* --- running --- */
@@ -339,6 +343,7 @@ static void req_free(struct req *r)
 	hook_request_free(r);
 	TAILQ_REMOVE(&a->reqs, r, link);
 	a->n_reqs--;
+	r->converting = convert_abort(r->converting);
 	watch_free(r->watch);
 	filter_release(&r->filter);
 	obj_unref(r->obj);
@@ -637,7 +642,7 @@ int api_new(struct api **ret, const struct api_config *cfg, struct err *e)
 	watch_api_init(a);
 	if ((cfg->token_file && tokens_load(&a->tokens, cfg->token_file, e) < 0) ||
 	    (cfg->sa_key_pem && jwt_key_new(&a->jwt, cfg->sa_key_pem, e) < 0) || audit_new(a, e) < 0 ||
-	    alloc_new(a, e) < 0 || admit_new(a, e) < 0 || quota_new(a, e) < 0) {
+	    alloc_new(a, e) < 0 || admit_new(a, e) < 0 || quota_new(a, e) < 0 || crd_open(a, e) < 0) {
 		api_destroy(a);
 		return -e->code;
 	}
@@ -656,6 +661,7 @@ static void api_destroy(struct api *a)
 {
 	start_free(a);
 	api_release_authz(a);
+	crd_close(a);
 	watch_api_release(a);
 	alloc_free(a);
 	admit_free(a);
@@ -708,6 +714,7 @@ struct api *api_free(struct api *a)
 			req_free(r);
 	}
 	quota_close(a);
+	crd_close(a);
 	watch_api_release(a);
 	alloc_free(a);
 	api_release_authz(a);

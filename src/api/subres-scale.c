@@ -8,6 +8,8 @@
 #include "api/internal.h"
 #include "schema/apply.h"
 
+#include "schema/custom.h"
+
 #define BIT(v) (1u << (v))
 #define SCALE_GROUP "autoscaling"
 #define SCALE_PATH "spec.replicas" /* in the object */
@@ -27,6 +29,36 @@ static void scale_selector(const struct node *root, struct buf *out)
 	if (s)
 		selector_print(s, out);
 	selector_free(s);
+}
+
+/* Where a custom resource has its replicas: subresources.scale of its definition. NULL: no custom resource. */
+static const struct node *scale_paths(const struct req *r, const struct obj *o)
+{
+	const struct schema_res *res = (const struct schema_res *)o->res;
+	const struct node *paths = res->custom && res->custom->crd ? schema_custom_scale(res->custom) : NULL;
+
+	return paths || !r->res->custom ? paths : schema_custom_scale(r->res->custom);
+}
+
+/* Where the replicas are in the object, without a dot before it. */
+static const char *scale_path(const struct req *r, const struct obj *o)
+{
+	const struct node *paths = scale_paths(r, o);
+	const char *path = node_gets(paths, F_specReplicasPath);
+
+	return !paths ? SCALE_PATH : path + (*path == '.');
+}
+
+static void scale_put_custom(struct doc *d, struct node *root, const struct node *from, const struct node *paths)
+{
+	const char *spec = node_gets(paths, F_specReplicasPath), *status = node_gets(paths, F_statusReplicasPath);
+	const char *selector = node_gets(paths, F_labelSelectorPath);
+	struct node *to = node_need_object(d, root, F_status);
+
+	node_seti(d, node_need_object(d, root, F_spec), F_replicas, node_int(schema_path_get(from, spec), 0));
+	node_seti(d, to, F_replicas, node_int(schema_path_get(from, status), 0));
+	if (*selector && node_str(schema_path_get(from, selector)).n)
+		node_sets(d, to, F_selector, node_cstr(schema_path_get(from, selector)));
 }
 
 /* The selector as the request's Scale has it. */
@@ -58,6 +90,12 @@ static struct doc *scale_make(struct req *r, struct obj *o, bool managers)
 	for (size_t i = 0; i < ARRAY_SIZE(kept); i++)
 		if (node_get(meta_of(from), kept[i]))
 			node_set(d, meta, kept[i], node_copy(d, node_get(meta_of(from), kept[i])));
+	if (scale_paths(r, o)) {
+		scale_put_custom(d, root, from, scale_paths(r, o));
+		if (managers)
+			managed_to_scale(d, from, scale_path(r, o));
+		return d;
+	}
 	node_seti(d, node_need_object(d, root, F_spec), F_replicas, node_int(node_path(from, F_spec, F_replicas), 1));
 	status = node_need_object(d, root, F_status);
 	node_seti(d, status, F_replicas, node_int(node_path(from, F_status, F_replicas), 0));
@@ -73,6 +111,7 @@ static void scale_answer(struct req *r)
 	struct doc *d = scale_make(r, o, false);
 
 	r->obj = obj_new(&r->res->r, d, o->rv);
+	r->obj_res = r->res; /* what is in it is of no version */
 	doc_unref(d);
 	obj_unref(o);
 }
@@ -80,7 +119,11 @@ static void scale_answer(struct req *r)
 static int act_scale_get(struct req *r, struct err *e)
 {
 	int step = act_get(r, e);
+	const struct node *paths = step >= 0 ? scale_paths(r, r->obj) : NULL;
 
+	if (paths && !schema_path_get(obj_node(r->obj), node_gets(paths, F_specReplicasPath)))
+		return err_set(e, ERR_INTERNAL, "Internal error occurred: the spec replicas field \"%s\" does not exist",
+			       node_gets(paths, F_specReplicasPath));
 	if (step >= 0)
 		scale_answer(r);
 	return step;
@@ -153,8 +196,11 @@ static int scale_mutate(struct req *r, struct obj *cur, struct doc **out, bool *
 				     arena_printf(r->arena, "%lld: must be greater than or equal to 0",
 						  (long long)replicas));
 	d = doc_clone(obj_doc(cur));
-	node_seti(d, node_need_object(d, doc_root(d), F_spec), F_replicas, replicas);
-	managed_from_scale(d, doc_root(scale), r->res->r.api_version, SCALE_PATH);
+	if (!scale_paths(r, cur))
+		node_seti(d, node_need_object(d, doc_root(d), F_spec), F_replicas, replicas);
+	else if (!schema_path_set(d, scale_path(r, cur), node_new_int(d, replicas)))
+		return scale_invalid(r, "spec.replicas", e, "the object has no place for it");
+	managed_from_scale(d, doc_root(scale), r->res->r.api_version, scale_path(r, cur));
 	if (*node_gets(meta, F_resourceVersion))
 		node_sets(d, node_get(doc_root(d), F_metadata), F_resourceVersion, node_gets(meta, F_resourceVersion));
 	r->at.subresource = ""; /* from here on it is an update of the object */

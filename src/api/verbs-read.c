@@ -129,6 +129,8 @@ int act_get(struct req *r, struct err *e)
 	o = store_get(r->api->store, &r->st->r, r->st->r.namespaced ? r->at.ns : "", r->at.name);
 	if (!o)
 		return err_not_found(e, &r->res->r, r->at.name);
+	if (convert_needs_hook(o, r->res) && !*r->at.subresource)
+		return convert_req_obj(r, o, r->res, &r->obj, e) < 0 ? -e->code : STEP_DONE;
 	r->obj = obj_ref(o);
 	return STEP_DONE;
 }
@@ -183,6 +185,10 @@ int act_list(struct req *r, struct err *e)
 	};
 	r->list_held = r->is_list = true;
 	if (!list_by_name(r) && store_list(r->api->store, &r->list, e) < 0) {
+		r->is_list = false;
+		return -e->code;
+	}
+	if (convert_req_list(r, r->list.objs, r->list.n, r->res, e) < 0) {
 		r->is_list = false;
 		return -e->code;
 	}

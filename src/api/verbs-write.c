@@ -90,12 +90,21 @@ static void req_stored(struct store_write *w, struct obj *o, const struct err *e
 static int req_store_apply(struct store_write *w, struct obj *cur, struct doc **out, bool *remove, struct err *e)
 {
 	struct req *r = CONTAINER_OF(w, struct req, write);
+	_cleanup_obj_ struct obj *as = NULL;
+	bool moved = cur && r->st->custom && cur->res != &r->st->r;
 	int rc;
 
+	/* A custom resource may have been stored in another version, or under another schema. */
+	if (moved && convert_req_obj(r, cur, r->st, &as, e) < 0)
+		return -e->code;
+	if (cur && !moved && r->st->custom)
+		as = convert_obj(cur, r->st);
 	obj_unref(r->before);
 	r->before = cur ? obj_ref(cur) : NULL;
-	rc = r->mutate(r, cur, out, remove, e);
+	rc = r->mutate(r, as ? as : cur, out, remove, e);
 	r->removed = rc == 0 && *remove;
+	if (rc == 0 && moved && !*out && !*remove && (r->verb == VERB_UPDATE || r->verb == VERB_PATCH))
+		*out = doc_clone(obj_doc(as)); /* even if nothing else changed: now it is of this version */
 	return rc;
 }
 
@@ -233,15 +242,17 @@ static int write_check_ns(struct req *r, struct doc *d, struct err *e)
 }
 
 /* d, in the version asked for and to follow cur, as it will be stored. */
-static void write_settle_version(struct req *r, struct obj *cur, struct doc *d)
+static int write_settle_version(struct req *r, struct obj *cur, struct doc *d, struct err *e)
 {
 	schema_default(r->res, d);
 	if (!req_is_patch_apply(r)) /* that one did it while merging */
 		managed_track(r, cur, d);
 	if (r->res == r->st)
-		return;
-	convert_doc(d, r->res, r->st);
+		return 0;
+	if (convert_req_doc(r, d, r->res, r->st, e) < 0)
+		return -e->code;
 	schema_default(r->st, d); /* whatever the other version has no defaults for, as a reader of it would see it */
+	return 0;
 }
 
 /* --- create --- */
@@ -283,7 +294,8 @@ static int create_prepare(struct req *r, struct doc *d, struct err *e)
 	if (write_check_ns(r, d, e) < 0)
 		return -e->code;
 	stamp_new(r, d);
-	write_settle_version(r, NULL, d);
+	if (write_settle_version(r, NULL, d, e) < 0)
+		return -e->code;
 	if (write_chain(r, d, NULL, e) < 0)
 		return -e->code;
 	if (!streq(meta_name(doc_root(d)), r->at.name)) /* admission may have named it */
@@ -430,7 +442,10 @@ static int update_mutate(struct req *r, struct obj *cur, struct doc **out, bool 
 	if (cur) {
 		struct doc *d = take_ptr(&r->doc);
 
-		write_settle_version(r, cur, d);
+		if (write_settle_version(r, cur, d, e) < 0) {
+			doc_unref(d);
+			return -e->code;
+		}
 		return write_update(r, cur, d, out, remove, e);
 	}
 	if (update_check_uid(r, "", meta_of(doc_root(r->doc)), e) < 0)
@@ -496,7 +511,8 @@ static int patch_outcome(struct req *r, struct obj *cur, struct doc **ret, struc
 		if (managed_merge(r, cur, &d, e) < 0)
 			return -e->code;
 	} else {
-		as = convert_obj(cur, r->res);
+		if (convert_req_obj(r, cur, r->res, &as, e) < 0)
+			return -e->code;
 		d = doc_clone(obj_doc(as));
 		if (apply_patch(r, r->res, d, e) < 0)
 			return -e->code;
@@ -534,9 +550,8 @@ static int patch_mutate(struct req *r, struct obj *cur, struct doc **out, bool *
 	if (!cur)
 		return req_is_patch_apply(r) && !*r->at.subresource ? patch_create(r, out, e) :
 								     err_not_found(e, &r->res->r, r->at.name);
-	if (patch_outcome(r, cur, &d, e) < 0)
+	if (patch_outcome(r, cur, &d, e) < 0 || write_settle_version(r, cur, d, e) < 0)
 		return -e->code;
-	write_settle_version(r, cur, d);
 	return write_update(r, cur, take_ptr(&d), out, remove, e);
 }
 

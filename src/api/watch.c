@@ -529,6 +529,15 @@ int act_watch(struct req *r, struct err *e)
 	return STEP_WAIT;
 }
 
+void watch_end_of(struct api *a, const struct schema_res *r)
+{
+	struct watch *w, *next;
+
+	TAILQ_FOREACH_SAFE(w, &a->watches, link, next)
+		if (w->view.res == r || w->r->st == r)
+			watch_end(w);
+}
+
 void watch_api_init(struct api *a)
 {
 	TAILQ_INIT(&a->watches);

@@ -14,6 +14,9 @@
 
 static const struct ctl_def ctl_defs[] = {
 	{ "garbage-collector", 64, .open = gc_open, .close = gc_close, .feed = gc_feed, .start = gc_start },
+	{ "customresourcedefinition", 4,
+	  { { "apiextensions.k8s.io", "customresourcedefinitions", NULL, ctl_key_self } },
+	  .start = crd_start },
 	{ "namespace", 20, { { "", "namespaces", NULL, ctl_key_self } },
 	  .open = namespace_open, .close = namespace_close, .feed = namespace_feed, .start = namespace_start },
 	{ "serviceaccount", 2,

@@ -80,6 +80,8 @@ void *gc_open(struct ctl_run *run);
 void gc_close(void *data);
 void gc_feed(struct ctl_run *run, enum watch_type t, struct obj *o);
 void gc_start(struct ctl_run *run, const struct ctl_view *v, const char *key);
+/* crd.c */
+void crd_start(struct ctl_run *run, const struct ctl_view *v, const char *key);
 /* namespace.c */
 void *namespace_open(struct ctl_run *run);
 void namespace_close(void *data);

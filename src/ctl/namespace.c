@@ -381,7 +381,7 @@ static void namespace_round(struct namespace_end *end)
 
 static bool namespace_holds(const struct schema_res *r)
 {
-	return r->served && r->r.namespaced && !r->is_virtual && (r->verbs & SV_DELETECOLLECTION) &&
+	return (r->served || r->custom) && r->r.namespaced && !r->is_virtual && (r->verbs & SV_DELETECOLLECTION) &&
 	       (r->verbs & SV_LIST) && schema_storage(r) == r;
 }
 

@@ -13,7 +13,7 @@
  * Invariant: after success every node below the root has the JSON type that its
  * field wants, so that all later code may read without looking.
  */
-#include "schema/internal.h"
+#include "schema/crd.h"
 
 #include "base/limits.h"
 #include "base/time.h"
@@ -81,26 +81,27 @@ static void decode_go_path(const struct decode_at *at, struct buf *out)
 	buf_addstr(out, at->key);
 }
 
-static void decode_unknown(struct decode *x, const struct decode_at *at)
+void decode_issue(struct schema_issue ***at, unsigned *n, const char *path)
 {
-	_cleanup_buf_ struct buf b = BUF_INIT;
 	struct schema_issue *i;
 
-	if (!x->issues || x->n_issues >= MAX_ISSUES)
+	if (*n >= MAX_ISSUES)
 		return;
-	x->n_issues++;
-	buf_adds(&b, "unknown field \"");
-	{
-		_cleanup_buf_ struct buf path = BUF_INIT;
-
-		decode_path(at, &path);
-		buf_addstr(&b, buf_str(&path));
-	}
-	buf_addch(&b, '"');
+	(*n)++;
 	i = xcalloc(1, sizeof(*i));
-	i->text = buf_detach(&b, NULL);
-	*x->issues = i;
-	x->issues = &i->next;
+	i->text = xasprintf("unknown field \"%s\"", path);
+	**at = i;
+	*at = &i->next;
+}
+
+static void decode_unknown(struct decode *x, const struct decode_at *at)
+{
+	_cleanup_buf_ struct buf path = BUF_INIT;
+
+	if (!x->issues)
+		return;
+	decode_path(at, &path);
+	decode_issue(&x->issues, &x->n_issues, path.s);
 }
 
 /* --- Go's words for a wrong type --- */
@@ -503,7 +504,8 @@ static void decode_struct(struct decode *x, struct node *n, const struct schema_
 	}
 }
 
-static int decode_run(const struct schema_type *t, struct doc *d, struct schema_issue **issues, struct err *e)
+static int decode_run(const struct schema_type *t, struct doc *d, struct node *n, const struct decode_at *at,
+		      struct schema_issue **issues, struct err *e)
 {
 	struct decode x = { .d = d, .e = e };
 
@@ -512,13 +514,20 @@ static int decode_run(const struct schema_type *t, struct doc *d, struct schema_
 			issues = &(*issues)->next;
 		x.issues = issues;
 	}
-	decode_struct(&x, doc_root(d), t, NULL);
+	decode_struct(&x, n, t, at);
 	return x.failed ? -e->code : 0;
+}
+
+int decode_meta(struct doc *d, struct node *meta, const char *path, struct schema_issue **issues, struct err *e)
+{
+	struct decode_at at = { NULL, NULL, str_of(path), -1 };
+
+	return decode_run(schema_type_find(STR_LIT("meta/v1.ObjectMeta")), d, meta, &at, issues, e);
 }
 
 int schema_decode(const struct schema_res *r, struct doc *d, struct schema_issue **issues, struct err *e)
 {
-	if (decode_run(r->type, d, issues, e) < 0)
+	if ((r->custom ? crd_decode(r, d, issues, e) : decode_run(r->type, d, doc_root(d), NULL, issues, e)) < 0)
 		return err_wrap(e, "%s in version \"%s\" cannot be handled as a %s", r->r.kind, r->r.version,
 				r->r.kind);
 	return 0;
@@ -529,5 +538,5 @@ int schema_decode_type(const char *type, struct doc *d, struct schema_issue **is
 	const struct schema_type *t = schema_type_find(str_of(type));
 
 	BUG_ON(!t);
-	return decode_run(t, d, issues, e);
+	return decode_run(t, d, doc_root(d), NULL, issues, e);
 }

@@ -14,7 +14,7 @@
  * To add a default, add a row to defaults.tsv; a new kind of condition needs its
  * case, a computed value its branch in default_compute.
  */
-#include "schema/internal.h"
+#include "schema/crd.h"
 #include "schema/tables.gen.h"
 
 #include "base/time.h"
@@ -587,6 +587,10 @@ void schema_default(const struct schema_res *r, struct doc *d)
 {
 	struct defaults x = { .d = d };
 
+	if (r->custom) {
+		crd_default(r, d);
+		return;
+	}
 	x.is_pod = streq(r->r.kind, "Pod") && !*r->r.group;
 	default_struct(&x, doc_root(d), r->type);
 }

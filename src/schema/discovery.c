@@ -1,5 +1,5 @@
 /*
- * Discovery: what the server offers, told from schema_resources in three forms.
+ * Discovery: what the server offers, told from schema_next() in three forms.
  *
  *   /api, /apis             APIVersions, APIGroupList
  *   /apis/G                 APIGroup
@@ -72,22 +72,17 @@ static void disc_storage_hash(struct buf *out, const struct schema_res *r)
 }
 
 /* --- walking: one group's rows are neighbours, so are one version's --- */
-static const struct schema_res *disc_end(void)
-{
-	return schema_resources + schema_n_resources;
-}
-
-/* The next served row from r on; disc_end() when there is none. */
+/* The next served row from r on; NULL when there is none. */
 static const struct schema_res *disc_served(const struct schema_res *r)
 {
-	while (r < disc_end() && !r->served)
-		r++;
+	while (r && !r->served)
+		r = schema_next(r);
 	return r;
 }
 
 static bool disc_same_group(const struct schema_res *a, const struct schema_res *b)
 {
-	return b < disc_end() && streq(a->r.group, b->r.group);
+	return b && streq(a->r.group, b->r.group);
 }
 
 static bool disc_same_version(const struct schema_res *a, const struct schema_res *b)
@@ -100,7 +95,7 @@ static const struct schema_res *disc_next_version(const struct schema_res *r)
 	const struct schema_res *n = r;
 
 	while (disc_same_version(r, n))
-		n = disc_served(n + 1);
+		n = disc_served(schema_next(n));
 	return n;
 }
 
@@ -115,11 +110,11 @@ static const struct schema_res *disc_next_group(const struct schema_res *r)
 
 static const struct schema_res *disc_find_group(struct str group)
 {
-	const struct schema_res *r = disc_served(schema_resources);
+	const struct schema_res *r = disc_served(schema_next(NULL));
 
-	while (r < disc_end() && !str_eqc(group, r->r.group))
+	while (r && !str_eqc(group, r->r.group))
 		r = disc_next_group(r);
-	return r < disc_end() ? r : NULL;
+	return r;
 }
 
 /* --- groups --- */
@@ -161,7 +156,7 @@ void schema_discovery_root(bool core, const char *server_address, struct buf *ou
 		return;
 	}
 	buf_adds(out, "{\"kind\":\"APIGroupList\",\"apiVersion\":\"v1\",\"groups\":[");
-	for (const struct schema_res *r = disc_served(schema_resources); r < disc_end();
+	for (const struct schema_res *r = disc_served(schema_next(NULL)); r;
 	     r = disc_next_group(r)) {
 		if (!*r->r.group)
 			continue;
@@ -233,7 +228,7 @@ bool schema_discovery_version(struct str group, struct str version, struct buf *
 		disc_pair(out, "apiVersion", "v1");
 	disc_pair(out, "groupVersion", first->r.api_version);
 	buf_adds(out, ",\"resources\":[");
-	for (const struct schema_res *r = first; disc_same_version(first, r); r = disc_served(r + 1)) {
+	for (const struct schema_res *r = first; disc_same_version(first, r); r = disc_served(schema_next(r))) {
 		if (r != first)
 			buf_addch(out, ',');
 		disc_resource(out, r);
@@ -283,7 +278,7 @@ static void disc_aggregated_resource(struct buf *out, const struct schema_res *r
 static void disc_aggregated_version(struct buf *out, const struct schema_res *first)
 {
 	buf_addf(out, "{\"version\":\"%s\",\"resources\":[", first->r.version);
-	for (const struct schema_res *r = first; disc_same_version(first, r); r = disc_served(r + 1)) {
+	for (const struct schema_res *r = first; disc_same_version(first, r); r = disc_served(schema_next(r))) {
 		if (r != first)
 			buf_addch(out, ',');
 		disc_aggregated_resource(out, r);
@@ -313,7 +308,7 @@ void schema_discovery_aggregated(bool core, const char *version, struct buf *out
 		 "{\"kind\":\"APIGroupDiscoveryList\",\"apiVersion\":\"apidiscovery.k8s.io/%s\","
 		 "\"metadata\":{},\"items\":[",
 		 version);
-	for (const struct schema_res *g = disc_served(schema_resources); g < disc_end();
+	for (const struct schema_res *g = disc_served(schema_next(NULL)); g;
 	     g = disc_next_group(g)) {
 		if (!*g->r.group != core)
 			continue;

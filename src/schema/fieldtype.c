@@ -7,7 +7,7 @@
  * deduced; values of several forms (JSON) are one piece.
  */
 #include "schema/apply.h"
-#include "schema/internal.h"
+#include "schema/crd.h"
 
 enum { /* struct fs_type.how: what `at` is and how it is meant */
 	HOW_TYPE, /* a structure: struct schema_type */
@@ -60,7 +60,7 @@ static struct fs_type table_type(const struct schema_type *t, bool atomic)
 
 struct fs_type fs_type_of(const struct schema_res *r)
 {
-	return table_type(r->type, false);
+	return r->custom ? crd_fs_type(r) : table_type(r->type, false);
 }
 
 struct fs_type fs_type_named(const char *type)

@@ -191,9 +191,10 @@ static inline const char *schema_field_value_at(const struct schema_field *f, si
 {
 	return SCHEMA_STR(schema_values[f->values + 1 + i]);
 }
+/* NULL: a custom resource, the tables say nothing of it. */
 static inline const struct schema_res_extra *schema_extra(const struct schema_res *r)
 {
-	return &schema_res_extras[r - schema_resources];
+	return r->custom ? NULL : &schema_res_extras[r - schema_resources];
 }
 
 /* "Guaranteed", "Burstable", "BestEffort" (strategy.c) */

@@ -10,6 +10,7 @@
  * does not follow references there.
  */
 #include "schema/openapi.h"
+#include "schema/crd.h"
 
 #include <ctype.h>
 
@@ -22,9 +23,20 @@ struct oa_op {
 	const char *action;			 /* x-kubernetes-action */
 	const char *verb;			 /* of the operation's id */
 	const char *options[2];			 /* types whose fields are query parameters; NULL: none */
-	const struct schema_type *body, *answer; /* NULL: none; a string */
+	const struct schema_type *body, *answer; /* NULL: none; a string; oa_own: a custom resource's */
 	bool everywhere;			 /* a namespaced resource, of all namespaces */
 };
+
+/* Stand for the definitions of a custom resource and of its list. */
+static const struct schema_type oa_own, oa_own_list;
+
+static void oa_op_ref(struct oa *w, const struct oa_op *op, const struct schema_type *t)
+{
+	if (t == &oa_own || t == &oa_own_list)
+		crd_oa_ref(w, op->r, t == &oa_own_list);
+	else
+		oa_ref(w, t);
+}
 
 static const struct schema_type *oa_type_named(const char *group, const char *version, const char *kind,
 					       const char *suffix)
@@ -231,7 +243,7 @@ static void oa_body(struct oa *w, const struct oa_op *op)
 		oa_open(w, "content", NULL);
 		oa_open(w, "*/*", NULL);
 		oa_open(w, "schema", NULL);
-		oa_ref(w, op->body);
+		oa_op_ref(w, op, op->body);
 		oa_close(w);
 		oa_close(w);
 		oa_close(w);
@@ -243,7 +255,7 @@ static void oa_body(struct oa *w, const struct oa_op *op)
 	oa_text(w, "in", BODY_IN, "body");
 	oa_true(w, "required", BODY_REQUIRED);
 	oa_open(w, "schema", OA_N(BODY_SCHEMA));
-	oa_ref(w, op->body);
+	oa_op_ref(w, op, op->body);
 	oa_close(w);
 	oa_close(w);
 }
@@ -259,7 +271,7 @@ static void oa_response(struct oa *w, const char *code, const char *desc, const 
 	if (op) {
 		oa_open(w, "schema", OA_N(RESPONSE_SCHEMA, SCHEMA_ITEM));
 		if (op->answer)
-			oa_ref(w, op->answer);
+			oa_op_ref(w, op, op->answer);
 		else
 			oa_type(w, "string");
 		oa_close(w);
@@ -293,8 +305,10 @@ static void oa_media(struct oa *w, const struct oa_op *op)
 		return;
 	oa_open_list(w, "consumes");
 	if (streq(op->action, "patch"))
-		for (size_t i = 0; i < ARRAY_SIZE(patches); i++)
-			oa_string(w, OP_CONSUMES, patches[i]);
+		for (size_t i = 0; i < ARRAY_SIZE(patches); i++) {
+			if (!op->r->custom || !strstr(patches[i], "strategic"))
+				oa_string(w, OP_CONSUMES, patches[i]);
+		}
 	else
 		oa_string(w, OP_CONSUMES, "*/*");
 	oa_close_list(w);
@@ -386,16 +400,18 @@ static void oa_method_bodies(struct oa_op *op, const struct schema_type *type, b
 		   : deletes			? oa_meta_type("DeleteOptions")
 		   : streq(op->method, "patch") ? oa_meta_type("Patch")
 						: NULL;
-	if (streq(op->action, "list"))
+	if (streq(op->action, "list") && op->r->custom)
+		op->answer = &oa_own_list;
+	else if (streq(op->action, "list"))
 		op->answer = oa_type_named(op->r->r.group, op->r->r.version, op->r->r.list_kind, "");
 }
 
 static void oa_methods(struct oa *w, const struct schema_res *r, const struct schema_subres *sub,
 		       const struct oa_method *m, size_t n, unsigned verbs, bool everywhere)
 {
-	const struct schema_type *type = r->type;
+	const struct schema_type *type = r->custom ? &oa_own : r->type;
 
-	if (sub)
+	if (sub && !(r->custom && !sub->version))
 		type = oa_type_named(sub->version ? sub->group : r->r.group,
 				     sub->version ? sub->version : r->r.version, sub->kind, "");
 	for (size_t i = 0; i < n; i++) {
@@ -478,7 +494,7 @@ static void oa_subresource_paths(struct oa *w, const struct schema_res *r, struc
 	}
 }
 
-static void oa_resource_paths(struct oa *w, const struct schema_res *r)
+void oa_resource_paths(struct oa *w, const struct schema_res *r)
 {
 	const unsigned item = SV_GET | SV_UPDATE | SV_PATCH | SV_DELETE;
 	unsigned level = r->r.namespaced ? OA_NAMESPACE : 0;

@@ -18,6 +18,9 @@
  */
 #include "base/digest.h"
 #include "schema/openapi.h"
+#include "schema/crd.h"
+
+#include <inttypes.h>
 
 #define OA_EXT_GVK "x-kubernetes-group-version-kind"
 
@@ -388,6 +391,16 @@ static void oa_info(struct oa *w)
 	oa_close(w);
 }
 
+/* f for each custom resource that is served, of one group version (NULL: of all). */
+static void oa_custom(struct oa *w, const char *group, const char *version,
+		      void (*f)(struct oa *w, const struct schema_res *r))
+{
+	for (const struct schema_res *r = schema_next(NULL); r; r = schema_next(r))
+		if (r->custom && r->served &&
+		    (!group || (streq(r->r.group, group) && streq(r->r.version, version))))
+			f(w, r);
+}
+
 void schema_openapi_v2(bool protobuf, struct buf *out)
 {
 	/* What discovery and errors answer; no resource refers to it. */
@@ -403,8 +416,10 @@ void schema_openapi_v2(bool protobuf, struct buf *out)
 	oa_info(&w);
 	oa_open(&w, "paths", OA_N(DOC_PATHS));
 	oa_paths(&w, schema_resources, schema_n_resources);
+	oa_custom(&w, NULL, NULL, oa_resource_paths);
 	oa_close(&w);
 	oa_open(&w, "definitions", OA_N(DOC_DEFINITIONS));
+	oa_custom(&w, NULL, NULL, crd_oa_definitions);
 	for (size_t i = 0; i < ARRAY_SIZE(others); i++)
 		oa_want_name(&w, others[i]);
 	oa_definitions(&w);
@@ -426,7 +441,8 @@ static size_t oa_run(size_t i)
 	return n;
 }
 
-static void oa_v3(size_t first, size_t n, struct buf *out)
+/* first: n rows of the tables, or one custom resource whose whole group version is meant (n 0). */
+static void oa_v3(const struct schema_res *first, size_t n, struct buf *out)
 {
 	struct oa w;
 
@@ -434,10 +450,12 @@ static void oa_v3(size_t first, size_t n, struct buf *out)
 	oa_text(&w, "openapi", 0, "3.0.0");
 	oa_info(&w);
 	oa_open(&w, "paths", NULL);
-	oa_paths(&w, schema_resources + first, n);
+	oa_paths(&w, first, n);
+	oa_custom(&w, first->r.group, first->r.version, oa_resource_paths);
 	oa_close(&w);
 	oa_open(&w, "components", NULL);
 	oa_open(&w, "schemas", NULL);
+	oa_custom(&w, first->r.group, first->r.version, crd_oa_definitions);
 	oa_want_name(&w, "meta/v1.APIResourceList");
 	oa_want_name(&w, "meta/v1.WatchEvent");
 	oa_definitions(&w);
@@ -470,10 +488,52 @@ bool schema_openapi_v3(struct str path, struct buf *out)
 		oa_gv_path(&schema_resources[i].r, &name);
 		if (!schema_resources[i].served || !str_eq(path, buf_str(&name)))
 			continue;
-		oa_v3(i, n, out);
+		oa_v3(&schema_resources[i], n, out);
+		return true;
+	}
+	for (const struct schema_res *r = schema_next(NULL); r; r = schema_next(r)) {
+		buf_clear(&name);
+		oa_gv_path(&r->r, &name);
+		if (!r->custom || !r->served || !str_eq(path, buf_str(&name)))
+			continue;
+		oa_v3(r, 0, out);
 		return true;
 	}
 	return false;
+}
+
+/* What the document of a custom resource's group version depends on, instead of the document. */
+static void oa_custom_hash(const struct schema_res *first, char hex[DIGEST_SHA256_HEX])
+{
+	_cleanup_buf_ struct buf b = BUF_INIT;
+
+	buf_adds(&b, SCHEMA_KUBERNETES_VERSION);
+	for (const struct schema_res *r = first; r && streq(r->r.api_version, first->r.api_version); r = schema_next(r))
+		if (r->custom && r->served)
+			buf_addf(&b, " %s %s %s %" PRId64, r->custom->crd->uid, r->r.kind, r->r.list_kind,
+				 r->custom->schema_rv);
+	digest_sha256_hex(buf_str(&b), hex);
+	for (char *c = hex; *c; c++)
+		if (*c >= 'a' && *c <= 'f')
+			*c += 'A' - 'a';
+}
+
+static void oa_custom_index(struct buf *out)
+{
+	_cleanup_buf_ struct buf path = BUF_INIT;
+	const char *last = "";
+
+	for (const struct schema_res *r = schema_next(NULL); r; r = schema_next(r)) {
+		char hex[DIGEST_SHA256_HEX];
+
+		if (!r->custom || !r->served || streq(last, r->r.api_version))
+			continue;
+		last = r->r.api_version;
+		buf_clear(&path);
+		oa_gv_path(&r->r, &path);
+		oa_custom_hash(r, hex);
+		buf_addf(out, ",\"%s\":{\"serverRelativeURL\":\"/openapi/v3/%s?hash=%s\"}", path.s, path.s, hex);
+	}
 }
 
 /* The tables are constant, so a document's hash is computed once; slot: its place among the group versions.
@@ -489,7 +549,7 @@ static const char *oa_hash(size_t slot, size_t first, size_t n)
 	h = hashes[slot];
 	if (*h)
 		return h;
-	oa_v3(first, n, &doc);
+	oa_v3(&schema_resources[first], n, &doc);
 	digest_sha256_hex(buf_str(&doc), h);
 	for (char *c = h; *c; c++)
 		if (*c >= 'a' && *c <= 'f')
@@ -514,5 +574,6 @@ void schema_openapi_v3_index(struct buf *out)
 			 path.s, path.s, oa_hash(slot, i, n));
 		first = false;
 	}
+	oa_custom_index(out);
 	buf_adds(out, "}}\n");
 }

@@ -13,8 +13,9 @@
 
 enum oa_form { OA_V2_JSON, OA_V2_PROTO, OA_V3 };
 
-/* oa_open's list elements and members nest as deep as this; schemas of built-in types need ten. */
-enum { OA_DEPTH = 48, OA_NESTED = 6 };
+/* oa_open's list elements and members nest as deep as this; schemas of built-in types need ten, those of
+ * definitions as many as a document's depth allows. */
+enum { OA_DEPTH = 160, OA_NESTED = 6 };
 
 /* Field numbers of gnostic's messages one in the other, outermost first, that make up one object. */
 #define OA_N(...) ((const uint8_t[]){__VA_ARGS__, 0})
@@ -94,6 +95,8 @@ void oa_ext_gvk(struct oa *w, unsigned n, struct str group, struct str version, 
 /* --- paths (openapi-paths.c) --- */
 /* The paths of the resources first .. first + n, which are of one group version; served ones only. */
 void oa_paths(struct oa *w, const struct schema_res *first, size_t n);
+/* Those of one resource. */
+void oa_resource_paths(struct oa *w, const struct schema_res *r);
 /* What the paths of version 2 refer to. */
 void oa_parameters(struct oa *w);
 

@@ -419,6 +419,9 @@ int schema_patch_strategic(const struct schema_res *r, struct doc *d, const stru
 	struct smp x = { d, e };
 	struct smp_type in = { r->type, NULL };
 
+	if (r->custom)
+		return err_set(e, ERR_UNSUPPORTED_MEDIA_TYPE,
+			       "strategic merge patch is not supported for resources of CustomResourceDefinitions");
 	if (!node_is(patch, DOC_OBJECT) || !node_is(doc_root(d), DOC_OBJECT))
 		return err_set(e, ERR_BAD_REQUEST, "invalid JSON document");
 	return smp_map(&x, doc_root(d), patch, in);

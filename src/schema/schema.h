@@ -16,6 +16,7 @@
 
 /* --- resources --- */
 struct schema_type; /* private */
+struct schema_custom;
 
 enum { /* bits of struct schema_res.verbs, named as RBAC names them */
 	SV_GET = 1, SV_LIST = 2, SV_WATCH = 4, SV_CREATE = 8, SV_UPDATE = 16, SV_PATCH = 32,
@@ -43,6 +44,7 @@ struct schema_res {
 	bool volatile_tier; /* Events, Leases: rarely written to disk */
 	/* A version that Kubernetes dropped, served by conversion: what a Warning header says of it. Else NULL. */
 	const char *deprecation;
+	const struct schema_custom *custom; /* of a CustomResourceDefinition (custom.h); then type is NULL */
 };
 
 /* group "" is core. NULL when unknown or not served. */
@@ -56,7 +58,7 @@ const struct schema_subres *schema_subres(const struct schema_res *r, struct str
 /* Those of the tables, in discovery order: core first, then groups by priority, versions newest first. */
 extern const struct schema_res schema_resources[];
 extern const size_t schema_n_resources;
-/* All that are known now, in discovery order; starts with NULL, ends with NULL. */
+/* All that are known now, in discovery order, custom ones too; starts with NULL, ends with NULL. */
 const struct schema_res *schema_next(const struct schema_res *prev);
 bool schema_group_served(struct str group);
 /* Static shorthands for the code that means one kind: schema_pods()->r, ... */

@@ -6,13 +6,13 @@
  * give a label and, where it differs, the path of the value; the group
  * events.k8s.io reads the same objects under their own names (regarding.name).
  */
-#include "schema/internal.h"
+#include "schema/crd.h"
 
 static const struct schema_selectable *select_row(const struct schema_res *r, const char *path)
 {
 	const struct schema_res_extra *x = schema_extra(r);
 
-	for (unsigned i = 0; i < x->n_selectable; i++) {
+	for (unsigned i = 0; x && i < x->n_selectable; i++) {
 		const struct schema_selectable *s = &schema_selectables[x->selectable + i];
 
 		if (streq(SCHEMA_STR(s->field), path))
@@ -70,7 +70,7 @@ bool schema_field_value(const struct schema_res *r, const struct node *root, con
 {
 	const struct schema_selectable *s = select_row(r, path);
 
-	if (!s && !select_is_meta(r, path))
+	if (!s && !select_is_meta(r, path) && !crd_selectable(r, path))
 		return false;
 	*ret = select_value(r, root, path, s, scratch);
 	if (ret->n == 0)
@@ -83,6 +83,8 @@ static bool select_has_own(const struct schema_res *r)
 {
 	const struct schema_res_extra *x = schema_extra(r);
 
+	if (!x)
+		return crd_has_selectable(r);
 	for (unsigned i = 0; i < x->n_selectable; i++) {
 		if (!starts_with(SCHEMA_STR(schema_selectables[x->selectable + i].field), "metadata."))
 			return true;
@@ -95,7 +97,7 @@ int schema_check_fieldsel(const struct schema_res *r, const struct fieldsel *s, 
 	for (size_t i = 0; s && i < s->n; i++) {
 		const char *path = s->terms[i].path;
 
-		if (select_row(r, path) || select_is_meta(r, path))
+		if (select_row(r, path) || select_is_meta(r, path) || crd_selectable(r, path))
 			continue;
 		if (select_has_own(r))
 			return err_set(e, ERR_BAD_REQUEST, "field label not supported: %s", path);

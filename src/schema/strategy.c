@@ -413,6 +413,26 @@ static void csr_update(const struct prepare *x)
 
 /* --- the table --- */
 
+/* --- custom resource definitions --- */
+
+/* What is stored from now on has been stored. */
+static void definition_update(const struct prepare *x)
+{
+	struct node *list;
+
+	if (*x->sub)
+		return;
+	NODE_FOREACH(v, node_path(x->root, F_spec, F_versions)) {
+		bool have = !node_bool(node_get(v, F_storage), false);
+
+		list = node_need_array(x->d, node_need_object(x->d, x->root, F_status), F_storedVersions);
+		NODE_FOREACH(s, list)
+			have |= node_streq(s, node_gets(v, F_name));
+		if (!have)
+			node_append(list, node_new_cstr(x->d, node_gets(v, F_name)));
+	}
+}
+
 static const struct strategy {
 	const char *group, *kind;
 	unsigned flags;
@@ -432,7 +452,7 @@ static const struct strategy {
 	{ "admissionregistration.k8s.io", "ValidatingAdmissionPolicy", SG_GENERATION | SG_META_FIXED, NULL, NULL },
 	{ "admissionregistration.k8s.io", "ValidatingAdmissionPolicyBinding", SG_GENERATION, NULL, NULL },
 	{ "admissionregistration.k8s.io", "ValidatingWebhookConfiguration", SG_GENERATION, NULL, NULL },
-	{ "apiextensions.k8s.io", "CustomResourceDefinition", SG_GENERATION | SG_META_FIXED, NULL, NULL },
+	{ "apiextensions.k8s.io", "CustomResourceDefinition", SG_GENERATION | SG_META_FIXED, NULL, definition_update },
 	{ "apiregistration.k8s.io", "APIService", SG_META_FIXED, api_service_create, NULL },
 	{ "apps", "DaemonSet", SG_GENERATION, daemon_set_create, daemon_set_update },
 	{ "apps", "Deployment", SG_GENERATION | SG_ANNOTATIONS_COUNT | SG_LABELS_FIXED, NULL, NULL },
@@ -459,6 +479,10 @@ static const struct strategy {
 static const struct strategy *strategy_of(const struct schema_res *r)
 {
 	static const struct strategy PLAIN = { "", "", 0, NULL, NULL };
+	static const struct strategy CUSTOM = { "", "", SG_GENERATION | SG_META_FIXED, NULL, NULL };
+
+	if (r->custom)
+		return &CUSTOM;
 
 	for (size_t i = 0; i < ARRAY_SIZE(KINDS); i++) {
 		if (streq(KINDS[i].kind, r->r.kind) && streq(KINDS[i].group, r->r.group))
@@ -496,12 +520,16 @@ static bool prepare_is_asked(enum field f)
 /* Whether what the user asks for differs. */
 static bool prepare_changed(const struct prepare *x, const struct strategy *s)
 {
+	bool status_too = x->r->custom && !schema_subres(x->r, STR_LIT("status"));
+
 	NODE_FOREACH(c, x->root) {
-		if (prepare_is_asked(c->name) && !prepare_same(c, node_get(x->old, c->name)))
+		if ((prepare_is_asked(c->name) || (status_too && c->name == F_status)) &&
+		    !prepare_same(c, node_getk(x->old, node_key(c))))
 			return true;
 	}
 	NODE_FOREACH(c, x->old) {
-		if (prepare_is_asked(c->name) && !prepare_same(c, node_get(x->root, c->name)))
+		if ((prepare_is_asked(c->name) || (status_too && c->name == F_status)) &&
+		    !prepare_same(c, node_getk(x->root, node_key(c))))
 			return true;
 	}
 	return (s->flags & SG_ANNOTATIONS_COUNT) &&
@@ -516,12 +544,12 @@ static void prepare_status(const struct prepare *x, const struct strategy *s)
 
 	for (struct node *c = node_first(x->root); c; c = next) {
 		next = c->next;
-		if (prepare_is_asked(c->name) && !node_get(x->old, c->name))
+		if (prepare_is_asked(c->name) && !node_getk(x->old, node_key(c)))
 			node_remove_child(x->root, c);
 	}
 	NODE_FOREACH(c, x->old) {
 		if (prepare_is_asked(c->name))
-			prepare_take(x, x->root, x->old, c->name);
+			node_setk(x->d, x->root, node_key(c), node_copy(x->d, c));
 	}
 	if (s->flags & SG_LABELS_FIXED)
 		prepare_take(x, meta, meta_of(x->old), F_labels);

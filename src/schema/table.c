@@ -12,6 +12,7 @@
  * that writes as many cells.
  */
 #include "schema/table.h"
+#include "schema/crd.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -42,8 +43,13 @@ static void table_column(struct buf *out, const char *name, const char *type, co
 
 void schema_table_columns(const struct schema_res *r, struct buf *out)
 {
-	const struct schema_res_extra *x = table_of(r);
+	const struct schema_res_extra *x;
 
+	if (r->custom) {
+		crd_table_columns(r, out);
+		return;
+	}
+	x = table_of(r);
 	buf_adds(out, "\"columnDefinitions\":[");
 	for (unsigned i = 0; i < x->n_columns; i++) {
 		const struct schema_column *c = &schema_columns[x->columns + i];
@@ -63,9 +69,14 @@ void schema_table_columns(const struct schema_res *r, struct buf *out)
 
 void schema_table_cells(const struct schema_res *r, const struct node *root, int64_t now, struct buf *out)
 {
-	const struct schema_res_extra *x = table_of(r);
+	const struct schema_res_extra *x;
 	struct table_row w = {.out = out, .now = now, .text = BUF_INIT};
 
+	if (r->custom) {
+		crd_table_cells(r, root, now, out);
+		return;
+	}
+	x = table_of(r);
 	buf_adds(out, "\"cells\":[");
 	(x->row ? x->row : table_row_default)(&w, root);
 	BUG_ON(w.n != (x->n_columns ? x->n_columns : 2));

@@ -7,9 +7,11 @@
  * first call (one byte a slot, 92 rows); types are sorted by name and found by
  * bisection; a type's field is found by a scan over its 16-bit names.
  *
+ * What the tables do not have, a CustomResourceDefinition may (crd-registry.c).
+ *
  * To add a kind, add its rows to types.tsv and resources.tsv.
  */
-#include "schema/internal.h"
+#include "schema/crd.h"
 
 #include <stdio.h>
 
@@ -65,21 +67,18 @@ static const struct schema_res *tables_lookup(const uint8_t *slots, struct str g
 	return NULL;
 }
 
-const struct schema_res *schema_next(const struct schema_res *prev)
-{
-	const struct schema_res *r = prev ? prev + 1 : schema_resources;
-
-	return r < schema_resources + schema_n_resources ? r : NULL;
-}
-
 const struct schema_res *schema_find(struct str group, struct str version, struct str plural)
 {
-	return tables_lookup(by_plural, group, version, plural, false);
+	const struct schema_res *r = tables_lookup(by_plural, group, version, plural, false);
+
+	return r ? r : crd_find(group, version, plural);
 }
 
 const struct schema_res *schema_find_kind(struct str group, struct str version, struct str kind)
 {
-	return tables_lookup(by_kind, group, version, kind, true);
+	const struct schema_res *r = tables_lookup(by_kind, group, version, kind, true);
+
+	return r ? r : crd_find_kind(group, version, kind);
 }
 
 const struct schema_res *schema_find_api(struct str api_version, struct str kind)
@@ -94,6 +93,8 @@ const struct schema_res *schema_find_api(struct str api_version, struct str kind
 
 const struct schema_res *schema_storage(const struct schema_res *r)
 {
+	if (r->custom)
+		return r->custom->storage;
 	return &schema_resources[schema_extra(r)->storage];
 }
 
@@ -108,8 +109,8 @@ const struct schema_subres *schema_subres(const struct schema_res *r, struct str
 
 bool schema_group_served(struct str group)
 {
-	for (size_t i = 0; i < schema_n_resources; i++) {
-		if (schema_resources[i].served && str_eqc(group, schema_resources[i].r.group))
+	for (const struct schema_res *r = schema_next(NULL); r; r = schema_next(r)) {
+		if (r->served && str_eqc(group, r->r.group))
 			return true;
 	}
 	return false;

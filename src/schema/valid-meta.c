@@ -267,6 +267,9 @@ static void v_finalizers(struct valid *v, const struct vpath *p, const struct no
 	}
 	if (orphan && foreground)
 		v_invalid_node(v, p, list, "finalizer orphan and foregroundDeletion cannot be both set");
+	/* Custom resources and their definitions are held to less than the core's own kinds. */
+	if (v->r->custom || streq(v->r->r.group, "apiextensions.k8s.io"))
+		return;
 	NODE_FOREACH(c, list) {
 		struct str s = node_str(c);
 

@@ -12,6 +12,8 @@
  */
 #include "schema/valid.h"
 
+#include "schema/crd.h"
+
 #include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -22,7 +24,7 @@ enum { MAX_ERRORS = 500 }; /* of one object; a client cannot read more */
 
 /* --- paths and values as text --- */
 
-static void vpath_print(const struct vpath *p, struct buf *out)
+void vpath_print(const struct vpath *p, struct buf *out)
 {
 	if (!p)
 		return;
@@ -50,22 +52,26 @@ static void v_print_value(struct buf *out, const struct node *n)
 
 /* --- errors --- */
 
-static void v_add(struct valid *v, const char *reason, const struct vpath *p, struct buf *body)
+void v_add_made(struct valid *v, const char *reason, char *field, char *body)
 {
-	_cleanup_buf_ struct buf field = BUF_INIT;
-	struct valid_error *e;
-
-	if (v->n >= MAX_ERRORS)
+	if (v->n >= MAX_ERRORS) {
+		free(field);
+		free(body);
 		return;
-	vpath_print(p, &field);
+	}
 	if (v->n == v->cap) {
 		v->cap = v->cap ? v->cap * 2 : 8;
 		v->errors = xreallocarray(v->errors, v->cap, sizeof(*v->errors));
 	}
-	e = &v->errors[v->n++];
-	e->reason = reason;
-	e->field = buf_detach(&field, NULL);
-	e->body = buf_detach(body, NULL);
+	v->errors[v->n++] = (struct valid_error){ reason, field, body };
+}
+
+static void v_add(struct valid *v, const char *reason, const struct vpath *p, struct buf *body)
+{
+	_cleanup_buf_ struct buf field = BUF_INIT;
+
+	vpath_print(p, &field);
+	v_add_made(v, reason, buf_detach(&field, NULL), buf_detach(body, NULL));
 }
 
 /* value: text already in its final form, or NULL */
@@ -155,6 +161,22 @@ void v_unsupported_node(struct valid *v, const struct vpath *p, const struct nod
 
 	v_print_value(&b, value);
 	v_unsupported_text(v, p, &b, supported);
+}
+
+void v_type_invalid(struct valid *v, const struct vpath *p, struct str value, const char *detail)
+{
+	_cleanup_buf_ struct buf b = BUF_INIT;
+
+	buf_add_quoted(&b, value);
+	v_addf(v, "FieldValueTypeInvalid", p, "Invalid value", &b, detail);
+}
+
+void v_too_long_chars(struct valid *v, const struct vpath *p, size_t max)
+{
+	char text[64];
+
+	snprintf(text, sizeof(text), "may not be more than %zu characters", max);
+	v_addf(v, "FieldValueTooLong", p, "Too long", NULL, text);
 }
 
 void v_forbidden(struct valid *v, const struct vpath *p, const char *detail)
@@ -288,6 +310,7 @@ static const struct {
 	{ "admissionregistration.k8s.io", "ValidatingAdmissionPolicyBinding", v_admission_policy_binding },
 	{ "admissionregistration.k8s.io", "ValidatingWebhookConfiguration", v_webhook_configuration },
 	{ "apiregistration.k8s.io", "APIService", v_api_service },
+	{ "apiextensions.k8s.io", "CustomResourceDefinition", v_custom_resource_definition },
 	{ "apps", "ControllerRevision", v_controller_revision },
 	{ "autoscaling", "HorizontalPodAutoscaler", v_autoscaler },
 	{ "certificates.k8s.io", "CertificateSigningRequest", v_certificate_request },
@@ -343,7 +366,7 @@ static void v_object(struct valid *v)
 	void (*check)(struct valid *v) = NULL;
 
 	for (size_t i = 0; i < ARRAY_SIZE(KINDS); i++) {
-		if (streq(KINDS[i].kind, v->r->r.kind) && streq(KINDS[i].group, v->r->r.group))
+		if (!v->r->custom && streq(KINDS[i].kind, v->r->r.kind) && streq(KINDS[i].group, v->r->r.group))
 			check = KINDS[i].check;
 	}
 	v_lists(v, VP(NULL, "metadata"), meta_of(v->root));
@@ -355,7 +378,10 @@ static void v_object(struct valid *v)
 		v_meta(v);
 	if (check)
 		check(v);
-	v_generic(v);
+	if (v->r->custom)
+		v_custom(v);
+	else
+		v_generic(v);
 }
 
 /* --- the result --- */

@@ -24,6 +24,8 @@ struct vpath {
 #define VPI(up_, i_) (&(struct vpath){ (up_), NULL, STR_NONE, (ssize_t)(i_) })
 #define VPK(up_, key_) (&(struct vpath){ (up_), NULL, (key_), -1 })
 
+void vpath_print(const struct vpath *p, struct buf *out);
+
 struct valid_error {
 	const char *reason; /* "FieldValueRequired" */
 	char *field;
@@ -56,6 +58,10 @@ void v_duplicate_str(struct valid *v, const struct vpath *p, struct str value);
 void v_not_found(struct valid *v, const struct vpath *p, struct str value);
 void v_too_long(struct valid *v, const struct vpath *p, size_t max);
 void v_too_many(struct valid *v, const struct vpath *p, size_t n, size_t max);
+void v_too_long_chars(struct valid *v, const struct vpath *p, size_t max); /* counted in characters */
+void v_type_invalid(struct valid *v, const struct vpath *p, struct str value, const char *detail);
+/* An error that was taken out of a list goes back; field and body are taken. */
+void v_add_made(struct valid *v, const char *reason, char *field, char *body);
 /* "Invalid value" without the value, and "Unsupported value" of something that is no string. */
 void v_invalid_omitted(struct valid *v, const struct vpath *p, const char *detail);
 void v_unsupported_node(struct valid *v, const struct vpath *p, const struct node *value,
@@ -223,6 +229,7 @@ void v_daemon_set(struct valid *v);
 void v_stateful_set(struct valid *v);
 void v_job(struct valid *v);
 void v_cron_job(struct valid *v);
+void v_custom_resource_definition(struct valid *v); /* crd-check.c */
 /* valid-rbac.c */
 void v_role(struct valid *v);
 void v_role_binding(struct valid *v);

@@ -119,11 +119,18 @@ int sqlite_load(struct store_backend *b, int64_t *reserved,
 int sqlite_commit(struct store_backend *b, const struct store_batch *batch, struct err *e) MUST_CHECK;
 void sqlite_close(struct store_backend *b);
 
+struct store_stray { /* a row of the file that belongs to no resource yet */
+	char *key;
+	char *value; /* NULL: it found its place */
+	size_t len;
+};
+
 struct store {
 	struct store_config cfg;
 	struct store_backend *backend; /* NULL: memory only */
 	struct job_queue *jobs;
 	struct map *tables; /* by prefix */
+	VEC(struct store_stray) strays; /* in order of keys */
 	int64_t revision; /* newest applied */
 	int64_t next_revision; /* newest given to a write */
 	int64_t reserved; /* on disk: no revision above it may be shown */

@@ -239,8 +239,9 @@ static int store_load_row(void *arg, struct str key, struct str value, struct er
 	struct obj *o;
 
 	if (!t) {
-		log_warn("the datastore holds an object of a kind that this version does not know, ignoring",
-			 LS("key", key.p));
+		struct store_stray stray = { str_dup(key), str_dup(value), value.n };
+
+		VEC_PUSH(&s->strays, stray); /* of a custom resource, perhaps; the row stays in the file anyway */
 		return 0;
 	}
 	o = obj_from_json(t->res, value, e);
@@ -252,6 +253,62 @@ static int store_load_row(void *arg, struct str key, struct str value, struct er
 	obj_unref(o);
 	obj_trim(0);
 	return 0;
+}
+
+/* --- resources that come later --- */
+
+static size_t store_strays_from(const struct store *s, const char *prefix)
+{
+	size_t lo = 0, hi = s->strays.n;
+
+	while (lo < hi) {
+		size_t mid = (lo + hi) / 2;
+
+		if (strcmp(s->strays.v[mid].key, prefix) < 0)
+			lo = mid + 1;
+		else
+			hi = mid;
+	}
+	return lo;
+}
+
+static void store_adopt(struct store_table *t, struct store_stray *stray,
+			const struct resource *(*version)(const struct resource *r, const char *api_version))
+{
+	_cleanup_err_ struct err e = ERR_INIT;
+	struct obj *o = obj_from_json(t->res, str_n(stray->value, stray->len), &e);
+	const struct resource *as;
+
+	if (!o) {
+		log_warn("an object in the datastore can't be read, ignoring", LS("key", stray->key), LE(&e));
+		return;
+	}
+	as = version(t->res, node_gets(obj_node(o), F_apiVersion));
+	if (as)
+		o->res = as;
+	store_entry_put(t, o);
+	obj_unref(o);
+	free(stray->value);
+	stray->value = NULL;
+}
+
+void store_add_resource(struct store *s, const struct resource *r,
+			const struct resource *(*version)(const struct resource *r, const char *api_version))
+{
+	struct store_table *t = map_getc(s->tables, r->prefix);
+
+	if (t)
+		return;
+	t = store_table_new(s, r);
+	t->floor_rv = s->revision;
+	map_set(s->tables, str_of(r->prefix), t);
+	for (size_t i = store_strays_from(s, r->prefix); i < s->strays.n; i++) {
+		if (!starts_with(s->strays.v[i].key, r->prefix))
+			break;
+		if (s->strays.v[i].value)
+			store_adopt(t, &s->strays.v[i], version);
+		obj_trim(0);
+	}
 }
 
 static void store_turn_end(void *arg)
@@ -331,6 +388,11 @@ struct store *store_close(struct store *s)
 	if (s->backend)
 		sqlite_close(s->backend);
 	map_free(s->tables);
+	for (size_t i = 0; i < s->strays.n; i++) {
+		free(s->strays.v[i].key);
+		free(s->strays.v[i].value);
+	}
+	VEC_RELEASE(&s->strays);
 	map_free(s->keys);
 	map_free(s->volatile_dirty);
 	free(s);

@@ -39,6 +39,12 @@ int store_open(struct store **ret, const struct store_config *cfg, struct err *e
 /* Finishes what is queued, flushes the volatile tier, closes. */
 struct store *store_close(struct store *s);
 
+/* Makes room for the objects of one more resource, which lives as long as the store; another version of one that has
+ * its room changes nothing. Rows of it that the file held at open become its objects now: version says of which
+ * resource one is by its apiVersion (NULL: r itself). */
+void store_add_resource(struct store *s, const struct resource *r,
+			const struct resource *(*version)(const struct resource *r, const char *api_version));
+
 int64_t store_revision(const struct store *s); /* newest applied */
 
 /* --- reading: from memory, immediately --- */

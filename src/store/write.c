@@ -118,7 +118,7 @@ static int store_op_decide(struct store *s, struct store_op *op, struct obj *cur
 		if (!out)
 			out = doc_clone(obj_doc(cur));
 		BUG_ON(doc_is_frozen(out));
-		op->obj = store_stamp(op->table->res, out, s->next_revision + 1);
+		op->obj = store_stamp(op->w->res, out, s->next_revision + 1);
 		if (!op->remove && op->obj->json_len > LIMIT_OBJECT_BYTES)
 			rc = err_set(&op->err, ERR_TOO_LARGE, "Request entity too large: limit is %u",
 				     LIMIT_OBJECT_BYTES);
