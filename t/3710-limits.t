@@ -65,6 +65,22 @@ test_expect_success 'claims have limits, too' '
 	refused "minimum storage usage per PersistentVolumeClaim is 1Gi, but request is 1Mi" kubectl -n l create -f c
 '
 
+many() # N: that many names with amounts
+{
+	seq "$1" | sed "s/.*/\"count\/x&.a.b\": \"1\"/" | paste -sd,
+}
+
+test_expect_success 'limits on limits: names without end are refused' '
+	object "apiVersion: v1, kind: LimitRange, metadata: {name: m}, spec: {limits: [{type: Container, max: {$(seq 200 |
+		sed "s/.*/a.b\\/x&: 1/" | paste -sd,)}}]}" >m &&
+	refused "spec.limits: Too many: 600: must have at most 128 items" kubectl -n l create -f m &&
+	object "apiVersion: v1, kind: ResourceQuota, metadata: {name: m}, spec: {hard: {$(many 1001)}}" >m &&
+	refused "spec.hard: Too many: 1001: must have at most 1000 items" kubectl -n l create -f m &&
+	object "apiVersion: v1, kind: ResourceQuota, metadata: {name: m}, spec: {hard: {$(many 1000)}}" | kubectl -n l create -f - &&
+	kubectl -n l create configmap still &&
+	kubectl -n l delete quota m
+'
+
 test_expect_success 'a pod that comes with its namespace waits for the account' '
 	object "apiVersion: v1, kind: Namespace, metadata: {name: new}" >both &&
 	object "apiVersion: v1, kind: Pod, metadata: {name: a, namespace: new}, spec: {containers: [{name: c, image: x}]}" >>both &&

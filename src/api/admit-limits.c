@@ -250,6 +250,20 @@ static int limits_refuse(struct admission *a, const struct buf *lines, struct er
 	return admit_forbid(a, e, "%s", text.s);
 }
 
+/* Every pod of the namespace is held against all of it. */
+static int limits_check_range(const struct admission *a, struct err *e)
+{
+	static const enum field lists[] = { F_default, F_defaultRequest, F_min, F_max, F_maxLimitRequestRatio };
+	size_t n = 0;
+
+	NODE_FOREACH(item, node_path(a->root, F_spec, F_limits))
+		for (size_t i = 0; i < ARRAY_SIZE(lists); i++)
+			n += node_count(node_get(item, lists[i]));
+	return n <= LIMIT_RANGE_NAMES ? 0 :
+					err_invalid(e, NULL, "LimitRange", a->r->at.name, "FieldValueTooMany", "spec.limits",
+						    "%zu: must have at most %d items", n, LIMIT_RANGE_NAMES);
+}
+
 int admit_limits_validate(struct admission *a, struct err *e)
 {
 	_cleanup_buf_ struct buf lines = BUF_INIT;
@@ -257,6 +271,8 @@ int admit_limits_validate(struct admission *a, struct err *e)
 	bool resize = a->old && admit_is(a, "", "pods") && admit_sub(a, "resize");
 	struct store_list l;
 
+	if (admit_is(a, "", "limitranges"))
+		return limits_check_range(a, e);
 	if ((!claim && !resize && !admit_new_pod(a)) || !limits_of(a, &l))
 		return 0;
 	for (size_t i = 0; i < l.n && !lines.len; i++) /* Kubernetes stops at the first LimitRange that says no */

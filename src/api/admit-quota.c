@@ -240,9 +240,28 @@ static void quota_write(struct quota *q)
 
 /* --- counting --- */
 
+/* All that is tracked of this kind are objects, whatever they say. */
+static bool quota_only_counts(const struct quota *q, const struct resource *r)
+{
+	const struct node *spec = node_get(doc_root(q->doc), F_spec);
+
+	for (size_t i = 0; i < q->items.n; i++)
+		if (usage_tracks(r, q->items.v[i].name) && !usage_is_count(r, q->items.v[i].name))
+			return false;
+	return !node_count(node_get(spec, F_scopes)) && !node_get(spec, F_scopeSelector);
+}
+
 static void quota_count_objects(struct quota *q, const struct resource *r)
 {
 	struct store_list l;
+	struct quantity n = { (__int128)store_count(q->api->store, r, q->in->ns) * 1000000000, 'd' };
+
+	if (quota_tracks(q, r) && quota_only_counts(q, r)) {
+		for (size_t i = 0; i < q->items.n; i++)
+			if (usage_tracks(r, q->items.v[i].name))
+				quantity_add(&q->items.v[i].used, &n);
+		return;
+	}
 
 	if (!quota_tracks(q, r) || !admit_list(q->api, r, q->in->ns, &l))
 		return;
@@ -291,21 +310,23 @@ static void quota_items_release(struct quota *q)
 	VEC_RELEASE(&q->items);
 }
 
+static int quota_item_cmp(const void *a, const void *b)
+{
+	return strcmp(((const struct quota_item *)a)->name, ((const struct quota_item *)b)->name);
+}
+
 static void quota_items_read(struct quota *q)
 {
 	NODE_FOREACH(n, node_path(doc_root(q->doc), F_spec, F_hard)) {
 		struct quota_item item = { NULL, { 0, 'd' }, { 0, 'd' } };
-		size_t at = 0;
 
 		if (!quantity_from_node(&item.hard, n))
 			continue;
 		item.name = xstrdup(n->key);
-		while (at < q->items.n && strcmp(q->items.v[at].name, item.name) < 0)
-			at++;
 		VEC_PUSH(&q->items, item);
-		memmove(&q->items.v[at + 1], &q->items.v[at], (q->items.n - 1 - at) * sizeof(item));
-		q->items.v[at] = item;
 	}
+	if (q->items.n)
+		qsort(q->items.v, q->items.n, sizeof(*q->items.v), quota_item_cmp);
 }
 
 /* The quota is new, or its spec is. */
@@ -562,6 +583,10 @@ int admit_quota(struct admission *a, struct err *e)
 	struct quota_want w;
 	struct quota *q;
 
+	if (admit_is(a, "", "resourcequotas") && node_count(node_path(a->root, F_spec, F_hard)) > LIMIT_QUOTA_NAMES)
+		return err_invalid(e, NULL, "ResourceQuota", a->r->at.name, "FieldValueTooMany", "spec.hard",
+				   "%zu: must have at most %d items", node_count(node_path(a->root, F_spec, F_hard)),
+				   LIMIT_QUOTA_NAMES);
 	quota_undo(a->r); /* of a former try */
 	if (!in || !quota_handles(a))
 		return 0;

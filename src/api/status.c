@@ -88,6 +88,7 @@ static const char *status_cause_text(const char *reason)
 		{ "FieldValueRequired", "Required value" }, { "FieldValueInvalid", "Invalid value" },
 		{ "FieldValueForbidden", "Forbidden" }, { "FieldValueNotSupported", "Unsupported value" },
 		{ "FieldValueTooLong", "Too long" }, { "FieldValueDuplicate", "Duplicate value" }, { "FieldValueNotFound", "Not found" },
+		{ "FieldValueTooMany", "Too many" },
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(texts); i++)

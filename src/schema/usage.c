@@ -360,7 +360,7 @@ static const struct meter *meter_of(const struct resource *r)
 }
 
 /* "count/deployments.apps", and the plain names that a few kinds had first. */
-static bool usage_counts_objects(const struct resource *r, const char *name)
+bool usage_is_count(const struct resource *r, const char *name)
 {
 	static const char *const plain[] = { "configmaps", "resourcequotas", "replicationcontrollers", "secrets", NULL };
 	size_t n = strlen(r->plural);
@@ -377,14 +377,14 @@ bool usage_tracks(const struct resource *r, const char *name)
 {
 	const struct meter *m = meter_of(r);
 
-	return usage_counts_objects(r, name) || (m && m->tracks(name));
+	return usage_is_count(r, name) || (m && m->tracks(name));
 }
 
 bool usage_of(const struct resource *r, const struct node *root, const char *name, struct quantity *ret)
 {
 	const struct meter *m = meter_of(r);
 
-	if (usage_counts_objects(r, name))
+	if (usage_is_count(r, name))
 		return usage_one(ret, 1);
 	return m && m->usage(root, name, ret) && ret->nano != 0;
 }

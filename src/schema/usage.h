@@ -10,6 +10,8 @@
 
 /* Do objects of r count against the quota's resource `name`? */
 bool usage_tracks(const struct resource *r, const char *name);
+/* ... and is it only their number? Then no object need be looked at. */
+bool usage_is_count(const struct resource *r, const char *name);
 /* Is the object within all scopes of the quota (spec.scopes, spec.scopeSelector)? Without scopes: yes. */
 bool usage_in_scopes(const struct resource *r, const struct node *quota_spec, const struct node *root);
 /* How much the object takes of `name`, which must be tracked; false: nothing. */
