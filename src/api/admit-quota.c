@@ -54,7 +54,7 @@ struct quota { /* a ledger */
 	TAILQ_ENTRY(quota) link; /* quota_ns.list, in order of names */
 	struct api *api;
 	struct quota_ns *in; /* NULL: deleted */
-	char *name, *uid;
+	char *ns, *name, *uid;
 	struct doc *doc; /* as it is stored: its spec */
 	VEC(struct quota_item) items; /* in order of names */
 	TAILQ_HEAD(, quota_hold) holds, waiting;
@@ -232,7 +232,7 @@ static void quota_written(struct store_write *w, struct obj *o, const struct err
 static void quota_write(struct quota *q)
 {
 	q->writing = true;
-	q->write = (struct store_write){ .res = q->api->quotas->res, .ns = q->in->ns, .name = q->name,
+	q->write = (struct store_write){ .res = q->api->quotas->res, .ns = q->ns, .name = q->name,
 					 .apply = quota_apply, .done = quota_written };
 	api_ref(q->api);
 	store_submit(q->api->store, &q->write);
@@ -254,7 +254,7 @@ static bool quota_only_counts(const struct quota *q, const struct resource *r)
 static void quota_count_objects(struct quota *q, const struct resource *r)
 {
 	struct store_list l;
-	struct quantity n = { (__int128)store_count(q->api->store, r, q->in->ns) * 1000000000, 'd' };
+	struct quantity n = { (__int128)store_count(q->api->store, r, q->ns) * 1000000000, 'd' };
 
 	if (quota_tracks(q, r) && quota_only_counts(q, r)) {
 		for (size_t i = 0; i < q->items.n; i++)
@@ -263,7 +263,7 @@ static void quota_count_objects(struct quota *q, const struct resource *r)
 		return;
 	}
 
-	if (!quota_tracks(q, r) || !admit_list(q->api, r, q->in->ns, &l))
+	if (!quota_tracks(q, r) || !admit_list(q->api, r, q->ns, &l))
 		return;
 	for (size_t k = 0; k < l.n; k++) {
 		const struct node *root = obj_node(l.objs[k]);
@@ -341,6 +341,14 @@ static void quota_set(struct quota *q, struct obj *o)
 
 /* --- the ledgers --- */
 
+static void quota_ns_free(void *arg)
+{
+	struct quota_ns *in = arg;
+
+	free(in->ns);
+	free(in);
+}
+
 static struct quota *quota_find(struct quota_ns *in, const char *name)
 {
 	struct quota *q;
@@ -372,6 +380,7 @@ static void quota_add(struct api *a, struct obj *o)
 
 	q->api = a;
 	q->in = in;
+	q->ns = xstrdup(o->ns);
 	q->name = xstrdup(o->name);
 	q->uid = xstrdup(o->uid);
 	TAILQ_INIT(&q->holds);
@@ -391,6 +400,7 @@ static void quota_free(struct quota *q)
 {
 	doc_unref(q->doc);
 	quota_items_release(q);
+	free(q->ns);
 	free(q->name);
 	free(q->uid);
 	free(q);
@@ -399,6 +409,7 @@ static void quota_free(struct quota *q)
 /* It is gone: who held something of it holds nothing, who waited for it need not. */
 static void quota_drop(struct quota *q)
 {
+	struct quotas *all = q->api->quotas;
 	struct quota_ns *in = q->in;
 	struct quota_hold *h;
 
@@ -409,14 +420,13 @@ static void quota_drop(struct quota *q)
 	q->in = NULL;
 	TAILQ_REMOVE(&in->list, q, link);
 	if (q->queued)
-		TAILQ_REMOVE(&q->api->quotas->dirty, q, dirty);
+		TAILQ_REMOVE(&all->dirty, q, dirty);
 	q->queued = false;
 	quota_show(q, q->change);
-	if (!q->writing) { /* else quota_written frees it, and the namespace's name must stay till then */
-		quota_free(q);
-		if (TAILQ_EMPTY(&in->list))
-			map_del(q->api->quotas->by_ns, str_of(in->ns));
-	}
+	if (!q->writing)
+		quota_free(q); /* else quota_written does */
+	if (TAILQ_EMPTY(&in->list))
+		quota_ns_free(map_take(all->by_ns, str_of(in->ns)));
 }
 
 static void quota_object_stored(struct req *r, struct obj *o)
@@ -714,14 +724,6 @@ bool quota_stored(struct req *r, struct obj *o)
 }
 
 /* --- life --- */
-
-static void quota_ns_free(void *arg)
-{
-	struct quota_ns *in = arg;
-
-	free(in->ns);
-	free(in);
-}
 
 int quota_new(struct api *a, struct err *e)
 {
