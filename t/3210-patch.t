@@ -98,7 +98,7 @@ test_expect_success 'spec and status are kept apart, whatever a patch says' '
 '
 
 test_expect_success 'a pod'"'"'s resize and ephemeralcontainers change their part only, and are generations' '
-	kubectl run p --image=n >run.out 2>&1 &&
+	kubectl run p --image=n --overrides="{\"spec\":{\"containers\":[{\"name\":\"p\",\"image\":\"n\",\"resources\":{\"requests\":{\"cpu\":\"500m\"}}}]}}" >run.out 2>&1 &&
 	P=/api/v1/namespaces/default/pods/p &&
 	test_equal 200 "$(patch strategic-merge-patch+json $P/resize "{\"spec\":{\"containers\":[{\"name\":\"p\",\"image\":\"other\",\"resources\":{\"requests\":{\"cpu\":\"1\"}}}]}}")" &&
 	test_equal 200 "$(patch strategic-merge-patch+json $P/ephemeralcontainers "{\"spec\":{\"nodeName\":\"x\",\"ephemeralContainers\":[{\"name\":\"e\",\"image\":\"b\"}]}}")" &&
@@ -175,6 +175,17 @@ test_expect_success 'what counts as a generation' '
 		kubectl patch $kind g --type=merge -p "$p" &&
 		test_equal "$kind 2" "$kind $(gen)" || return 1
 	done <rows
+'
+
+test_expect_success 'strict decoding tells all in the order of the text' '
+	cat >x.json <<-E &&
+	{"apiVersion":"apps/v1","kind":"Deployment","metadata":{"name":"my"},"spec":{"unknown1":1,"unknownDupe":2,"unknownDupe":3,
+	"paused":true,"paused":false,"selector":{"matchLabels":{"app":"n"}},"template":{"metadata":{"labels":{"app":"n"}},
+	"spec":{"containers":[{"name":"n","image":"n","unknownNested":"a","imagePullPolicy":"Never","imagePullPolicy":"Always"}]}}}}
+	E
+	test_must_fail kubectl create --raw "/apis/apps/v1/namespaces/default/deployments?fieldValidation=Strict" -f x.json 2>err &&
+	echo "Error from server (BadRequest): Deployment in version \"v1\" cannot be handled as a Deployment: strict decoding error: unknown field \"spec.unknown1\", unknown field \"spec.unknownDupe\", duplicate field \"spec.paused\", unknown field \"spec.template.spec.containers[0].unknownNested\", duplicate field \"spec.template.spec.containers[0].imagePullPolicy\"" >want &&
+	test_cmp want err
 '
 
 test_expect_success 'generateName makes names that are free' '

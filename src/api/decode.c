@@ -12,6 +12,7 @@
 #include "http/http.h"
 
 #define DECODE_MAX_ISSUES 64
+#define ISSUE_PATH_MAX 1024 /* bytes; as the parser tells them */
 
 struct issues {
 	struct arena *arena;
@@ -162,13 +163,22 @@ static int decode_patch_issues(struct req *r, const struct issues *is, struct er
 
 	for (size_t i = 0; i < is->v.n; i++) {
 		if (!req_is_patch_apply(r))
-			VEC_PUSH(&r->patch_issues, arena_printf(r->arena, "%s%s", lead, is->v.v[i]));
+			VEC_PUSH(&r->parse_issues, arena_printf(r->arena, "%s%s", lead, is->v.v[i]));
 		else if (r->opts.field_validation == 'S')
 			return err_bad(e, "error strict decoding YAML: %s", is->v.v[i]);
 		else
 			req_warn(r, "%s", is->v.v[i]);
 	}
 	return 0;
+}
+
+/* Until the type has been looked at: then all is told in the order of the text. */
+static void decode_keep_issues(struct req *r, const struct issues *is, const struct doc *d)
+{
+	for (size_t i = 0; i < is->v.n; i++)
+		VEC_PUSH(&r->parse_issues, is->v.v[i]);
+	doc_unref(r->parsed);
+	r->parsed = doc_clone(d);
 }
 
 int decode_raw(struct req *r, struct doc **ret, struct err *e)
@@ -187,8 +197,10 @@ int decode_raw(struct req *r, struct doc **ret, struct err *e)
 		rc = decode_refused(r, e);
 	else if (r->verb == VERB_PATCH)
 		rc = decode_patch_issues(r, &is, e);
-	else if (is.v.n)
+	else if (is.v.n && r->handler->raw)
 		rc = decode_report(r, &is, doc_root(*ret), decode_prefix(r, &r->res->r, decode_kind(r)), e);
+	else if (is.v.n)
+		decode_keep_issues(r, &is, *ret);
 	VEC_RELEASE(&is.v);
 	if (rc < 0)
 		*ret = doc_unref(*ret);
@@ -222,6 +234,80 @@ static void decode_take_issues(struct issues *is, struct schema_issue *list)
 	schema_issues_free(list);
 }
 
+struct issue_order { /* a walk along the body that finds each issue's place */
+	struct req *r;
+	struct issues *unknown, out;
+	struct buf path;
+};
+
+/* Is issue `LEAD field "PATH"` about where the walk is? */
+static bool issue_is_here(const struct issue_order *o, const char *issue, const char *lead)
+{
+	size_t n = strlen(lead);
+
+	return issue && strncmp(issue, lead, n) == 0 && strncmp(issue + n, o->path.s, o->path.len) == 0 &&
+	       streq(issue + n + o->path.len, "\"");
+}
+
+/* Of a field that is unknown and twice, only the first is said. */
+static void issue_take(struct issue_order *o)
+{
+	bool known = true;
+
+	for (size_t i = 0; i < o->unknown->v.n; i++) {
+		if (!issue_is_here(o, o->unknown->v.v[i], "unknown field \""))
+			continue;
+		VEC_PUSH(&o->out.v, o->unknown->v.v[i]);
+		o->unknown->v.v[i] = NULL;
+		known = false;
+	}
+	for (size_t i = 0; i < o->r->parse_issues.n; i++) {
+		if (!issue_is_here(o, o->r->parse_issues.v[i], "duplicate field \""))
+			continue;
+		if (known)
+			VEC_PUSH(&o->out.v, o->r->parse_issues.v[i]);
+		o->r->parse_issues.v[i] = NULL;
+	}
+}
+
+static void issue_walk(struct issue_order *o, const struct node *n)
+{
+	size_t len = o->path.len, i = 0;
+
+	if (len > ISSUE_PATH_MAX)
+		return; /* those below come last */
+	NODE_FOREACH(c, n) {
+		if (node_is(n, DOC_OBJECT)) {
+			buf_addf(&o->path, "%s%" STR_FMT, len ? "." : "", STR_ARG(node_key(c)));
+			if (o->path.len <= ISSUE_PATH_MAX)
+				issue_take(o);
+		} else {
+			buf_addf(&o->path, "[%zu]", i++);
+		}
+		issue_walk(o, c);
+		buf_truncate(&o->path, len);
+	}
+}
+
+/* What the type does not know and what the parser found twice, in the order of the text. */
+static void issues_in_order(struct req *r, struct issues *is)
+{
+	struct issue_order o = { r, is, { r->arena, VEC_INIT }, BUF_INIT };
+
+	issue_walk(&o, doc_root(r->parsed));
+	for (size_t i = 0; i < is->v.n; i++)
+		if (is->v.v[i])
+			VEC_PUSH(&o.out.v, is->v.v[i]);
+	for (size_t i = 0; i < r->parse_issues.n; i++)
+		if (r->parse_issues.v[i])
+			VEC_PUSH(&o.out.v, r->parse_issues.v[i]);
+	buf_release(&o.path);
+	VEC_RELEASE(&is->v);
+	*is = o.out;
+	r->parse_issues.n = 0;
+	r->parsed = doc_unref(r->parsed);
+}
+
 /* The shape, by a resource or a type's name. */
 static int decode_shape(struct req *r, const struct schema_res *res, const char *type, const char *kind, struct doc *d,
 			struct err *e)
@@ -232,9 +318,11 @@ static int decode_shape(struct req *r, const struct schema_res *res, const char 
 	const char *prefix = decode_prefix(r, &r->res->r, kind);
 	int rc = type ? schema_decode_type(type, d, want, e) : schema_decode(res, d, want, e);
 
-	for (size_t i = 0; decode_is_outcome(r) && i < r->patch_issues.n; i++)
-		VEC_PUSH(&is.v, r->patch_issues.v[i]);
+	for (size_t i = 0; decode_is_outcome(r) && i < r->parse_issues.n; i++)
+		VEC_PUSH(&is.v, r->parse_issues.v[i]);
 	decode_take_issues(&is, list);
+	if (r->parsed)
+		issues_in_order(r, &is);
 	if (rc < 0) {
 		_cleanup_free_ char *why = xstrdup(err_msg(e));
 

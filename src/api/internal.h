@@ -138,7 +138,8 @@ struct req {
 	struct doc *body; /* decoded; changeable when body_owned */
 	bool body_owned;
 	VEC(const char *) warnings;
-	VEC(const char *) patch_issues; /* what strict decoding finds in a patch itself */
+	VEC(const char *) parse_issues; /* duplicate fields of the body */
+	struct doc *parsed; /* the body as it was, when there are any */
 
 	/* one write */
 	struct store_write write;
