@@ -114,6 +114,22 @@ test_expect_success 'a token is told of by the id that its use shows' '
 	test_grep "\"username\":\"system:serviceaccount:default:default\"" events
 '
 
+test_expect_success 'a token from a Secret is called one' '
+	kubectl create -n kube-public serviceaccount old &&
+	kubectl create -n kube-public -f - <<-\END &&
+	apiVersion: v1
+	kind: Secret
+	type: kubernetes.io/service-account-token
+	metadata: {name: old, annotations: {kubernetes.io/service-account.name: old}}
+	END
+	token=$(kubectl get -n kube-public secret old -o jsonpath="{.data.token}" | base64 -d) &&
+	KUBECONFIG=/dev/null kubectl --server=https://127.0.0.1:6443 --certificate-authority="$DATA/server/tls/ca.crt" --token="$token" \
+		auth whoami &&
+	wait_for "audit \"authentication.k8s.io/legacy-token\\\":\\\"system:serviceaccount:kube-public:old\"" &&
+	kubectl get --raw /metrics >got &&
+	test_grep "^serviceaccount_legacy_tokens_total [1-9]" got
+'
+
 test_expect_success 'what the policy passes over is not there' '
 	api /healthz/ping >out && api /version >out &&
 	curl -sS --cacert "$DATA/server/tls/ca.crt" -H "Authorization: Bearer guest-token" \

@@ -384,6 +384,8 @@ static bool event_begin(struct req *r)
 	au->stats.levels[c.level]++;
 	if (c.level != AUDIT_NONE)
 		r->event = event_new(r, c);
+	if (r->token_note)
+		audit_annotate(r, r->token_note_key, r->token_note);
 	return r->event;
 }
 

@@ -271,6 +271,8 @@ static int authn_with_token(struct req *r, struct str token, struct err *e)
 	if (!ans.user)
 		return authn_unauthorized(e);
 	r->user = ans.user;
+	r->token_note_key = ans.note_key;
+	r->token_note = ans.note;
 	if (ans.warning)
 		req_warn(r, "%s", ans.warning);
 	return 1;

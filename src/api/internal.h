@@ -118,6 +118,7 @@ struct req {
 	int64_t hook_us; /* of the answer that hook_ask gave last; -1: counted already */
 	size_t sent; /* bytes of the answer's body */
 	struct audit_event *event; /* audit.c; NULL: nothing is told of this request */
+	const char *token_note_key, *token_note; /* what the audit log says of the token; NULL: nothing */
 	const char *ws_protocols; /* Sec-WebSocket-Protocol without the bearer token; NULL: as it was sent */
 	struct attrs at;
 	enum verb verb;
@@ -266,6 +267,7 @@ struct token_answer { /* what a bearer token stands for; everything in the arena
 	const char *const *audiences; /* those asked for that it is good for */
 	const char *why; /* it stands for nobody: the reason, when there is more to say than that */
 	const char *warning; /* for who uses it; NULL: none */
+	const char *note_key, *note; /* for the audit log; NULL: none */
 };
 /* asked NULL: the API's own audiences. */
 void authn_token(struct api *a, struct arena *arena, struct str token, const char *const *asked,
@@ -495,6 +497,8 @@ void metrics_slow(struct req *r); /* a line in the log when it took too long */
 void metrics_authenticated(struct req *r, bool fine, int64_t us);
 void metrics_authorized(struct req *r, bool fine, int64_t us);
 void metrics_stored(struct req *r, int64_t us);
+enum token_kind { TOKEN_LEGACY, TOKEN_STALE, TOKEN_VALID, TOKEN_KINDS }; /* stale: used after its warnafter */
+void metrics_token(struct api *a, enum token_kind kind);
 void metrics_webhook(struct api *a, const char *name, bool mutating, const char *operation, bool rejected, int64_t us);
 /* What counts events to watchers of res; lives as long as a. May be NULL. */
 struct metric_watch *metrics_watch(struct api *a, const struct resource *res);

@@ -276,6 +276,12 @@ static void text_access(struct text *t, const struct metrics *m)
 
 		sample(t, labels, ((const struct labelled *)it.value)->n);
 	}
+	family(t, "serviceaccount_legacy_tokens_total", COUNTER, "Uses of tokens from Secrets.");
+	sample(t, "", m->tokens[TOKEN_LEGACY]);
+	family(t, "serviceaccount_stale_tokens_total", COUNTER, "Uses of extended tokens after the time that was asked for.");
+	sample(t, "", m->tokens[TOKEN_STALE]);
+	family(t, "serviceaccount_valid_tokens_total", COUNTER, "Uses of extended tokens within it.");
+	sample(t, "", m->tokens[TOKEN_VALID]);
 	family(t, "authorization_attempts_total", COUNTER, "Authorization attempts by result.");
 	sample(t, "result=\"allowed\"", m->authorized[1]);
 	sample(t, "result=\"no-opinion\"", m->authorized[0]);

@@ -285,6 +285,11 @@ void metrics_authorized(struct req *r, bool fine, int64_t us)
 	hist_add(&m->authz_time[fine], &bounds_auth, us);
 }
 
+void metrics_token(struct api *a, enum token_kind kind)
+{
+	a->metrics->tokens[kind]++;
+}
+
 /* --- watches, the store, webhooks --- */
 
 struct metric_watch *metrics_watch(struct api *a, const struct resource *res)

@@ -54,7 +54,7 @@ struct metrics {
 	struct map *calls; /* labels -> struct labelled: by our own parts */
 	uint64_t authenticated[2], authorized[2]; /* [0] failed, [1] succeeded */
 	struct hist authn_time[2], authz_time[2], cert_left;
-	uint64_t slow;
+	uint64_t slow, tokens[TOKEN_KINDS];
 };
 
 /* The label set of r: `group="",resource="pods",scope="namespace",subresource="",verb="LIST",version="v1"`. */

@@ -206,6 +206,22 @@ static void check_extra_ref(struct check *c, struct user *u, const char *claim, 
 		user_add_extra(c->arena, u, uid_key, node_gets(ref, F_uid));
 }
 
+/* An extended token: is it read again by whoever uses it, as it should be? */
+static void check_warn_after(struct check *c)
+{
+	const struct node *after = node_getc(node_getc(c->claims, "kubernetes.io"), "warnafter");
+	int64_t late = time_wall_s() - node_int(after, 0);
+
+	if (node_int(after, 0) <= 0)
+		return;
+	metrics_token(c->api, late > 0 ? TOKEN_STALE : TOKEN_VALID);
+	if (late <= 0)
+		return;
+	c->ans->note_key = "authentication.k8s.io/stale-token";
+	c->ans->note = arena_printf(c->arena, "subject: system:serviceaccount:%s:%s, seconds after warning threshold: %lld",
+				    c->ns, c->name, (long long)late);
+}
+
 static bool check_new_style(struct check *c, const char *const *asked)
 {
 	const struct node *kube = node_getc(c->claims, "kubernetes.io"), *sa = node_getc(kube, "serviceaccount");
@@ -225,6 +241,7 @@ static bool check_new_style(struct check *c, const char *const *asked)
 		user_add_extra(c->arena, u, USER_CREDENTIAL_ID, arena_printf(c->arena, "JTI=%s", jti));
 	check_extra_ref(c, u, "node", "authentication.kubernetes.io/node-name", "authentication.kubernetes.io/node-uid");
 	check_extra_ref(c, u, "pod", "authentication.kubernetes.io/pod-name", "authentication.kubernetes.io/pod-uid");
+	check_warn_after(c);
 	c->ans->user = u;
 	return true;
 }
@@ -332,6 +349,9 @@ static bool check_legacy(struct check *c, struct str token, const char *const *a
 				  "auto-generated secret-based tokens.";
 	}
 	legacy_note_use(c->api, secret);
+	metrics_token(c->api, TOKEN_LEGACY);
+	c->ans->note_key = "authentication.k8s.io/legacy-token";
+	c->ans->note = arena_printf(c->arena, "system:serviceaccount:%s:%s", c->ns, c->name);
 	c->ans->user = check_user(c);
 	return true;
 }

@@ -195,6 +195,17 @@ static void test_bound(void)
 	ok(good_claims(claims(ISSUER, 600, 0, "[\"api\"]", more)), "deleted a moment ago, and a finalizer keeps it");
 }
 
+static void test_warn_after(void)
+{
+	char more[100];
+
+	snprintf(more, sizeof(more), ",\"warnafter\":%lld", (long long)time_wall_s() + 60);
+	ok(good_claims(claims(ISSUER, 600, 0, "[\"api\"]", more)) && !ans.note, "an extended token in its time");
+	snprintf(more, sizeof(more), ",\"warnafter\":%lld", (long long)time_wall_s() - 60);
+	ok(good_claims(claims(ISSUER, 600, 0, "[\"api\"]", more)), "and after it");
+	is_str(ans.note_key ? ans.note_key : "", "authentication.k8s.io/stale-token", "which the audit log is told");
+}
+
 static void test_signatures(void)
 {
 	static const char none[] = "eyJhbGciOiJub25lIn0"; /* {"alg":"none"} */
@@ -324,6 +335,7 @@ int main(void)
 	test_times();
 	test_audiences();
 	test_bound();
+	test_warn_after();
 	test_signatures();
 	test_policy_rules();
 	test_policy_text();
