@@ -21,6 +21,11 @@ bool convert_needs_hook(const struct obj *o, const struct schema_res *to)
 	return to->custom && to->custom->webhook && to->custom->crd && o->res != &to->r;
 }
 
+bool convert_may_ask(const struct req *r)
+{
+	return r->res && r->res->custom && r->res->custom->webhook;
+}
+
 /* --- the question --- */
 
 static const struct node *convert_hook(const struct schema_res *r)

@@ -536,6 +536,7 @@ int convert_req_obj(struct req *r, struct obj *o, const struct schema_res *to, s
 /* All of the list, in place. */
 int convert_req_list(struct req *r, struct obj **objs, size_t n, const struct schema_res *to, struct err *e) MUST_CHECK;
 bool convert_needs_hook(const struct obj *o, const struct schema_res *to);
+bool convert_may_ask(const struct req *r);
 /* Converts one object outside of any request; done gets it (borrowed) or the error. */
 struct convert_call;
 struct convert_call *convert_send(struct api *a, struct obj *o, const struct schema_res *to,

@@ -271,7 +271,7 @@ static int req_decode(struct req *r, struct err *e)
 static int req_act(struct req *r, struct err *e)
 {
 	if (!r->answers) {
-		r->may_ask = webhook_may_ask(r);
+		r->may_ask = webhook_may_ask(r) || convert_may_ask(r);
 		if (r->may_ask && r->raw.n)
 			r->raw = arena_str(r->arena, r->raw);
 		r->asked.at = r->at;

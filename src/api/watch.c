@@ -26,10 +26,12 @@
 #include "base/rand.h"
 #include "base/time.h"
 #include "http/http.h"
+#include "schema/custom.h"
 
 #define WATCH_BOOKMARK_MS 60000
 #define WATCH_MIN_TIMEOUT_S 1800 /* without timeoutSeconds: this to twice this, spread out */
 #define WATCH_BLOCK_BYTES (64u << 10)
+#define WATCH_MAX_LATE 10000 /* events that wait for a conversion webhook */
 #define LINES_KEPT 16
 
 struct line {
@@ -51,8 +53,17 @@ struct lines {
 	struct api *api;
 };
 
+struct watch_late { /* an event that waits for a webhook's conversion, or behind one that does */
+	TAILQ_ENTRY(watch_late) link;
+	enum watch_type type;
+	struct obj *obj; /* as it is to be shown, in the stored version */
+};
+
 struct watch {
 	TAILQ_ENTRY(watch) link;
+	TAILQ_HEAD(, watch_late) late;
+	size_t n_late;
+	struct convert_call *converting; /* the first of them */
 	struct req *r;
 	struct store_watch *sw; /* NULL while what is there is still being sent */
 	struct loop_timer *timer;
@@ -207,11 +218,82 @@ static struct obj *watch_restamp(struct obj *old, int64_t rv)
 	return o;
 }
 
+/* --- versions that a webhook converts: one event after the other --- */
+
+static void watch_late_next(struct watch *w);
+
+static void watch_late_drop(struct watch *w)
+{
+	struct watch_late *l = TAILQ_FIRST(&w->late);
+
+	TAILQ_REMOVE(&w->late, l, link);
+	w->n_late--;
+	obj_unref(l->obj);
+	free(l);
+}
+
+static void watch_late_done(void *arg, struct obj *o, const struct err *err)
+{
+	struct watch *w = arg;
+	struct api *a = w->r->api;
+	enum watch_type type = TAILQ_FIRST(&w->late)->type;
+	bool gone = false;
+
+	w->converting = NULL;
+	if (err) {
+		_cleanup_buf_ struct buf b = BUF_INIT;
+
+		buf_adds(&b, "{\"type\":\"ERROR\",\"object\":");
+		status_from_err(err, &b);
+		buf_adds(&b, "}\n");
+		http_chunk(w->r->http, buf_str(&b));
+		watch_end(w);
+		return;
+	}
+	watch_late_drop(w);
+	w->gone = &gone;
+	watch_send_line(w, lines_get(a, type, &w->view, o, NULL, 0));
+	if (gone)
+		return; /* it did not read, and was cut off */
+	w->gone = NULL;
+	watch_late_next(w);
+}
+
+static void watch_late_next(struct watch *w)
+{
+	struct watch_late *l = TAILQ_FIRST(&w->late);
+
+	if (l && !w->converting)
+		w->converting = convert_send(w->r->api, l->obj, w->view.res, watch_late_done, w);
+}
+
+/* True: the event is taken, it comes later. */
+static bool watch_later(struct watch *w, enum watch_type t, struct obj *o, bool restamp, int64_t rv)
+{
+	struct watch_late *l;
+
+	if (!w->r->http || !convert_needs_hook(o, w->view.res))
+		return false;
+	if (w->n_late >= WATCH_MAX_LATE) {
+		watch_end(w); /* the webhook is too slow for it: the client begins anew */
+		return true;
+	}
+	l = xcalloc(1, sizeof(*l));
+	l->type = t;
+	l->obj = restamp ? watch_restamp(o, rv) : obj_ref(o);
+	TAILQ_INSERT_TAIL(&w->late, l, link);
+	w->n_late++;
+	watch_late_next(w);
+	return true;
+}
+
 static void watch_deliver(struct watch *w, enum watch_type t, struct obj *o, bool restamp, int64_t rv)
 {
 	struct req *r = w->r;
 
 	w->rv = rv;
+	if (watch_later(w, t, o, restamp, rv))
+		return;
 	if (r->call) {
 		_cleanup_obj_ struct obj *as = restamp ? watch_restamp(o, rv) : convert_obj(o, w->view.res);
 
@@ -289,7 +371,7 @@ static void watch_bookmark_round(void *arg)
 	TAILQ_FOREACH_SAFE(w, &a->watches, link, next) {
 		int64_t rv = w->sw ? store_watch_rv(w->sw) : 0;
 
-		if (!w->bookmarks || !w->r->http || rv <= w->rv)
+		if (!w->bookmarks || !w->r->http || rv <= w->rv || w->n_late)
 			continue;
 		w->rv = rv;
 		watch_bookmark(w, false);
@@ -309,7 +391,7 @@ static void watch_timeout(void *arg)
 	struct watch *w = arg;
 	int64_t rv = w->sw ? store_watch_rv(w->sw) : 0;
 
-	if (w->bookmarks && w->r->http && rv > w->rv) {
+	if (w->bookmarks && w->r->http && rv > w->rv && !w->n_late) {
 		w->rv = rv;
 		watch_bookmark(w, false);
 	}
@@ -338,6 +420,9 @@ void watch_free(struct watch *w)
 	a = w->r->api;
 	if (w->gone)
 		*w->gone = true;
+	convert_abort(w->converting);
+	while (!TAILQ_EMPTY(&w->late))
+		watch_late_drop(w);
 	store_watch_stop(w->sw);
 	loop_timer_free(w->timer);
 	TAILQ_REMOVE(&a->watches, w, link);
@@ -438,7 +523,9 @@ static int watch_initial(struct watch *w, struct err *e)
 	};
 	bool there;
 
-	if (store_list(r->api->store, &l, e) < 0)
+	if (r->list_held)
+		l = r->list; /* watch_convert_initial made it */
+	else if (store_list(r->api->store, &l, e) < 0)
 		return -e->code;
 	w->rv = l.rv;
 	if (r->http) {
@@ -494,6 +581,7 @@ static struct watch *watch_new(struct req *r, int64_t rv)
 	struct watch *w = xcalloc(1, sizeof(*w));
 	struct api *a = r->api;
 
+	TAILQ_INIT(&w->late);
 	w->r = r;
 	w->rv = rv;
 	w->view = req_view(r);
@@ -506,6 +594,19 @@ static struct watch *watch_new(struct req *r, int64_t rv)
 	return w;
 }
 
+/* What is there is asked for in a version that a webhook makes: it is listed and converted before the answer begins. */
+static int watch_convert_initial(struct req *r, struct err *e)
+{
+	if (!r->http || !r->res->custom || !r->res->custom->webhook)
+		return 0;
+	r->list = (struct store_list){ .res = &r->st->r, .ns = r->st->r.namespaced ? r->at.ns : "",
+				       .match = r->filter.everything ? NULL : watch_match_cb, .arg = &r->filter };
+	if (store_list(r->api->store, &r->list, e) < 0)
+		return -e->code;
+	r->list_held = true;
+	return convert_req_list(r, r->list.objs, r->list.n, r->res, e);
+}
+
 int act_watch(struct req *r, struct err *e)
 {
 	const struct call_opts *o = &r->opts;
@@ -514,7 +615,7 @@ int act_watch(struct req *r, struct err *e)
 	bool initial = false;
 
 	if (filter_init(&r->filter, r->res, o->label_selector, o->field_selector, e) < 0 ||
-	    watch_begin_rv(r, &rv, &initial, e) < 0)
+	    watch_begin_rv(r, &rv, &initial, e) < 0 || (initial && watch_convert_initial(r, e) < 0))
 		return -e->code;
 	w = watch_new(r, rv);
 	if (!initial && watch_follow(w, e) < 0)
