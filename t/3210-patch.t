@@ -62,7 +62,10 @@ test_expect_success 'fields that nobody knows, or twice' '
 	test_equal 200 "$(patch merge-patch+json "$CM?fieldValidation=Ignore" "{\"foo\":1}")" &&
 	conf="{\"apiVersion\":\"v1\",\"kind\":\"ConfigMap\",\"metadata\":{\"name\":\"a\"},\"data\":{\"z\":\"1\",\"z\":\"2\"}}" &&
 	test_equal 400 "$(patch apply-patch+yaml "$CM?fieldManager=m&fieldValidation=Strict" "$conf")" &&
-	test_grep "error strict decoding YAML: duplicate field ..data.z" got &&
+	test_grep "error strict decoding YAML: error converting YAML to JSON: yaml: unmarshal errors:.n  line 1: key ..z.. already set in map" got &&
+	printf "apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: a\ndata:\n  y: a\n  z: b\n  z: c\n" >twice.yaml &&
+	test_equal 400 "$(patch apply-patch+yaml "$CM?fieldManager=m&fieldValidation=Strict" @twice.yaml)" &&
+	test_grep "line 8: key ..z.. already set in map" got &&
 	test_equal 200 "$(patch apply-patch+yaml "$CM?fieldManager=m" "$conf")" &&
 	test_equal 400 "$(patch apply-patch+yaml "$CM?fieldManager=m" "a: [b")" &&
 	test_grep "error decoding YAML: error converting YAML to JSON: yaml: " got

@@ -155,20 +155,54 @@ static const char *decode_prefix(struct req *r, const struct resource *res, cons
 	return arena_printf(r->arena, "%s in version \"%s\" cannot be handled as a %s: ", kind, res->version, kind);
 }
 
-/* What is twice in a patch is told together with what its outcome has too much; an applied configuration is a
- * document of its own. */
+struct apply_twice {
+	struct buf text;
+	size_t n;
+};
+
+static void apply_twice_add(void *arg, size_t line, const char *key)
+{
+	struct apply_twice *t = arg;
+
+	if (t->n++ < DECODE_MAX_ISSUES)
+		buf_addf(&t->text, "\n  line %zu: key \"%s\" already set in map", line, key);
+}
+
+/* For a header. */
+static const char *decode_one_line(struct arena *arena, const char *text)
+{
+	char *s = arena_strdup(arena, text);
+
+	for (char *p = s; *p; p++)
+		if (*p == '\n')
+			*p = ' ';
+	return s;
+}
+
+/* An applied configuration is YAML, and its keys are counted as YAML's. */
+static int decode_apply_issues(struct req *r, struct err *e)
+{
+	struct apply_twice t = { BUF_INIT, 0 };
+	const char *why;
+
+	doc_yaml_twice(r->raw, apply_twice_add, &t);
+	why = arena_printf(r->arena, "error converting YAML to JSON: yaml: unmarshal errors:%s", t.text.s);
+	buf_release(&t.text);
+	if (r->opts.field_validation == 'S')
+		return err_bad(e, "error strict decoding YAML: %s", why);
+	req_warn(r, "%s", decode_one_line(r->arena, why));
+	return 0;
+}
+
+/* What is twice in a patch is told together with what its outcome has too much. */
 static int decode_patch_issues(struct req *r, const struct issues *is, struct err *e)
 {
 	const char *lead = r->opts.patch_type == PATCH_JSON ? "json patch " : "";
 
-	for (size_t i = 0; i < is->v.n; i++) {
-		if (!req_is_patch_apply(r))
-			VEC_PUSH(&r->parse_issues, arena_printf(r->arena, "%s%s", lead, is->v.v[i]));
-		else if (r->opts.field_validation == 'S')
-			return err_bad(e, "error strict decoding YAML: %s", is->v.v[i]);
-		else
-			req_warn(r, "%s", is->v.v[i]);
-	}
+	if (is->v.n && req_is_patch_apply(r))
+		return decode_apply_issues(r, e);
+	for (size_t i = 0; i < is->v.n; i++)
+		VEC_PUSH(&r->parse_issues, arena_printf(r->arena, "%s%s", lead, is->v.v[i]));
 	return 0;
 }
 

@@ -161,6 +161,8 @@ void doc_print_go(struct buf *out, const struct node *n);
  * by the caller (free each with doc_unref, then the array). */
 int doc_parse_yaml(struct doc ***ret_docs, size_t *ret_n, struct str text,
 		   const struct doc_json_opts *opts, struct err *e) MUST_CHECK;
+/* Each key that a mapping of text, which doc_parse_yaml has read, has already, and the line of its value. */
+void doc_yaml_twice(struct str text, void (*tell)(void *arg, size_t line, const char *key), void *arg);
 void doc_print_yaml(struct buf *out, const struct node *n);
 
 /* --- patches; `d` is changed in place and must not be frozen; on failure it is half changed: drop it --- */
