@@ -168,17 +168,6 @@ static void apply_twice_add(void *arg, size_t line, const char *key)
 		buf_addf(&t->text, "\n  line %zu: key \"%s\" already set in map", line, key);
 }
 
-/* For a header. */
-static const char *decode_one_line(struct arena *arena, const char *text)
-{
-	char *s = arena_strdup(arena, text);
-
-	for (char *p = s; *p; p++)
-		if (*p == '\n')
-			*p = ' ';
-	return s;
-}
-
 /* An applied configuration is YAML, and its keys are counted as YAML's. */
 static int decode_apply_issues(struct req *r, struct err *e)
 {
@@ -190,7 +179,7 @@ static int decode_apply_issues(struct req *r, struct err *e)
 	buf_release(&t.text);
 	if (r->opts.field_validation == 'S')
 		return err_bad(e, "error strict decoding YAML: %s", why);
-	req_warn(r, "%s", decode_one_line(r->arena, why));
+	req_warn(r, "%s", why);
 	return 0;
 }
 

@@ -8,6 +8,12 @@ static void fuzz_duplicate(void *arg, const char *path)
 	BUG_ON(!path);
 }
 
+/* arg: the text's size, which no line number is beyond. */
+static void fuzz_twice(void *arg, size_t line, const char *key)
+{
+	BUG_ON(!line || line > *(size_t *)arg + 1 || !key);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	const struct doc_json_opts opts = {.duplicate = fuzz_duplicate};
@@ -24,5 +30,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		doc_unref(docs[i]);
 	}
 	free(docs);
+	doc_yaml_twice(str_n((const char *)data, size), fuzz_twice, &size);
 	return 0;
 }
