@@ -301,6 +301,31 @@ static void test_create(void)
 }
 
 /* ConfigMap {metadata {name "pb"} data {"k": "v"}} as kubectl 1.32 sends it. */
+/* Ledgers are gone with their quota, and with the server, whatever is on its way. */
+static void test_quota(void)
+{
+	static const char quotas[] = "/api/v1/namespaces/default/resourcequotas";
+	int there;
+
+	is_int(get(MAPS), 200, "what is there");
+	there = (int)node_count(node_get(root(), F_items));
+	is_int(post(quotas, "{\"metadata\":{\"name\":\"q\"},\"spec\":{\"hard\":{\"configmaps\":\"2\",\"services\":\"50\"}}}"), 201,
+	       "a quota");
+	for (int i = there; i < 2; i++) {
+		char body[60];
+
+		snprintf(body, sizeof(body), "{\"metadata\":{\"name\":\"quota-%d\"}}", i);
+		is_int(post(MAPS, body), 201, "fits");
+	}
+	is_int(post(MAPS, "{\"metadata\":{\"name\":\"quota-9\"}}"), 403, "full");
+	ok(strstr(msg(), "exceeded quota: q, requested: configmaps=1, used: configmaps=") != NULL, "says so");
+	get("/api/v1/namespaces/default/resourcequotas/q");
+	is_str(at("status.hard.configmaps"), "2", "the status follows");
+	is_int(ask("DELETE", "/api/v1/namespaces/default/resourcequotas/q", JSON, NULL), 200, "gone");
+	is_int(post(MAPS, "{\"metadata\":{\"name\":\"quota-9\"}}"), 201, "nobody holds back");
+	is_int(post(quotas, "{\"metadata\":{\"name\":\"left\"},\"spec\":{\"hard\":{\"pods\":\"200\"}}}"), 201, "left behind");
+}
+
 static void test_protobuf(void)
 {
 	static const char body[] = "k8s\0"
@@ -729,6 +754,7 @@ int main(void)
 	test_watch();
 	test_watch_expired();
 	test_pretty();
+	test_quota();
 	tear_down();
 	return done_testing();
 }
