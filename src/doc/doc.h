@@ -211,5 +211,6 @@ int64_t quantity_milli(const struct quantity *q); /* rounded up, saturating */
 int quantity_cmp(const struct quantity *a, const struct quantity *b);
 void quantity_add(struct quantity *a, const struct quantity *b); /* keeps a's format unless a is 0 */
 void quantity_sub(struct quantity *a, const struct quantity *b);
+void quantity_round_up(struct quantity *q, int64_t nano); /* to a multiple of nano, saturating */
 
 #endif

@@ -267,3 +267,10 @@ void quantity_sub(struct quantity *a, const struct quantity *b)
 		a->format = b->format;
 	a->nano = quantity_sum(a->nano, b->nano == -QUANTITY_MAX - 1 ? QUANTITY_MAX : -b->nano);
 }
+
+void quantity_round_up(struct quantity *q, int64_t nano)
+{
+	__int128 rest = q->nano % nano;
+
+	q->nano = quantity_sum(q->nano - rest, rest > 0 ? nano : 0);
+}

@@ -147,7 +147,7 @@ int env_resource_ref(struct pod *p, const struct node *container, const struct n
 	}
 	if (quantity_from_node(&div, node_get(sel, F_divisor)) && div.nano <= 0)
 		div.nano = 1000000000;
-	units = (q.nano + div.nano - 1) / div.nano;
+	units = q.nano / div.nano + (q.nano % div.nano > 0);
 	*ret = arena_printf(a, "%lld", (long long)units);
 	return 0;
 }

@@ -287,8 +287,8 @@ static void decode_quantity(struct decode *x, struct node *n, bool in_map)
 		decode_fail(x, BAD);
 		return;
 	}
-	if (in_map && q.nano % 1000000 != 0)
-		q.nano += (q.nano > 0 ? 1000000 : 0) - q.nano % 1000000;
+	if (in_map)
+		quantity_round_up(&q, 1000000);
 	quantity_print(&q, &b);
 	if (node_is(n, DOC_STRING) && str_eq(node_str(n), buf_str(&b)))
 		return;

@@ -569,7 +569,7 @@ static void prepare_update(const struct prepare *x, const struct strategy *s)
 		prepare_take(x, x->root, x->old, F_status);
 	if (s->update)
 		s->update(x);
-	if (!status && (s->flags & SG_GENERATION) && prepare_changed(x, s))
+	if (!status && (s->flags & SG_GENERATION) && generation < INT64_MAX && prepare_changed(x, s))
 		generation++;
 	if (generation > 0)
 		node_seti(x->d, meta, F_generation, generation);

@@ -268,7 +268,7 @@ static bool claim_storage(const struct node *root, struct quantity *ret)
 		return false;
 	if (quantity_from_node(&q, node_getc(node_path(root, F_status, F_allocatedResources), "storage")))
 		usage_max(ret, &q);
-	ret->nano = (ret->nano + NANO - 1) / NANO * NANO; /* whole bytes */
+	quantity_round_up(ret, NANO); /* whole bytes */
 	return true;
 }
 

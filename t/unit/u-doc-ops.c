@@ -600,6 +600,9 @@ static void test_quantity_use(void)
 	is_int(milli_of("9E"), INT64_MAX, "milli saturated");
 	ok(quantity_parse(&q, STR_LIT("1e100000000000")), "an absurd exponent");
 	is_int(quantity_value(&q), INT64_MAX, "is very large");
+	p = q;
+	quantity_round_up(&q, 1000000);
+	is_int(quantity_cmp(&q, &p), 0, "and not to be rounded up");
 	quantity_parse(&q, STR_LIT("0"));
 	quantity_parse(&p, STR_LIT("1Gi"));
 	quantity_add(&q, &p);
