@@ -114,6 +114,16 @@ char *time_fmt_rfc3339(char out[TIME_RFC3339_LEN], int64_t unix_s)
 	return out;
 }
 
+char *time_fmt_http(char out[TIME_HTTP_LEN], int64_t unix_s)
+{
+	time_t t = (time_t)unix_s;
+	struct tm tm;
+
+	gmtime_r(&t, &tm);
+	strftime(out, TIME_HTTP_LEN, "%a, %d %b %Y %H:%M:%S GMT", &tm);
+	return out;
+}
+
 char *time_fmt_micro(char out[TIME_MICRO_LEN], int64_t unix_us)
 {
 	unsigned fraction;

@@ -9,6 +9,7 @@
 #define SEC_MS 1000LL
 #define SEC_US 1000000LL
 #define SEC_NS 1000000000LL
+#define DAY_S 86400LL
 
 int64_t time_mono_ms(void);
 int64_t time_mono_us(void);
@@ -25,6 +26,9 @@ char *time_fmt_micro(char out[TIME_MICRO_LEN], int64_t unix_us);
 /* CRI log stamps: "2006-01-02T15:04:05.000000000Z" */
 #define TIME_NANO_LEN 31
 char *time_fmt_nano(char out[TIME_NANO_LEN], int64_t unix_ns);
+/* HTTP's: "Mon, 02 Jan 2006 15:04:05 GMT" */
+#define TIME_HTTP_LEN 30
+char *time_fmt_http(char out[TIME_HTTP_LEN], int64_t unix_s);
 /* RFC 3339 with any offset and fraction; false when malformed. Result in nanoseconds. */
 bool time_parse_rfc3339(struct str s, int64_t *ret_unix_ns);
 /* metav1/duration.HumanDuration: "5s", "2m30s", "45m", "3h5m", "2d4h", "12d", "400d", "2y10d", ... */

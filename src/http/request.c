@@ -191,11 +191,9 @@ static const char *request_date(void)
 	int64_t now = time_wall_s();
 
 	if (now != made) {
-		time_t t = (time_t)now;
-		struct tm tm;
+		char text[TIME_HTTP_LEN];
 
-		gmtime_r(&t, &tm);
-		strftime(line, sizeof(line), "Date: %a, %d %b %Y %H:%M:%S GMT\r\n", &tm);
+		snprintf(line, sizeof(line), "Date: %s\r\n", time_fmt_http(text, now));
 		made = now;
 	}
 	return line;
