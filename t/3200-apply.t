@@ -32,7 +32,7 @@ start_proxy()
 # PATH MANAGER[&OPTION...] CONFIGURATION: by HTTP; the code is printed, the answer is in got
 apply()
 {
-	curl -s -o got -w "%{http_code}" -X PATCH -H "Content-Type: application/apply-patch+yaml" --data-binary "$3" \
+	curl -s -A kinglet-test -o got -w "%{http_code}" -X PATCH -H "Content-Type: application/apply-patch+yaml" --data-binary "$3" \
 		"http://127.0.0.1:8901$1?fieldManager=$2"
 }
 

@@ -429,7 +429,8 @@ for_each_kubectl()
 	TEST_SUFFIX='' KUBECTL=$test_default
 }
 
-# curl with the administrator's certificate: api [CURL OPTION...] PATH
+# curl with the administrator's certificate: api [CURL OPTION...] PATH. Not by its own name, which asks for
+# indented answers.
 api()
 {
 	eval "test_path=\${$#}"
@@ -440,7 +441,7 @@ api()
 		test_args=$((test_args - 1))
 	done
 	shift
-	curl -sS --max-time $((20 * TEST_SLOW)) --cacert "$DATA/server/tls/ca.crt" --cert "$DATA/server/tls/admin.crt" \
+	curl -sS -A kinglet-test --max-time $((20 * TEST_SLOW)) --cacert "$DATA/server/tls/ca.crt" --cert "$DATA/server/tls/admin.crt" \
 		--key "$DATA/server/tls/admin.key" "$@" "https://127.0.0.1:6443$test_path"
 }
 

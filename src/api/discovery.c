@@ -2,14 +2,19 @@
  * Documents about the API: discovery (/api, /apis and below, aggregated when the
  * client accepts it), OpenAPI, the list of paths, and what OpenID needs to check
  * service account tokens. All of them come out of the schema; what is here is
- * which form was asked for, ETag and 304.
+ * which form was asked for, and how long it may be kept: every document has an
+ * ETag of its content and is 304 for who has it; an OpenAPI document that is asked
+ * for with its hash may be kept for ever, and another hash is redirected.
  */
 #include "api/internal.h"
 
 #include <stdio.h>
 
 #include "base/digest.h"
+#include "base/time.h"
 #include "http/http.h"
+
+#define OPENAPI_GZIP_BYTES 1400 /* such documents are compressed from here on */
 
 /* --- ETag --- */
 
@@ -26,6 +31,9 @@ static int answer_document(struct req *r, const char *type)
 	char hex[DIGEST_SHA256_HEX];
 
 	digest_sha256_hex(buf_str(&r->text), hex);
+	for (char *c = hex; *c; c++)
+		if (*c >= 'a' && *c <= 'f')
+			*c += 'A' - 'a';
 	r->etag = arena_printf(r->arena, "\"%s\"", hex);
 	answer_text(r, 200, type);
 	if (etag_matches(r, r->etag)) {
@@ -61,7 +69,9 @@ static int discovery_root(struct req *r, bool core)
 {
 	const char *version = accepts_aggregated(r);
 
+	r->vary_accept = true;
 	if (version) {
+		r->cache_control = "public";
 		schema_discovery_aggregated(core, version, &r->text);
 		return answer_document(r, arena_printf(r->arena,
 						       "application/json;g=apidiscovery.k8s.io;v=%s;as=APIGroupDiscoveryList",
@@ -77,6 +87,7 @@ int act_discovery(struct req *r, struct err *e)
 	bool core = str_eqc(top, "api");
 	struct str group = STR_LIT(""), version;
 
+	r->text_pretty = true;
 	if (!rest.n)
 		return discovery_root(r, core);
 	if (!core)
@@ -99,16 +110,37 @@ static bool accepts_protobuf(const struct req *r)
 	return proto && (!json || proto < json);
 }
 
+/* One group version's document; hash: which the client thinks to be the present one, or NULL. */
+static int openapi_v3_document(struct req *r, const char *path, const char *hash, struct err *e)
+{
+	char when[TIME_HTTP_LEN];
+	int step;
+
+	if (!schema_openapi_v3(str_of(path), &r->text))
+		return status_generic_not_found(e);
+	step = answer_document(r, "application/json");
+	if (str_empty(hash))
+		return step;
+	if (str_eqc(str_sub(str_of(r->etag), 1, strlen(r->etag) - 1), hash)) {
+		r->cache_control = "public, immutable";
+		r->expires = arena_strdup(r->arena, time_fmt_http(when, time_wall_s() + 365 * DAY_S));
+		return step;
+	}
+	r->location = arena_printf(r->arena, "/openapi/v3/%s?hash=%.*s", path, (int)strlen(r->etag) - 2, r->etag + 1);
+	buf_clear(&r->text);
+	answer_text(r, 301, "text/html; charset=utf-8");
+	return STEP_DONE;
+}
+
 int act_openapi(struct req *r, struct err *e)
 {
 	static const char v3[] = "/openapi/v3/";
 	bool protobuf;
 
-	if (starts_with(r->at.path, v3) && r->at.path[strlen(v3)]) {
-		if (!schema_openapi_v3(str_of(r->at.path + strlen(v3)), &r->text))
-			return status_generic_not_found(e);
-		return answer_document(r, "application/json");
-	}
+	r->vary_accept = true;
+	r->gzip_over = OPENAPI_GZIP_BYTES;
+	if (starts_with(r->at.path, v3) && r->at.path[strlen(v3)])
+		return openapi_v3_document(r, r->at.path + strlen(v3), req_query(r, "hash"), e);
 	if (starts_with(r->at.path, "/openapi/v3")) {
 		schema_openapi_v3_index(&r->text);
 		return answer_document(r, "application/json");

@@ -15,6 +15,7 @@
 
 #define RESPOND_QUEUE_BYTES (512u << 10) /* of a streamed list, waiting for the client */
 
+struct encoder;
 struct evbuffer;
 struct req;
 struct watch;
@@ -133,7 +134,9 @@ struct req {
 	enum shape shape;
 	enum format format;
 	enum include include;
-	struct str shape_version; /* "v1" or "v1beta1" of meta.k8s.io */
+	bool shape_v1beta1; /* of meta.k8s.io, not v1 */
+	bool gzip; /* the client takes it */
+	size_t gzip_over; /* bytes from which on; 0: as for any object */
 
 	struct str raw; /* the body, while it is at hand */
 	struct doc *body; /* decoded; changeable when body_owned */
@@ -163,8 +166,10 @@ struct req {
 	const struct schema_res *obj_res; /* NULL: res. Another kind (Scale) answers */
 	struct buf text; /* a body made here; text_type says what it is */
 	const char *text_type;
-	const char *etag;
-	const char *cache_control; /* NULL: "no-cache, private" */
+	bool text_pretty; /* it is JSON that is indented for people */
+	const char *etag, *cache_control, *expires, *location; /* headers; NULL: none, or the usual one */
+	bool vary_accept;
+	struct encoder *encoder;
 	bool success_status; /* a metav1.Status "Success" about obj or name */
 	struct store_list list;
 	bool is_list, list_held;
@@ -323,12 +328,27 @@ int err_bad(struct err *e, const char *fmt, ...) ATTR_PRINTF(2, 3);
 int err_modified(struct err *e, const struct resource *res, const char *name);
 int err_http_code(const struct err *e);
 void status_from_err(const struct err *e, struct buf *out);
+void status_from_err_continue(const struct err *e, const char *cont, struct buf *out);
 void status_success(struct req *r, struct buf *out);
 int status_generic_not_found(struct err *e);
 int status_generic_method(struct err *e);
 
+/* --- negotiate.c --- */
+int respond_negotiate(struct req *r, struct err *e); /* phase */
+
+/* --- encode.c --- */
+struct pretty { /* where in a text indenting is; zero at its beginning */
+	int depth;
+	bool in_string, escaped, opened;
+};
+void json_pretty_piece(struct pretty *p, struct str in, struct buf *out);
+/* NULL: nothing is to be done (or too many compress already). */
+struct encoder *encoder_new(bool pretty, bool gzip);
+bool encoder_is_gzip(const struct encoder *x);
+void encoder_run(struct encoder *x, struct evbuffer *in, bool last, struct evbuffer *out); /* drains in */
+struct encoder *encoder_free(struct encoder *x);
+
 /* --- respond.c --- */
-int respond_negotiate(struct req *r, struct err *e);
 void respond(struct req *r); /* HTTP; frees nothing of r */
 /* How an answer looks: what a request negotiated, enough to render one object. */
 struct view {
@@ -336,6 +356,7 @@ struct view {
 	enum shape shape;
 	enum include include;
 	bool columns; /* Table: with columnDefinitions */
+	bool v1beta1; /* Table, PartialObjectMetadata: of meta.k8s.io/v1beta1 */
 };
 struct view req_view(const struct req *r);
 /* Appends one object whole: as JSON, as a Table of one row, or its metadata only. */
@@ -347,7 +368,6 @@ void respond_begin(struct req *r, const char *type);
 /* Queues n bytes that stay where they are until they were sent; then release(arg). */
 void respond_chunk_ref(struct req *r, const char *p, size_t n, void (*release)(const void *p, size_t n, void *arg),
 		       void *arg);
-void json_pretty(struct str in, struct buf *out);
 /* text made here is the answer */
 void answer_text(struct req *r, int status, const char *type);
 

@@ -329,6 +329,7 @@ static void req_free_writes(struct req *r)
 	obj_unref(r->before);
 	loop_timer_free(r->wait);
 	delete_multi_free(r);
+	encoder_free(r->encoder);
 	if (r->list_held)
 		store_list_release(&r->list);
 }

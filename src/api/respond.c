@@ -1,17 +1,12 @@
 /*
- * Answers: content negotiation, and objects, lists, Tables, metadata-only forms
- * and Statuses as bytes.
+ * Answers: objects, lists, Tables, metadata-only forms and Statuses as bytes, in
+ * the form that was negotiated (negotiate.c).
  *
  * An object's JSON is what the store keeps: it is handed to the connection by
  * reference and never encoded again. Small objects of a list are gathered into
  * blocks instead (a TLS record of its own for each would cost more than the
  * copy); a long list goes out in blocks as the client reads them, so its size in
  * memory is bounded.
- *
- * Forms, by Accept: application/json, application/yaml, and of either
- * ;as=Table, ;as=PartialObjectMetadata, ;as=PartialObjectMetadataList with
- * ;g=meta.k8s.io;v=v1 (or v1beta1). The first that can be served wins. Protobuf
- * is none of them: a client that takes nothing else gets 406.
  */
 #include "api/internal.h"
 
@@ -25,104 +20,26 @@
 #define RESPOND_BLOCK_BYTES (120u << 10)
 #define RESPOND_BLOCK_CAP (RESPOND_BLOCK_BYTES + RESPOND_REF_BYTES)
 #define RESPOND_STREAM_BYTES (256u << 10) /* lists from here on are streamed */
-
-/* --- negotiation --- */
-
-struct accept { /* one media range */
-	struct str type, as, group, version;
-	bool refused; /* q=0 */
-};
-
-static struct accept accept_parse(struct str range)
-{
-	struct accept a = { 0 };
-
-	a.type = str_trim(str_cut(&range, ';'));
-	while (range.p) {
-		struct str value = str_cut(&range, ';');
-		struct str key = str_trim(str_cut(&value, '='));
-
-		value = str_trim(value);
-		if (str_eqc(key, "as"))
-			a.as = value;
-		else if (str_eqc(key, "g"))
-			a.group = value;
-		else if (str_eqc(key, "v"))
-			a.version = value;
-		else if (str_eqc(key, "q"))
-			a.refused = str_eqc(value, "0") || str_eqc(value, "0.0");
-	}
-	return a;
-}
-
-static bool accept_format(const struct accept *a, enum format *ret)
-{
-	if (str_ieq(a->type, STR_LIT("application/json")) || str_eqc(a->type, "*/*") || str_eqc(a->type, "application/*"))
-		*ret = FORMAT_JSON;
-	else if (str_ieq(a->type, STR_LIT("application/yaml")))
-		*ret = FORMAT_YAML;
-	else
-		return false;
-	return !a->refused;
-}
-
-static bool accept_shape(const struct accept *a, enum shape *ret)
-{
-	if (!a->as.n) {
-		*ret = SHAPE_OBJECT;
-		return true;
-	}
-	if (!str_eqc(a->group, "meta.k8s.io") || (!str_eqc(a->version, "v1") && !str_eqc(a->version, "v1beta1")))
-		return false;
-	if (str_eqc(a->as, "Table"))
-		*ret = SHAPE_TABLE;
-	else if (str_eqc(a->as, "PartialObjectMetadata") || str_eqc(a->as, "PartialObjectMetadataList"))
-		*ret = SHAPE_PARTIAL;
-	else
-		return false;
-	return true;
-}
-
-static void respond_include(struct req *r)
-{
-	const char *v = r->shape == SHAPE_TABLE ? req_query(r, "includeObject") : NULL;
-
-	if (v && streq(v, "Object"))
-		r->include = INCLUDE_OBJECT;
-	else if (v && streq(v, "None"))
-		r->include = INCLUDE_NONE;
-}
-
-int respond_negotiate(struct req *r, struct err *e)
-{
-	struct str rest = http_head_get(r->head, "Accept");
-
-	if (r->at.path || r->handler->plain || !str_trim(rest).n)
-		return STEP_NEXT;
-	while (rest.p) {
-		struct accept a = accept_parse(str_cut(&rest, ','));
-
-		if (accept_format(&a, &r->format) && accept_shape(&a, &r->shape)) {
-			respond_include(r);
-			return STEP_NEXT;
-		}
-	}
-	r->format = FORMAT_JSON;
-	r->shape = SHAPE_OBJECT;
-	return err_set(e, ERR_NOT_ACCEPTABLE,
-		       "only the following media types are accepted: application/json, application/yaml");
-}
+#define RESPOND_ENCODED_BLOCKS 4 /* of one list in a turn of the loop */
+#define RESPOND_GZIP_BYTES (128u << 10) /* more than this is compressed */
 
 struct view req_view(const struct req *r)
 {
-	return (struct view){ r->obj_res ? r->obj_res : r->res, r->shape, r->include, true };
+	return (struct view){ r->obj_res ? r->obj_res : r->res, r->shape, r->include, true, r->shape_v1beta1 };
 }
 
 /* --- one object --- */
 
-static void respond_partial(struct obj *o, struct buf *out)
+/* Opens an object of meta.k8s.io, in the version asked for. */
+static void respond_open(const struct view *v, const char *kind, struct buf *out)
 {
-	buf_adds(out, "{\"kind\":\"PartialObjectMetadata\",\"apiVersion\":\"meta.k8s.io/v1\",\"metadata\":");
+	buf_addf(out, "{\"kind\":\"%s\",\"apiVersion\":\"meta.k8s.io/%s\",", kind, v->v1beta1 ? "v1beta1" : "v1");
+}
+
+static void respond_partial(const struct view *v, struct obj *o, struct buf *out)
+{
+	respond_open(v, "PartialObjectMetadata", out);
+	buf_adds(out, "\"metadata\":");
 	doc_print_json(out, meta_of(obj_node(o)), DOC_PRINT_COMPACT);
 	buf_addch(out, '}');
 }
@@ -141,7 +58,7 @@ static void respond_meta(struct buf *out, int64_t rv, const char *cont, int64_t 
 
 static void respond_table_open(const struct view *v, int64_t rv, const char *cont, int64_t remaining, struct buf *out)
 {
-	buf_adds(out, "{\"kind\":\"Table\",\"apiVersion\":\"meta.k8s.io/v1\",");
+	respond_open(v, "Table", out);
 	respond_meta(out, rv, cont, remaining);
 	if (v->columns)
 		schema_table_columns(v->res, out);
@@ -160,7 +77,7 @@ static void respond_row(const struct view *v, struct obj *o, struct buf *out)
 	else if (v->include == INCLUDE_NONE)
 		buf_adds(out, "null");
 	else
-		respond_partial(o, out);
+		respond_partial(v, o, out);
 	buf_addch(out, '}');
 }
 
@@ -168,7 +85,7 @@ static void respond_row(const struct view *v, struct obj *o, struct buf *out)
 static void respond_object_as(const struct view *v, struct obj *o, struct buf *out)
 {
 	if (v->shape == SHAPE_PARTIAL) {
-		respond_partial(o, out);
+		respond_partial(v, o, out);
 	} else if (v->shape == SHAPE_TABLE) {
 		respond_table_open(v, o->rv, NULL, 0, out);
 		respond_row(v, o, out);
@@ -220,8 +137,18 @@ static void heads_make(struct req *r, struct heads *h)
 	if (r->id)
 		heads_add(h, "Audit-Id", str_of(r->id));
 	heads_add(h, "Cache-Control", str_of(r->cache_control ? r->cache_control : "no-cache, private"));
+	if (r->expires)
+		heads_add(h, "Expires", str_of(r->expires));
+	if (r->location)
+		heads_add(h, "Location", str_of(r->location));
+	if (r->vary_accept)
+		heads_add(h, "Vary", STR_LIT("Accept"));
 	if (r->etag)
 		heads_add(h, "ETag", str_of(r->etag));
+	if (encoder_is_gzip(r->encoder)) {
+		heads_add(h, "Content-Encoding", STR_LIT("gzip"));
+		heads_add(h, "Vary", STR_LIT("Accept-Encoding"));
+	}
 	if (r->err.retry_after_s)
 		heads_add(h, "Retry-After", str_of(arena_printf(r->arena, "%d", r->err.retry_after_s)));
 	for (size_t i = 0; i < r->warnings.n; i++)
@@ -369,7 +296,7 @@ static void list_open(struct req *r, struct out *o)
 		return;
 	}
 	if (v.shape == SHAPE_PARTIAL)
-		buf_adds(&o->b, "{\"kind\":\"PartialObjectMetadataList\",\"apiVersion\":\"meta.k8s.io/v1\",");
+		respond_open(&v, "PartialObjectMetadataList", &o->b);
 	else
 		buf_addf(&o->b, "{\"kind\":\"%s\",\"apiVersion\":\"%s\",", v.res->r.list_kind, v.res->r.api_version);
 	respond_meta(&o->b, l->rv, l->continue_out, l->remaining);
@@ -383,7 +310,7 @@ static void list_item(const struct view *v, struct obj *stored, struct out *o)
 	if (v->shape == SHAPE_TABLE)
 		respond_row(v, obj, &o->b);
 	else if (v->shape == SHAPE_PARTIAL)
-		respond_partial(obj, &o->b);
+		respond_partial(v, obj, &o->b);
 	else
 		out_obj(o, obj);
 }
@@ -414,35 +341,67 @@ static void list_stream_over(struct req *r)
 	req_finish(r);
 }
 
-/* Fills the connection's queue; goes on when it has drained. */
+static void list_stream_end(struct req *r)
+{
+	http_req_on_drain(r->http, NULL, NULL);
+	http_req_on_gone(r->http, NULL, NULL);
+	http_end(take_ptr(&r->http));
+	list_stream_over(r);
+}
+
+/* One block, as it is or encoded; true when it was the last. */
+static bool list_stream_block(struct req *r, struct out *o)
+{
+	struct evbuffer *coded;
+	bool all;
+
+	out_block(o);
+	if (!r->list_at)
+		list_open(r, o);
+	all = list_items(r, o, RESPOND_BLOCK_BYTES);
+	out_flush(o);
+	r->sent += evbuffer_get_length(o->eb);
+	if (!r->encoder) {
+		http_chunk_evbuffer(r->http, o->eb);
+		return all;
+	}
+	coded = evbuffer_new();
+	encoder_run(r->encoder, o->eb, all, coded);
+	http_chunk_evbuffer(r->http, coded);
+	evbuffer_free(coded);
+	return all;
+}
+
+static void list_stream(void *arg);
+
+static void list_stream_again(struct loop_task *t)
+{
+	list_stream(CONTAINER_OF(t, struct req, task));
+}
+
+/* Fills the connection's queue; goes on when it has drained. Encoding takes time: the others have their turn in
+ * between. */
 static void list_stream(void *arg)
 {
 	struct req *r = arg;
 	struct out o = { evbuffer_new(), BUF_INIT };
+	unsigned done = 0;
 	bool all = false;
 
-	if (!r->list_at) {
-		out_block(&o);
-		list_open(r, &o);
-	}
-	while (!all && http_req_queued(r->http) < RESPOND_QUEUE_BYTES) {
-		out_block(&o);
-		all = list_items(r, &o, RESPOND_BLOCK_BYTES);
-		out_flush(&o);
-		r->sent += evbuffer_get_length(o.eb);
-		http_chunk_evbuffer(r->http, o.eb);
-	}
+	loop_undefer(r->api->loop, &r->task);
+	while (!all && (!r->encoder || done++ < RESPOND_ENCODED_BLOCKS) && http_req_queued(r->http) < RESPOND_QUEUE_BYTES)
+		all = list_stream_block(r, &o);
 	evbuffer_free(o.eb);
 	if (o.b.cap == RESPOND_BLOCK_CAP)
 		block_put(o.b.s);
 	else
 		buf_release(&o.b);
-	if (!all)
-		return;
-	http_req_on_drain(r->http, NULL, NULL);
-	http_req_on_gone(r->http, NULL, NULL);
-	http_end(take_ptr(&r->http));
-	list_stream_over(r);
+	if (all) {
+		list_stream_end(r);
+	} else if (http_req_queued(r->http) < RESPOND_QUEUE_BYTES) {
+		r->task.run = list_stream_again;
+		loop_defer(r->api->loop, &r->task);
+	}
 }
 
 int respond_list_start(struct req *r)
@@ -451,9 +410,10 @@ int respond_list_start(struct req *r)
 
 	for (size_t i = 0; i < r->list.n; i++)
 		bytes += r->list.objs[i]->json_len;
-	if (!r->http || bytes < RESPOND_STREAM_BYTES || r->opts.pretty || r->format == FORMAT_YAML)
+	if (!r->http || bytes < RESPOND_STREAM_BYTES || r->format == FORMAT_YAML)
 		return STEP_DONE;
 	list_streams++;
+	r->encoder = encoder_new(r->opts.pretty, r->gzip);
 	r->on_gone = list_stream_over;
 	respond_begin(r, "application/json");
 	http_req_on_drain(r->http, list_stream, r);
@@ -461,49 +421,9 @@ int respond_list_start(struct req *r)
 	return STEP_WAIT;
 }
 
-/* --- pretty and YAML --- */
+/* --- YAML --- */
 
-static void pretty_newline(struct buf *out, int depth)
-{
-	buf_addch(out, '\n');
-	for (int i = 0; i < depth; i++)
-		buf_adds(out, "  ");
-}
-
-/* Our own compact JSON with two spaces of indent, as kube-apiserver's; the text is not looked into. */
-void json_pretty(struct str in, struct buf *out)
-{
-	int depth = 0;
-	bool in_string = false;
-
-	for (size_t i = 0; i < in.n; i++) {
-		char c = in.p[i];
-
-		if (in_string) {
-			buf_addch(out, c);
-			if (c == '\\' && i + 1 < in.n)
-				buf_addch(out, in.p[++i]);
-			else if (c == '"')
-				in_string = false;
-			continue;
-		}
-		if (c == '}' || c == ']')
-			pretty_newline(out, --depth);
-		buf_addch(out, c);
-		if (c == '"')
-			in_string = true;
-		else if (c == ':')
-			buf_addch(out, ' ');
-		else if (c == ',')
-			pretty_newline(out, depth);
-		else if ((c == '{' || c == '[') && i + 1 < in.n && (in.p[i + 1] == '}' || in.p[i + 1] == ']'))
-			buf_addch(out, in.p[++i]);
-		else if (c == '{' || c == '[')
-			pretty_newline(out, ++depth);
-	}
-}
-
-static void respond_reshape(struct req *r, struct buf *b)
+static void respond_yaml(struct buf *b)
 {
 	_cleanup_buf_ struct buf in = *b;
 	_cleanup_err_ struct err e = ERR_INIT;
@@ -511,14 +431,10 @@ static void respond_reshape(struct req *r, struct buf *b)
 	_cleanup_doc_ struct doc *d = NULL;
 
 	buf_init(b);
-	if (r->format != FORMAT_YAML) {
-		json_pretty(str_trim(buf_str(&in)), b);
-		buf_addch(b, '\n');
-	} else if (doc_parse_json(&d, buf_str(&in), &opts, &e) < 0) {
+	if (doc_parse_json(&d, buf_str(&in), &opts, &e) < 0)
 		buf_addf(b, "# %s\n", err_msg(&e));
-	} else {
+	else
 		doc_print_yaml(b, doc_root(d));
-	}
 }
 
 /* --- the answer --- */
@@ -529,17 +445,12 @@ void answer_text(struct req *r, int status, const char *type)
 	r->text_type = type;
 }
 
-static bool wants_pretty(const struct req *r)
-{
-	return r->opts.pretty || r->format == FORMAT_YAML;
-}
-
 static void respond_body(struct req *r, struct out *o)
 {
 	struct view v;
 
 	if (err_is_set(&r->err)) {
-		status_from_err(&r->err, &o->b);
+		status_from_err_continue(&r->err, r->list_held ? r->list.continue_out : NULL, &o->b);
 		buf_addch(&o->b, '\n');
 	} else if (r->is_list) {
 		r->list_at = 0;
@@ -562,7 +473,7 @@ static void respond_body(struct req *r, struct out *o)
 }
 
 /* The whole body as one text, for those who want it in another form. */
-static void respond_flatten(struct req *r, struct out *o)
+static void respond_flatten(struct out *o)
 {
 	struct buf all = BUF_INIT;
 	size_t n;
@@ -573,25 +484,42 @@ static void respond_flatten(struct req *r, struct out *o)
 	evbuffer_remove(o->eb, all.s, n);
 	all.len = n;
 	all.s[n] = '\0';
-	respond_reshape(r, &all);
+	respond_yaml(&all);
 	o->b = all;
+}
+
+static void respond_encode(struct req *r, struct out *o, bool pretty)
+{
+	size_t over = r->gzip_over ? r->gzip_over : RESPOND_GZIP_BYTES;
+	struct evbuffer *coded;
+
+	r->encoder = encoder_new(pretty, r->gzip && evbuffer_get_length(o->eb) > over);
+	if (!r->encoder)
+		return;
+	coded = evbuffer_new();
+	encoder_run(r->encoder, o->eb, true, coded);
+	evbuffer_free(o->eb);
+	o->eb = coded;
 }
 
 void respond(struct req *r)
 {
 	struct out o = { evbuffer_new(), BUF_INIT };
 	const char *type = r->text_type;
+	bool text = type && !err_is_set(&r->err);
 
-	if (type && !err_is_set(&r->err)) {
+	if (text) {
 		o.b = r->text;
 		buf_init(&r->text);
 	} else {
 		type = r->format == FORMAT_YAML ? "application/yaml" : "application/json";
 		respond_body(r, &o);
-		if (wants_pretty(r))
-			respond_flatten(r, &o);
+		if (r->format == FORMAT_YAML)
+			respond_flatten(&o);
 	}
 	out_flush(&o);
+	if (evbuffer_get_length(o.eb))
+		respond_encode(r, &o, r->opts.pretty && r->format == FORMAT_JSON && (!text || r->text_pretty));
 	respond_send(r, type, o.eb);
 	evbuffer_free(o.eb);
 	buf_release(&o.b);

@@ -204,14 +204,18 @@ static const char *status_message(const struct err *e, struct buf *scratch)
 	return scratch->s;
 }
 
-void status_from_err(const struct err *e, struct buf *out)
+/* cont: with which a list can be gone on with all the same; NULL: none. */
+void status_from_err_continue(const struct err *e, const char *cont, struct buf *out)
 {
 	_cleanup_buf_ struct buf scratch = BUF_INIT;
+	bool first = true;
 	const char *reason = err_reason_name(e->reason);
 
 	if (e->reason == ERR_UNKNOWN && !e->http_code)
 		reason = err_reason_name(ERR_INTERNAL);
-	buf_adds(out, "{\"kind\":\"Status\",\"apiVersion\":\"v1\",\"metadata\":{},\"status\":\"Failure\",\"message\":");
+	buf_adds(out, "{\"kind\":\"Status\",\"apiVersion\":\"v1\",\"metadata\":{");
+	status_member(out, &first, "continue", cont);
+	buf_adds(out, "},\"status\":\"Failure\",\"message\":");
 	buf_add_json_string(out, str_of(status_message(e, &scratch)));
 	if (*reason) {
 		buf_adds(out, ",\"reason\":");
@@ -220,6 +224,11 @@ void status_from_err(const struct err *e, struct buf *out)
 	if (e->kind || e->group || e->name || e->uid || e->causes || e->retry_after_s)
 		status_details(e, out);
 	buf_addf(out, ",\"code\":%d}", err_http_code(e));
+}
+
+void status_from_err(const struct err *e, struct buf *out)
+{
+	status_from_err_continue(e, NULL, out);
 }
 
 void status_success(struct req *r, struct buf *out)

@@ -729,8 +729,9 @@ static void test_watch_expired(void)
 static void test_pretty(void)
 {
 	_cleanup_buf_ struct buf b = BUF_INIT;
+	struct pretty p = { 0 };
 
-	json_pretty(STR_LIT("{\"a\":[1,{}],\"b\":\"x:{\\\"\",\"c\":[]}"), &b);
+	json_pretty_piece(&p, STR_LIT("{\"a\":[1,{}],\"b\":\"x:{\\\"\",\"c\":[]}"), &b);
 	is_str(b.s, "{\n  \"a\": [\n    1,\n    {}\n  ],\n  \"b\": \"x:{\\\"\",\n  \"c\": []\n}", "pretty JSON");
 }
 
