@@ -141,6 +141,8 @@ static int path_verb(struct req *r, struct err *e)
 	else
 		return status_generic_method(e);
 	r->at.verb = verb_name(r->verb);
+	if (r->verb == VERB_WATCH && str_eqc(m, "HEAD")) /* a head that never ends is of no use */
+		return status_generic_method(e);
 	return r->is_watch_path && r->verb != VERB_WATCH ? status_generic_method(e) : 0;
 }
 
@@ -250,7 +252,6 @@ static const struct option {
 	{ "gracePeriodSeconds", OPTION_GRACE, 0 },
 	{ "propagationPolicy", OPTION_TEXT, AT(propagation) },
 	{ "orphanDependents", OPTION_ORPHAN, 0 },
-	{ "pretty", OPTION_BOOL, AT(pretty) },
 #undef AT
 };
 

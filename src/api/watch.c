@@ -16,10 +16,13 @@
  * initial objects go out as fast as the client reads; following the store begins
  * behind them, and ends in that 410 when the history has moved past by then.
  *
+ * A watch goes out as a chunked answer, or over WebSocket (watch-ws.c) when the
+ * client asks to be upgraded: a message for each event.
+ *
  * Parts of this process get the objects themselves. They may cancel inside their
  * event callback; `gone` tells us that the watch went away under our hands.
  */
-#include "api/internal.h"
+#include "api/watch-ws.h"
 
 #include <stdio.h>
 
@@ -72,6 +75,7 @@ struct watch {
 	bool bookmarks;
 	struct metric_watch *metric;
 	bool *gone;
+	struct watch_ws *ws; /* the way out when it is not r->http */
 };
 
 /* --- lines --- */
@@ -106,7 +110,8 @@ static struct line *line_make(enum watch_type t, const struct view *v, struct ob
 
 static bool view_same(const struct view *a, const struct view *b)
 {
-	return a->res == b->res && a->shape == b->shape && a->include == b->include && a->columns == b->columns;
+	return a->res == b->res && a->shape == b->shape && a->include == b->include && a->columns == b->columns &&
+	       a->v1beta1 == b->v1beta1;
 }
 
 static void lines_forget(struct loop_task *t)
@@ -148,13 +153,38 @@ static struct line *lines_get(struct api *a, enum watch_type t, const struct vie
 
 /* --- sending --- */
 
-static void watch_end(struct watch *w)
+static bool watch_is_outside(const struct watch *w)
+{
+	return w->r->http || w->ws;
+}
+
+static size_t watch_queued(const struct watch *w)
+{
+	return w->ws ? watch_ws_queued(w->ws) : http_req_queued(w->r->http);
+}
+
+/* One or several lines; over WebSocket it must be one. */
+static void watch_send(struct watch *w, struct str text)
+{
+	if (w->ws)
+		watch_ws_send(w->ws, text);
+	else
+		http_chunk(w->r->http, text);
+}
+
+/* The whole of it was sent, or (orderly false) the client does not read it. */
+static void watch_end(struct watch *w, bool orderly)
 {
 	struct req *r = w->r;
 
+	w->ws = watch_ws_close(w->ws, orderly);
 	if (r->http) {
 		http_req_on_gone(r->http, NULL, NULL);
-		http_end(take_ptr(&r->http));
+		http_req_on_drain(r->http, NULL, NULL);
+		if (orderly)
+			http_end(take_ptr(&r->http));
+		else
+			http_abort(take_ptr(&r->http));
 	}
 	r->on_gone = NULL;
 	req_finish(r);
@@ -166,23 +196,29 @@ static void watch_client_gone(struct req *r)
 	req_finish(r);
 }
 
+static void watch_ws_gone(void *arg)
+{
+	struct watch *w = arg;
+
+	watch_client_gone(w->r);
+}
+
 static void watch_check_backlog(struct watch *w)
 {
-	struct req *r = w->r;
-
-	if (http_req_queued(r->http) <= LIMIT_WATCH_BACKLOG_BYTES)
-		return;
-	http_req_on_gone(r->http, NULL, NULL);
-	http_abort(take_ptr(&r->http));
-	watch_client_gone(r);
+	if (watch_queued(w) > LIMIT_WATCH_BACKLOG_BYTES)
+		watch_end(w, false);
 }
 
 static void watch_send_line(struct watch *w, struct line *l)
 {
-	l->refs++;
 	metrics_watch_event(w->metric, l->len);
-	respond_chunk_ref(w->r, l->text, l->len, line_release, l);
 	w->view.columns = false; /* a Table's columns come once */
+	if (w->ws) {
+		watch_ws_send(w->ws, (struct str){ l->text, l->len });
+	} else {
+		l->refs++;
+		respond_chunk_ref(w->r, l->text, l->len, line_release, l);
+	}
 	watch_check_backlog(w);
 }
 
@@ -246,8 +282,8 @@ static void watch_late_done(void *arg, struct obj *o, const struct err *err)
 		buf_adds(&b, "{\"type\":\"ERROR\",\"object\":");
 		status_from_err(err, &b);
 		buf_adds(&b, "}\n");
-		http_chunk(w->r->http, buf_str(&b));
-		watch_end(w);
+		watch_send(w, buf_str(&b));
+		watch_end(w, true);
 		return;
 	}
 	watch_late_drop(w);
@@ -272,10 +308,10 @@ static bool watch_later(struct watch *w, enum watch_type t, struct obj *o, bool 
 {
 	struct watch_late *l;
 
-	if (!w->r->http || !convert_needs_hook(o, w->view.res))
+	if (!watch_is_outside(w) || !convert_needs_hook(o, w->view.res))
 		return false;
 	if (w->n_late >= WATCH_MAX_LATE) {
-		watch_end(w); /* the webhook is too slow for it: the client begins anew */
+		watch_end(w, true); /* the webhook is too slow for it: the client begins anew */
 		return true;
 	}
 	l = xcalloc(1, sizeof(*l));
@@ -298,7 +334,7 @@ static void watch_deliver(struct watch *w, enum watch_type t, struct obj *o, boo
 		_cleanup_obj_ struct obj *as = restamp ? watch_restamp(o, rv) : convert_obj(o, w->view.res);
 
 		(void)watch_tell(w, t, as);
-	} else if (r->http) {
+	} else if (watch_is_outside(w)) {
 		watch_send_line(w, lines_get(r->api, t, &w->view, o, restamp ? watch_restamp : NULL, rv));
 	}
 }
@@ -324,24 +360,35 @@ static void watch_on_event(void *arg, const struct store_event *ev)
 
 /* --- bookmarks --- */
 
-static void bookmark_text(const struct watch *w, bool initial_end, struct buf *b)
+/* An object of nothing but its kind and metadata: what a bookmark shows in each form. */
+static struct obj *bookmark_obj(const struct watch *w, bool initial_end)
 {
 	const struct resource *res = &w->view.res->r;
-	const char *annotation = initial_end ? ",\"annotations\":{\"k8s.io/initial-events-end\":\"true\"}" : "";
+	struct doc *d = doc_new();
+	struct node *root = node_new(d, DOC_OBJECT), *meta;
+	struct obj *o;
+
+	doc_set_root(d, root);
+	node_sets(d, root, F_kind, res->kind);
+	node_sets(d, root, F_apiVersion, res->api_version);
+	meta = node_need_object(d, root, F_metadata);
+	node_set(d, meta, F_resourceVersion, node_new_fmt(d, "%lld", (long long)w->rv));
+	node_set(d, meta, F_creationTimestamp, node_new(d, DOC_NULL));
+	if (initial_end)
+		node_setk(d, node_need_object(d, meta, F_annotations), STR_LIT("k8s.io/initial-events-end"),
+			  node_new_cstr(d, "true"));
+	o = obj_new(res, d, w->rv);
+	doc_unref(d);
+	return o;
+}
+
+static void bookmark_text(const struct watch *w, bool initial_end, struct buf *b)
+{
+	_cleanup_obj_ struct obj *o = bookmark_obj(w, initial_end);
 
 	buf_adds(b, "{\"type\":\"BOOKMARK\",\"object\":");
-	if (w->view.shape == SHAPE_TABLE) {
-		buf_addf(b, "{\"kind\":\"Table\",\"apiVersion\":\"meta.k8s.io/v1\",\"metadata\":{\"resourceVersion\":\"%lld\"}",
-			 (long long)w->rv);
-		buf_adds(b, ",\"columnDefinitions\":null,\"rows\":[]}}\n");
-		return;
-	}
-	if (w->view.shape == SHAPE_PARTIAL)
-		buf_adds(b, "{\"kind\":\"PartialObjectMetadata\",\"apiVersion\":\"meta.k8s.io/v1\"");
-	else
-		buf_addf(b, "{\"kind\":\"%s\",\"apiVersion\":\"%s\"", res->kind, res->api_version);
-	buf_addf(b, ",\"metadata\":{\"resourceVersion\":\"%lld\",\"creationTimestamp\":null%s}}}\n", (long long)w->rv,
-		 annotation);
+	respond_object(&w->view, o, b);
+	buf_adds(b, "}\n");
 }
 
 /* False: the watch went away. */
@@ -354,11 +401,12 @@ static bool watch_bookmark(struct watch *w, bool initial_end)
 		r->call->initial_done = initial_end;
 		return watch_tell(w, WATCH_BOOKMARK, NULL);
 	}
-	if (r->http) {
+	if (watch_is_outside(w)) {
 		_cleanup_buf_ struct buf b = BUF_INIT;
 
 		bookmark_text(w, initial_end, &b);
-		http_chunk(r->http, buf_str(&b));
+		w->view.columns = false;
+		watch_send(w, buf_str(&b));
 	}
 	return true;
 }
@@ -371,7 +419,7 @@ static void watch_bookmark_round(void *arg)
 	TAILQ_FOREACH_SAFE(w, &a->watches, link, next) {
 		int64_t rv = w->sw ? store_watch_rv(w->sw) : 0;
 
-		if (!w->bookmarks || !w->r->http || rv <= w->rv || w->n_late)
+		if (!w->bookmarks || !watch_is_outside(w) || rv <= w->rv || w->n_late)
 			continue;
 		w->rv = rv;
 		watch_bookmark(w, false);
@@ -391,11 +439,11 @@ static void watch_timeout(void *arg)
 	struct watch *w = arg;
 	int64_t rv = w->sw ? store_watch_rv(w->sw) : 0;
 
-	if (w->bookmarks && w->r->http && rv > w->rv && !w->n_late) {
+	if (w->bookmarks && watch_is_outside(w) && rv > w->rv && !w->n_late) {
 		w->rv = rv;
 		watch_bookmark(w, false);
 	}
-	watch_end(w);
+	watch_end(w, true);
 }
 
 static void watch_arm_timeout(struct watch *w)
@@ -424,6 +472,7 @@ void watch_free(struct watch *w)
 	while (!TAILQ_EMPTY(&w->late))
 		watch_late_drop(w);
 	store_watch_stop(w->sw);
+	watch_ws_close(w->ws, false);
 	loop_timer_free(w->timer);
 	TAILQ_REMOVE(&a->watches, w, link);
 	a->n_watches--;
@@ -432,11 +481,11 @@ void watch_free(struct watch *w)
 	free(w);
 }
 
-static void watch_flush(struct req *r, struct buf *b)
+static void watch_flush(struct watch *w, struct buf *b)
 {
 	if (!b->len)
 		return;
-	http_chunk(r->http, buf_str(b));
+	watch_send(w, buf_str(b));
 	buf_clear(b);
 }
 
@@ -463,13 +512,14 @@ static void watch_poured(struct watch *w)
 	_cleanup_buf_ struct buf b = BUF_INIT;
 	struct err e = ERR_INIT;
 
-	http_req_on_drain(r->http, NULL, NULL);
+	if (r->http)
+		http_req_on_drain(r->http, NULL, NULL);
 	store_list_release(&r->list);
 	r->list_held = false;
 	if (watch_follow(w, &e) < 0) {
 		watch_error_text(&e, &b);
-		http_chunk(r->http, buf_str(&b));
-		watch_end(w);
+		watch_send(w, buf_str(&b));
+		watch_end(w, true);
 	} else if (r->opts.send_initial_events && w->bookmarks) {
 		(void)watch_bookmark(w, true);
 	}
@@ -482,16 +532,18 @@ static void watch_pour(void *arg)
 	struct req *r = w->r;
 	_cleanup_buf_ struct buf b = BUF_INIT;
 
-	while (r->list_at < r->list.n && http_req_queued(r->http) < RESPOND_QUEUE_BYTES) {
+	if (!r->list_held) /* all of them were sent */
+		return;
+	while (r->list_at < r->list.n && watch_queued(w) < RESPOND_QUEUE_BYTES) {
 		buf_adds(&b, "{\"type\":\"ADDED\",\"object\":");
 		respond_object(&w->view, r->list.objs[r->list_at++], &b);
 		buf_adds(&b, "}\n");
 		metrics_watch_event(w->metric, r->list.objs[r->list_at - 1]->json_len);
 		w->view.columns = false;
-		if (b.len >= WATCH_BLOCK_BYTES)
-			watch_flush(r, &b);
+		if (w->ws || b.len >= WATCH_BLOCK_BYTES)
+			watch_flush(w, &b);
 	}
-	watch_flush(r, &b);
+	watch_flush(w, &b);
 	if (r->list_at == r->list.n)
 		watch_poured(w);
 }
@@ -528,10 +580,11 @@ static int watch_initial(struct watch *w, struct err *e)
 	else if (store_list(r->api->store, &l, e) < 0)
 		return -e->code;
 	w->rv = l.rv;
-	if (r->http) {
+	if (watch_is_outside(w)) {
 		r->list = l;
 		r->list_held = true;
-		http_req_on_drain(r->http, watch_pour, w);
+		if (r->http)
+			http_req_on_drain(r->http, watch_pour, w);
 		watch_pour(w);
 		return 0;
 	}
@@ -565,12 +618,21 @@ static int watch_begin_rv(struct req *r, int64_t *rv, bool *initial, struct err 
 	return 0;
 }
 
+static int watch_open(struct watch *w, struct err *e);
+
 /* 200 and an ERROR event: what reflectors expect of a revision that is gone. */
 static int watch_refuse(struct req *r, struct err *why)
 {
 	_cleanup_buf_ struct buf b = BUF_INIT;
 
 	watch_error_text(why, &b);
+	if (watch_ws_wanted(r)) {
+		if (watch_open(r->watch, why) < 0)
+			return -why->code;
+		watch_send(r->watch, buf_str(&b));
+		watch_end(r->watch, true);
+		return STEP_WAIT;
+	}
 	buf_addstr(&r->text, buf_str(&b));
 	answer_text(r, 200, "application/json");
 	return STEP_DONE;
@@ -607,6 +669,21 @@ static int watch_convert_initial(struct req *r, struct err *e)
 	return convert_req_list(r, r->list.objs, r->list.n, r->res, e);
 }
 
+/* The answer's head is sent. */
+static int watch_open(struct watch *w, struct err *e)
+{
+	struct req *r = w->r;
+
+	r->on_gone = watch_client_gone;
+	if (watch_ws_wanted(r)) {
+		w->ws = watch_ws_open(r, watch_pour, watch_ws_gone, w, e);
+		r->on_gone = w->ws ? watch_client_gone : NULL;
+		return w->ws ? 0 : -e->code;
+	}
+	respond_begin(r, "application/json");
+	return 0;
+}
+
 int act_watch(struct req *r, struct err *e)
 {
 	const struct call_opts *o = &r->opts;
@@ -620,10 +697,8 @@ int act_watch(struct req *r, struct err *e)
 	w = watch_new(r, rv);
 	if (!initial && watch_follow(w, e) < 0)
 		return r->http && e->reason == ERR_EXPIRED ? watch_refuse(r, e) : -e->code;
-	if (r->http) {
-		r->on_gone = watch_client_gone;
-		respond_begin(r, "application/json");
-	}
+	if (r->http && watch_open(w, e) < 0)
+		return -e->code;
 	watch_arm_timeout(w);
 	if (initial && watch_initial(w, e) < 0)
 		BUG_ON(true); /* the newest state can always be listed */
@@ -636,7 +711,7 @@ void watch_end_of(struct api *a, const struct schema_res *r)
 
 	TAILQ_FOREACH_SAFE(w, &a->watches, link, next)
 		if (w->view.res == r || w->r->st == r)
-			watch_end(w);
+			watch_end(w, true);
 }
 
 void watch_api_init(struct api *a)
