@@ -396,7 +396,8 @@ int act_delete(struct req *r, struct err *e)
 	return req_store(r, r->at.ns, r->at.name, e);
 }
 
-/* --- deletecollection: a delete for each, some at a time; the answer is the list as it was --- */
+/* --- deletecollection: a delete for each of a list (or of a page of it), some at a time; the answer is the list
+ * as it was --- */
 
 struct multi;
 struct multi_item {
@@ -435,8 +436,8 @@ static void multi_go_on(struct multi *m)
 		i->multi = m;
 		i->call = (struct call){ .verb = VERB_DELETE, .res = &r->st->r, .ns = o->ns, .name = o->name,
 					 .opts = r->opts, .done = multi_item_done };
-		i->call.opts.precond_uid = o->uid;
-		i->call.opts.precond_rv = NULL;
+		if (str_empty(r->opts.precond_uid))
+			i->call.opts.precond_uid = o->uid;
 		req_submit_call(r->api, &m->as, &i->call);
 		m->running++;
 	}
@@ -486,12 +487,16 @@ int act_deletecollection(struct req *r, struct err *e)
 	delete_warn(r);
 	r->list = (struct store_list){ .res = &r->st->r,
 				       .ns = r->st->r.namespaced ? r->at.ns : "",
+				       .limit = r->opts.limit,
+				       .continue_token = r->opts.continue_token,
 				       .match = r->filter.everything ? NULL : multi_match,
 				       .arg = &r->filter };
+	r->list_held = true;
 	if (store_list(r->api->store, &r->list, e) < 0)
 		return -e->code;
-	r->list_held = r->is_list = true;
-	r->opts.label_selector = r->opts.field_selector = NULL;
+	r->is_list = true;
+	r->opts.label_selector = r->opts.field_selector = r->opts.continue_token = NULL;
+	r->opts.limit = 0;
 	if (!r->opts.propagation && r->head && orphans_by_default(&r->res->r))
 		r->opts.propagation = "Orphan";
 	m = xcalloc(1, sizeof(*m));

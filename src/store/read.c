@@ -72,7 +72,8 @@ static int store_token_read(struct store_reader *rd, int64_t *rv, struct err *e)
 	    doc_parse_json(&d, buf_str(&json), NULL, &ignored) < 0 ||
 	    !node_streq(node_getc(doc_root(d), "v"), "meta.k8s.io/v1") ||
 	    !(start = node_str(node_getc(doc_root(d), "start"))).n)
-		return err_set(e, ERR_BAD_REQUEST, "continue key is not valid: the token was not made by this server");
+		return err_set(e, ERR_BAD_REQUEST,
+			       "invalid continue token: continue key is not valid: it was not made by this server");
 	*rv = node_int(node_getc(doc_root(d), "rv"), 0);
 	rd->start_ns = rd->table->res->namespaced ? str_dup(str_cut(&start, '/')) : xstrdup("");
 	rd->start_name = str_dup(start);
