@@ -3,9 +3,9 @@
  *
  * One pass lists every kind that lives in namespaces and has objects at all, and
  * deletes what it finds: pods first and alone, for what they use must not go
- * under their feet, then all others together. When nothing is left the finalizer "kubernetes" is taken out of
- * spec.finalizers (the finalize subresource), which removes the namespace unless
- * somebody else has a finalizer there. What is left stands in the namespace's
+ * under their feet, then all others together. When nothing is left the finalizer
+ * "kubernetes" is taken out of spec.finalizers (the finalize subresource), which
+ * removes the namespace unless somebody else has a finalizer there. What is left stands in the namespace's
  * conditions, worded as Kubernetes words it; nothing is polled, for whatever
  * happens in the namespace wakes it. What was being created while the namespace
  * ended is swept up when it is gone.
@@ -17,7 +17,9 @@
 #define NAMESPACE_CHANGED_MS 1000 /* something changed but things are left: look again then, once for many changes */
 
 struct namespaces { /* what the controller remembers */
+	struct ctl_run *run;
 	struct map *ending; /* name -> struct namespace_ending */
+	TAILQ_HEAD(, namespace_end) passes; /* under way */
 };
 
 struct namespace_ending {
@@ -32,6 +34,7 @@ struct namespace_kind { /* one kind's part of a pass */
 };
 
 struct namespace_end { /* one pass */
+	TAILQ_ENTRY(namespace_end) link;
 	struct ctl_run *run;
 	char *name;
 	struct obj *ns; /* NULL: it is gone already */
@@ -50,14 +53,37 @@ void *namespace_open(struct ctl_run *run)
 {
 	struct namespaces *all = xcalloc(1, sizeof(*all));
 
+	all->run = run;
 	all->ending = map_new(free);
+	TAILQ_INIT(&all->passes);
 	return all;
+}
+
+static void namespace_end_free(struct namespaces *all, struct namespace_end *end)
+{
+	TAILQ_REMOVE(&all->passes, end, link);
+	obj_unref(end->ns);
+	map_free(end->finalizers);
+	for (size_t i = 0; i < end->kinds.n; i++) {
+		if (end->kinds.v[i]->call.impl)
+			client_cancel(ctl_run_client(all->run), &end->kinds.v[i]->call);
+		free(end->kinds.v[i]);
+	}
+	VEC_RELEASE(&end->kinds);
+	for (size_t i = 0; i < end->failures.n; i++)
+		free(end->failures.v[i]);
+	VEC_RELEASE(&end->failures);
+	free(end->name);
+	free(end);
 }
 
 void namespace_close(void *data)
 {
 	struct namespaces *all = data;
+	struct namespace_end *end;
 
+	while ((end = TAILQ_FIRST(&all->passes)))
+		namespace_end_free(all, end);
 	map_free(all->ending);
 	free(all);
 }
@@ -89,21 +115,13 @@ static void namespace_end_done(struct namespace_end *end, bool failed)
 	struct ctl_run *run = end->run;
 	struct namespaces *all = ctl_run_data(run);
 	struct namespace_ending *n = map_getc(all->ending, end->name);
-	char *key = end->name;
+	char *key = xstrdup(end->name);
 
 	if (n)
 		n->left = namespace_left(end);
 	if (n && !end->ns)
 		map_del(all->ending, str_of(key));
-	obj_unref(end->ns);
-	map_free(end->finalizers);
-	for (size_t i = 0; i < end->kinds.n; i++)
-		free(end->kinds.v[i]);
-	VEC_RELEASE(&end->kinds);
-	for (size_t i = 0; i < end->failures.n; i++)
-		free(end->failures.v[i]);
-	VEC_RELEASE(&end->failures);
-	free(end);
+	namespace_end_free(all, end);
 	ctl_run_done(run, key, failed, 0);
 	free(key);
 }
@@ -389,6 +407,7 @@ static void namespace_pass(struct ctl_run *run, const char *name, struct obj *ns
 {
 	struct namespace_end *end = xcalloc(1, sizeof(*end));
 
+	TAILQ_INSERT_TAIL(&((struct namespaces *)ctl_run_data(run))->passes, end, link);
 	end->run = run;
 	end->name = xstrdup(name);
 	end->ns = ns ? obj_ref(ns) : NULL;
