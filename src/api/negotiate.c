@@ -6,7 +6,8 @@
  * ;g=meta.k8s.io;v=v1 (or v1beta1). The media ranges are tried by q, the highest
  * first, names before wildcards, else in the client's order; the first that can be
  * served wins. Protobuf and CBOR are none of them: a client that takes nothing
- * else gets 406. A watch has no YAML form.
+ * else gets 406. A watch has no YAML form, and what can only be created (reviews,
+ * bindings, evictions, tokens) is no Table.
  *
  * JSON is indented when ?pretty says so, or ;pretty=1, or when the client is one
  * that people look at (curl, Wget, browsers) and ?pretty does not say no. Bodies
@@ -82,7 +83,12 @@ static bool accept_format(const struct req *r, const struct accept *a, enum form
 	return !a->stream.n || (str_eqc(a->stream, "watch") && *ret == FORMAT_JSON);
 }
 
-static bool accept_shape(const struct accept *a, enum shape *ret)
+static bool is_only_created(const struct req *r)
+{
+	return r->res && (r->sub ? r->sub->verbs : r->res->verbs) == SV_CREATE;
+}
+
+static bool accept_shape(const struct req *r, const struct accept *a, enum shape *ret)
 {
 	if (!a->converts) {
 		*ret = SHAPE_OBJECT;
@@ -90,7 +96,7 @@ static bool accept_shape(const struct accept *a, enum shape *ret)
 	}
 	if (!str_eqc(a->group, "meta.k8s.io") || (!str_eqc(a->version, "v1") && !str_eqc(a->version, "v1beta1")))
 		return false;
-	if (str_eqc(a->as, "Table"))
+	if (str_eqc(a->as, "Table") && !is_only_created(r))
 		*ret = SHAPE_TABLE;
 	else if (str_eqc(a->as, "PartialObjectMetadata") || str_eqc(a->as, "PartialObjectMetadataList"))
 		*ret = SHAPE_PARTIAL;
@@ -196,7 +202,7 @@ int respond_negotiate(struct req *r, struct err *e)
 		enum format format;
 		enum shape shape;
 
-		if (!accept_format(r, &v[i], &format) || !accept_shape(&v[i], &shape))
+		if (!accept_format(r, &v[i], &format) || !accept_shape(r, &v[i], &shape))
 			continue;
 		r->format = format;
 		r->shape = shape;

@@ -223,6 +223,16 @@ static bool service_has_node_ports(const struct node *svc)
 	return streq(type, "NodePort") || streq(type, "LoadBalancer");
 }
 
+static bool service_balances(const struct node *svc)
+{
+	return streq(node_gets(node_get(svc, F_spec), F_type), "LoadBalancer");
+}
+
+static bool service_checks_health(const struct node *svc)
+{
+	return service_balances(svc) && streq(node_gets(node_get(svc, F_spec), F_externalTrafficPolicy), "Local");
+}
+
 static void service_one_ip(const struct prepare *x, struct node *spec)
 {
 	struct node *list = node_new(x->d, DOC_ARRAY);
@@ -253,6 +263,52 @@ static void service_keep_node_ports(const struct prepare *x, struct node *spec, 
 	}
 }
 
+/* Every node port that the new ports name was one before. */
+static bool service_old_node_ports(const struct node *spec, const struct node *old)
+{
+	NODE_FOREACH(port, node_get(spec, F_ports)) {
+		int64_t n = node_int(node_get(port, F_nodePort), 0);
+		bool found = n == 0;
+
+		NODE_FOREACH(o, node_get(old, F_ports))
+			found = found || node_int(node_get(o, F_nodePort), 0) == n;
+		if (!found)
+			return false;
+	}
+	return true;
+}
+
+/* What only another type has use for goes with a change of the type, unless the client changed it too. */
+static void service_drop(const struct prepare *x, struct node *spec, const struct node *old)
+{
+	static const struct {
+		bool (*used)(const struct node *svc);
+		enum field field;
+	} drops[] = {
+		{ service_has_ip, F_ipFamilies },
+		{ service_has_ip, F_ipFamilyPolicy },
+		{ service_checks_health, F_healthCheckNodePort },
+		{ service_balances, F_allocateLoadBalancerNodePorts },
+		{ service_balances, F_loadBalancerClass },
+		{ service_has_node_ports, F_externalTrafficPolicy },
+	};
+
+	if (service_has_ip(x->old) && !service_has_ip(x->root) &&
+	    prepare_same(node_get(spec, F_clusterIPs), node_get(old, F_clusterIPs))) {
+		node_remove(spec, F_clusterIP);
+		node_remove(spec, F_clusterIPs);
+	}
+	if (service_has_node_ports(x->old) && !service_has_node_ports(x->root) && service_old_node_ports(spec, old))
+		NODE_FOREACH(port, node_get(spec, F_ports))
+			node_remove(port, F_nodePort);
+	for (size_t i = 0; i < ARRAY_SIZE(drops); i++)
+		if (drops[i].used(x->old) && !drops[i].used(x->root) &&
+		    prepare_same(node_get(spec, drops[i].field), node_get(old, drops[i].field)))
+			node_remove(spec, drops[i].field);
+	if (!service_balances(x->root))
+		node_set(x->d, node_need_object(x->d, x->root, F_status), F_loadBalancer, node_new(x->d, DOC_OBJECT));
+}
+
 static void service_update(const struct prepare *x)
 {
 	struct node *spec = node_get(x->root, F_spec);
@@ -267,15 +323,9 @@ static void service_update(const struct prepare *x)
 		else
 			node_remove(spec, F_clusterIPs);
 	}
-	if (!service_has_ip(x->root)) {
-		if (service_has_ip(x->old) && prepare_same(node_get(spec, F_clusterIPs), node_get(old, F_clusterIPs))) {
-			node_remove(spec, F_clusterIP);
-			node_remove(spec, F_clusterIPs);
-			node_remove(spec, F_ipFamilies);
-			node_remove(spec, F_ipFamilyPolicy);
-		}
+	service_drop(x, spec, old);
+	if (!service_has_ip(x->root))
 		return;
-	}
 	if (service_has_ip(x->old) && !*node_gets(spec, F_clusterIP) && node_get(old, F_clusterIP)) {
 		prepare_take(x, spec, old, F_clusterIP);
 		prepare_take(x, spec, old, F_clusterIPs);
