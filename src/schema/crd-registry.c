@@ -486,8 +486,8 @@ static bool crd_established(struct obj *crd)
 
 void schema_custom_set(struct obj *crd, void (*changed)(void *arg, const struct schema_res *r), void *arg)
 {
-	_cleanup_doc_ struct doc *held = doc_ref(obj_doc(crd)); /* changed may drop trees that nobody holds */
-	const struct node *spec = node_get(obj_node(crd), F_spec);
+	_cleanup_doc_ struct doc *d = doc_ref(obj_doc(crd)); /* changed may drop trees that nobody holds */
+	const struct node *spec = node_get(doc_root(d), F_spec);
 	const char *group = node_gets(spec, F_group), *plural = node_gets(node_get(spec, F_names), F_plural);
 	const struct schema_res *storage = NULL;
 
