@@ -31,7 +31,7 @@ static const char *text_at(const struct doc *d, const char *path)
 	static char out[4][2000];
 	static unsigned n;
 	char *o = out[n++ % 4];
-	_cleanup_buf_ struct buf b = BUF_INIT, text = BUF_INIT;
+	_cleanup_buf_ struct buf text = BUF_INIT;
 	const struct node *x = doc_root(d);
 	struct str rest = str_of(path);
 
@@ -226,8 +226,10 @@ static void test_rest(void)
 /* Documents that were not decoded: nothing of the right shape is needed. */
 static void test_odd(void)
 {
-	static const char *const bodies[] = { "{}", "{'spec':null}", "{'spec':[]}", "{'spec':{'backend':3,'rules':[1,{'http':"
-		"{'paths':[null,{'backend':[]}]}}],'selector':'x','rollbackTo':1}}", "{'endpoints':[1,null,{'topology':[]}]}" };
+	static const char *const bodies[] = { "{}", "{'spec':null}", "{'spec':[]}",
+		("{'spec':{'backend':3,'rules':[1,{'http':{'paths':[null,{'backend':[]}]}}],"
+		 "'selector':'x','rollbackTo':1}}"),
+		"{'endpoints':[1,null,{'topology':[]}]}" };
 	size_t n = 0;
 
 	for (const struct schema_res *r = schema_next(NULL); r; r = schema_next(r)) {
