@@ -7,6 +7,7 @@
  * pod running.
  */
 #include <errno.h>
+#include <malloc.h>
 #include <signal.h>
 #include <stddef.h>
 #include <stdio.h>
@@ -148,11 +149,15 @@ struct server {
 	struct node_agent *agent;
 	struct loop_signal *sigterm, *sigint, *sighup, *sigpipe;
 	struct loop_hook *trim;
+	struct loop_timer *release;
+	unsigned turns; /* of the loop since memory was given back */
 	VEC(const struct resource *) resources;
 	VEC(const char *) node_labels, node_taints, issuers, audiences; /* NULL-terminated */
 	char *issuer; /* the default one */
 };
 
+#define SERVER_BUSY_TURNS 200 /* after so many turns of the loop and then */
+#define SERVER_QUIET_MS 2000 /* so long without one, freed memory is given back to the system */
 #define SERVER_TREE_BYTES (512u << 10) /* parsed trees of objects that stay between turns */
 
 /* --- addresses --- */
@@ -473,6 +478,7 @@ static void server_ready(void *arg)
 	log_info("ready", LI("port", s->port), LI("ms", time_mono_ms() - s->started_ms),
 		 LS("kubeconfig", s->opts->write_kubeconfig));
 	server_notify("READY=1");
+	s->turns = SERVER_BUSY_TURNS;
 }
 
 static void server_on_signal(void *arg, int signo)
@@ -486,9 +492,20 @@ static void server_on_signal(void *arg, int signo)
 	loop_stop(s->loop);
 }
 
+/* Work is over for now: what it took goes back to the system. */
+static void server_release(void *arg)
+{
+	((struct server *)arg)->turns = 0;
+	malloc_trim(0);
+}
+
 static void server_trim(void *arg)
 {
+	struct server *s = arg;
+
 	obj_trim(SERVER_TREE_BYTES);
+	if (++s->turns >= SERVER_BUSY_TURNS)
+		loop_timer_set(s->release, SERVER_QUIET_MS);
 }
 
 static void server_raise_limits(void)
@@ -542,6 +559,7 @@ static int server_start(struct server *s, struct err *e)
 	    server_write_kubeconfig(s, e) < 0)
 		return -e->code;
 	s->trim = loop_before_sleep(s->loop, server_trim, s);
+	s->release = loop_timer_new(s->loop, server_release, s);
 	s->client = client_new_local(s->loop, api_call_server(s->api, "system:kinglet", groups), "system:kinglet");
 	api_start(s->api, server_ready, s);
 	s->ctl = ctl_new(&(struct ctl_config){ .client = client_named(s->client, "kube-controller-manager"),
@@ -568,6 +586,7 @@ static void server_stop(struct server *s)
 	store_close(s->store);
 	tls_free(s->tls);
 	loop_hook_free(s->trim);
+	loop_timer_free(s->release);
 	loop_signal_free(s->sigterm);
 	loop_signal_free(s->sigint);
 	loop_signal_free(s->sighup);
