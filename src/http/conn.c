@@ -23,6 +23,7 @@
 #include "http/internal.h"
 
 #define CONN_RECORD_BYTES (16u << 10) /* of a full TLS record */
+#define CONN_PIECE_BYTES (128u << 10) /* a piece of output up to this size goes to the TLS library as it is */
 #define CONN_READ_LIBEVENT 4096
 #define CONN_READ_PIECE (32 << 10)
 #define CONN_LINGER_MS 5000
@@ -159,9 +160,10 @@ static void conn_flush_plain(struct conn *c)
 	bufferevent_write_buffer(c->bev, c->cork);
 }
 
-/* libevent makes a record and a system call of each piece of its buffer, and SSL_write cannot take part of a piece
- * (the next would overtake it), so pieces of about a record are made: small ones joined, large ones cut. Only as much
- * as the socket may soon take is moved; the rest of a large reply stays what it is, references to shared bytes. */
+/* libevent makes a record and a system call of each small piece of its buffer, and SSL_write cannot take part of a
+ * piece (the next would overtake it), so pieces of a record or more are made: small ones joined, huge ones cut. What is
+ * between goes on as it is and is not copied; it counts as sent when all of it is. Only as much as the socket may soon
+ * take is moved; the rest of a large reply stays what it is, references to shared bytes. */
 static void conn_flush_tls(struct conn *c)
 {
 	struct evbuffer *piece = evbuffer_new();
@@ -171,7 +173,7 @@ static void conn_flush_tls(struct conn *c)
 	while ((left = evbuffer_get_length(c->cork)) && conn_pending_output(c) < CONN_HIGH) {
 		size_t n = evbuffer_get_contiguous_space(c->cork);
 
-		if (n < CONN_RECORD_BYTES / 2 || n > CONN_RECORD_BYTES)
+		if (n < CONN_RECORD_BYTES / 2 || n > CONN_PIECE_BYTES)
 			n = left < CONN_RECORD_BYTES ? left : CONN_RECORD_BYTES;
 		evbuffer_remove_buffer(c->cork, piece, n);
 		evbuffer_pullup(piece, -1);
