@@ -2,23 +2,67 @@
  * bench/api: throughput and latency of an API server.
  *
  *	api [--server https://HOST:PORT] [--token T | --cert F --key F]
- *	    [--connections N] [--count N] [--size BYTES] [--quota] OPERATION...
+ *	    [--connections N] [--count N] [--size BYTES] [--pods] [--quota] [--pid SERVER] OPERATION...
  *
- * Operations: create get patch apply list watch. Objects are ConfigMaps in a namespace
- * of its own, removed at the end. --quota: the namespace gets a ResourceQuota that
- * counts them. One figure a line.
+ * Operations: create get patch apply list watch watches. Objects are ConfigMaps (--pods:
+ * Pods of two containers, to create, get and list) in a namespace of its own, removed at
+ * the end. --quota: the
+ * namespace gets a ResourceQuota that counts them. --pid: the server's process here, for
+ * its memory and processor time. watches: --count idle watches, then 20 events for all.
+ * One figure a line.
  */
 #include <pthread.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
+#include <unistd.h>
 
 #include "conn.h"
+
+#define WATCHES_EVENTS 20
 
 static struct target target;
 static int connections = 16, count = 20000, size = 512;
 static char ns[64];
+static const char *resource = "configmaps";
+static int pid; /* the server's; 0: not known */
+static long listed; /* bytes of the last list */
+
+/* Kilobytes that the server holds. */
+static double server_kb(void)
+{
+	char path[64], line[200];
+	long kb = 0;
+	FILE *f;
+
+	snprintf(path, sizeof(path), "/proc/%d/status", pid);
+	f = fopen(path, "r");
+	while (f && fgets(line, sizeof(line), f))
+		if (sscanf(line, "VmRSS: %ld", &kb) == 1)
+			break;
+	if (f)
+		fclose(f);
+	return (double)kb;
+}
+
+/* Milliseconds of processor time that the server has had. */
+static double server_cpu_ms(void)
+{
+	char path[64];
+	unsigned long user = 0, system = 0;
+	FILE *f;
+
+	snprintf(path, sizeof(path), "/proc/%d/stat", pid);
+	f = fopen(path, "r");
+	if (f) {
+		if (fscanf(f, "%*d (%*[^)]) %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %lu %lu", &user, &system) != 2)
+			die("%s can't be read", path);
+		fclose(f);
+	}
+	return (double)(user + system) * 1e3 / (double)sysconf(_SC_CLK_TCK);
+}
 
 struct worker {
 	pthread_t thread;
@@ -38,6 +82,28 @@ static char *config_map(const char *name, int bytes)
 	return s;
 }
 
+static char *pod(const char *name)
+{
+	static const char container[] =
+		"{\"name\":\"%s\",\"image\":\"registry.example.com/team/%s:1.2.3\",\"ports\":[{\"name\":\"http\","
+		"\"containerPort\":8080}],\"env\":[{\"name\":\"MODE\",\"value\":\"production\"},{\"name\":\"NODE\","
+		"\"valueFrom\":{\"fieldRef\":{\"fieldPath\":\"spec.nodeName\"}}}],\"resources\":{\"requests\":{\"cpu\":\"100m\","
+		"\"memory\":\"64Mi\"},\"limits\":{\"memory\":\"128Mi\"}},\"livenessProbe\":{\"httpGet\":{\"path\":\"/healthz\","
+		"\"port\":\"http\"}}}";
+	char *s = malloc(4096);
+	int n = sprintf(s,
+			"{\"apiVersion\":\"v1\",\"kind\":\"Pod\",\"metadata\":{\"name\":\"%s\",\"labels\":{\"app\":\"bench\","
+			"\"tier\":\"web\"},\"annotations\":{\"example.com/revision\":\"12\"}},\"spec\":{\"nodeSelector\":"
+			"{\"bench\":\"none\"},\"containers\":[",
+			name);
+
+	n += sprintf(s + n, container, "web", "web");
+	s[n++] = ',';
+	n += sprintf(s + n, container, "side", "side");
+	strcpy(s + n, "]}}");
+	return s;
+}
+
 static int one(struct conn *c, const char *op, int i)
 {
 	bool apply = strcmp(op, "apply") == 0;
@@ -45,10 +111,16 @@ static int one(struct conn *c, const char *op, int i)
 	struct reply r;
 
 	snprintf(name, sizeof(name), "b%07d", i);
-	snprintf(path, sizeof(path), "/api/v1/namespaces/%s/configmaps%s%s%s", ns, strcmp(op, "create") ? "/" : "",
+	if (strcmp(op, "list") == 0) {
+		snprintf(path, sizeof(path), "/api/v1/namespaces/%s/%s", ns, resource);
+		r = conn_request(c, "GET", path, NULL, NULL);
+		listed = (long)r.len;
+		return r.status == 200;
+	}
+	snprintf(path, sizeof(path), "/api/v1/namespaces/%s/%s%s%s%s", ns, resource, strcmp(op, "create") ? "/" : "",
 		 strcmp(op, "create") ? name : "", apply ? "?fieldManager=bench&force=true" : "");
 	if (strcmp(op, "create") == 0) {
-		char *body = config_map(name, size);
+		char *body = strcmp(resource, "pods") ? config_map(name, size) : pod(name);
 
 		r = conn_request(c, "POST", path, "application/json", body);
 		free(body);
@@ -91,16 +163,16 @@ static void name_figure(char *out, size_t n, const char *op, const char *what)
 	snprintf(out, n, "%s_%s_%dc", op, what, connections);
 }
 
-static void run(const char *op)
+static void run(const char *op, int total)
 {
 	struct worker *w = calloc((size_t)connections, sizeof(*w));
-	int64_t *took = calloc((size_t)count, sizeof(*took)), start = now_us(), end;
+	int64_t *took = calloc((size_t)total, sizeof(*took)), start = now_us(), end;
 	char name[64];
 	int failed = 0;
 
 	for (int i = 0; i < connections; i++) {
-		w[i] = (struct worker){ .op = op, .index = i, .from = (int)((long long)count * i / connections),
-					.to = (int)((long long)count * (i + 1) / connections), .took = took };
+		w[i] = (struct worker){ .op = op, .index = i, .from = (int)((long long)total * i / connections),
+					.to = (int)((long long)total * (i + 1) / connections), .took = took };
 		pthread_create(&w[i].thread, NULL, work, &w[i]);
 	}
 	for (int i = 0; i < connections; i++) {
@@ -109,37 +181,31 @@ static void run(const char *op)
 	}
 	end = now_us();
 	if (failed)
-		die("%s: %d of %d failed", op, failed, count);
+		die("%s: %d of %d failed", op, failed, total);
 	name_figure(name, sizeof(name), op, "rate");
-	figure(name, count * 1e6 / (double)(end - start), "1/s");
+	figure(name, total * 1e6 / (double)(end - start), "1/s");
 	name_figure(name, sizeof(name), op, "p50");
-	figure(name, (double)percentile(took, (size_t)count, 50) / 1e3, "ms");
+	figure(name, (double)percentile(took, (size_t)total, 50) / 1e3, "ms");
 	name_figure(name, sizeof(name), op, "p99");
-	figure(name, (double)percentile(took, (size_t)count, 99) / 1e3, "ms");
+	figure(name, (double)percentile(took, (size_t)total, 99) / 1e3, "ms");
 	free(took);
 	free(w);
 }
 
+/* All of the objects, again and again. */
 static void run_list(void)
 {
-	struct conn *c = conn_open(&target);
-	int64_t took[21];
-	char path[128], name[64];
-	struct reply r = { 0 };
+	double cpu = server_cpu_ms();
+	int total = connections < 6 ? 21 : connections * 4;
+	int64_t from = now_us();
+	char op[64];
 
-	snprintf(path, sizeof(path), "/api/v1/namespaces/%s/configmaps", ns);
-	for (int i = 0; i < 21; i++) {
-		int64_t t = now_us();
-
-		r = conn_request(c, "GET", path, NULL, NULL);
-		took[i] = now_us() - t;
-		if (r.status != 200)
-			die("list: HTTP %d", r.status);
-	}
-	snprintf(name, sizeof(name), "list_%d_p50", count);
-	figure(name, (double)percentile(took, 21, 50) / 1e3, "ms");
-	figure("list_bytes", (double)r.len, "B");
-	conn_close(c);
+	run("list", total);
+	figure("list_bytes", (double)listed, "B");
+	snprintf(op, sizeof(op), "list_through_%dc", connections);
+	figure(op, (double)listed * total / (double)(now_us() - from), "MB/s");
+	if (pid)
+		figure("list_server_cpu", (server_cpu_ms() - cpu) / total, "ms each");
 }
 
 /* From a write's start to its event at a watcher. */
@@ -171,6 +237,81 @@ static void run_watch(void)
 	figure("watch_event_p99", (double)percentile(took, 500, 99) / 1e3, "ms");
 	conn_close(watch);
 	conn_close(c);
+}
+
+static void watches_write(struct conn *c, int i)
+{
+	char path[160], body[200];
+
+	snprintf(path, sizeof(path), "/api/v1/namespaces/%s/configmaps", ns);
+	snprintf(body, sizeof(body), "{\"metadata\":{\"name\":\"e%d\"},\"data\":{\"k\":\"0123456789\"}}", i);
+	if (conn_request(c, "POST", path, "application/json", body).status != 201)
+		die("create: an event could not be made");
+}
+
+/* Many idle watches, and what an event costs that goes to all of them. */
+static void run_watches(void)
+{
+	struct conn **w = calloc((size_t)count, sizeof(struct conn *)), *c = conn_open(&target);
+	struct rlimit files = { (rlim_t)count + 100, (rlim_t)count + 100 };
+	double kb = server_kb(), cpu;
+	char path[160];
+	int64_t from;
+
+	if (setrlimit(RLIMIT_NOFILE, &files) < 0)
+		die("%d files can't be open at once", count + 100);
+	snprintf(path, sizeof(path), "/api/v1/namespaces/%s/configmaps?watch=1&fieldSelector=metadata.name!=kube-root-ca.crt", ns);
+	for (int i = 0; i < count; i++)
+		conn_watch(w[i] = conn_open(&target), path);
+	if (pid)
+		figure("watches_memory", (server_kb() - kb) / count, "kB each");
+	cpu = server_cpu_ms();
+	from = now_us();
+	for (int e = 0; e < WATCHES_EVENTS; e++) {
+		watches_write(c, e);
+		for (int i = 0; i < count; i++)
+			if (!conn_line(w[i]))
+				die("watch: no event");
+	}
+	figure("watches_event", (double)(now_us() - from) / WATCHES_EVENTS / 1e3, "ms to all");
+	if (pid)
+		figure("watches_server_cpu", (server_cpu_ms() - cpu) * 1e3 / WATCHES_EVENTS / count, "us for each and event");
+	for (int i = 0; i < count; i++)
+		conn_close(w[i]);
+	conn_close(c);
+	free(w);
+}
+
+/* Pods are admitted when the namespace has its service account. */
+static void wait_for_account(void)
+{
+	struct conn *c = conn_open(&target);
+	char path[160];
+
+	snprintf(path, sizeof(path), "/api/v1/namespaces/%s/serviceaccounts/default", ns);
+	for (int i = 0; i < 1000 && conn_request(c, "GET", path, NULL, NULL).status != 200; i++)
+		usleep(10000);
+	conn_close(c);
+}
+
+/* create, with what the server's memory grew by against the JSON that it stores. */
+static void run_create(void)
+{
+	double kb = server_kb();
+	struct conn *c;
+
+	if (strcmp(resource, "pods") == 0)
+		wait_for_account();
+	run("create", count);
+	if (!pid)
+		return;
+	kb = server_kb() - kb;
+	c = conn_open(&target);
+	one(c, "list", 0);
+	conn_close(c);
+	figure("stored_json", (double)listed / count, "B each");
+	figure("stored_memory", kb * 1024 / count, "B each");
+	figure("stored_ratio", kb * 1024 / (double)listed, "memory to JSON");
 }
 
 static void set_up(bool make)
@@ -223,14 +364,23 @@ int main(int argc, char **argv)
 		} else if (strcmp(argv[i], "--size") == 0) {
 			size = atoi(v);
 			i++;
+		} else if (strcmp(argv[i], "--pid") == 0) {
+			pid = atoi(v);
+			i++;
+		} else if (strcmp(argv[i], "--pods") == 0) {
+			resource = "pods";
 		} else if (strcmp(argv[i], "--quota") == 0) {
 			add_quota();
+		} else if (strcmp(argv[i], "create") == 0) {
+			run_create();
 		} else if (strcmp(argv[i], "list") == 0) {
 			run_list();
 		} else if (strcmp(argv[i], "watch") == 0) {
 			run_watch();
+		} else if (strcmp(argv[i], "watches") == 0) {
+			run_watches();
 		} else {
-			run(argv[i]);
+			run(argv[i], count);
 		}
 	}
 	set_up(false);
