@@ -111,6 +111,9 @@ RULES = [{"apiGroups": [""], "resources": ["pods"], "verbs": ["get"]}]
 VIEW = {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "view"}
 CONDITION = {"type": "StatusUpdate", "status": "True", "reason": "E2E", "message": "Set from a test",
              "lastTransitionTime": "2026-01-01T00:00:00Z"}
+# Those whose conditions a strategic merge patch merges by type.
+MERGED_CONDITIONS = {"pods", "replicationcontrollers", "deployments", "replicasets", "statefulsets", "daemonsets",
+                     "jobs", "nodes", "persistentvolumeclaims", "services", "apiservices"}
 
 
 def crd(name):
@@ -278,8 +281,11 @@ def statuses(path, name, plural, status):
             o["status"].setdefault("conditions", []).append(dict(CONDITION, type="StatusPut"))
         got = write(path + "/status", name, change)
         has([c["type"] for c in got["status"]["conditions"]], "StatusPut")
-        had = s.call("GET", path)
-        has([c["type"] for c in had["status"]["conditions"]], "StatusPut")
+        has([c["type"] for c in s.call("GET", path)["status"]["conditions"]], "StatusPut")
+    if plural in MERGED_CONDITIONS:
+        got = s.call("PATCH", path + "/status", {"status": {"conditions": [{"type": "StatusPatched", "status": "True"}]}},
+                     kind=STRATEGIC)
+        assert {"StatusUpdate", "StatusPut", "StatusPatched"} <= {c["type"] for c in got["status"]["conditions"]}, got
 
 
 def operations(gv, plural, kind, spaced, rest, status):
@@ -994,6 +1000,134 @@ def _():
     assert published("v1") and not published("v3")
     undefine("foos.pub.example.com")
     assert not published("v1")
+
+
+@check("definitions: conditions with nothing but a message, defaults that come and go")
+def _():
+    define("quirks.quirk.example.com", {"type": "object", "properties": {"a": {"type": "string"},
+                                                                        "b": {"type": "string"}}}, scope="Cluster")
+    one, at = CRDS + "/quirks.quirk.example.com", "/apis/quirk.example.com/v1/quirks"
+    empty = {"type": "", "status": "", "lastTransitionTime": None, "reason": "", "message": "updated"}
+    x = write(one + "/status", "", lambda o: o["status"]["conditions"].append(empty))
+    has([c.get("message") for c in x["status"]["conditions"]], "updated")
+    x = s.call("PATCH", one + "/status", [{"op": "add", "path": "/status/conditions", "value": [
+        {"message": "patched"}]}], kind=JSONPATCH)
+    has([c.get("message") for c in x["status"]["conditions"]], "patched")
+    path = "/spec/versions/0/schema/openAPIV3Schema/properties/%s/default"
+    s.call("POST", at, thing("quirk.example.com/v1", "Quirks", "cr1"), want=201)
+    s.call("PATCH", one, [{"op": "add", "path": path % "a", "value": "A"}], kind=JSONPATCH)
+    eq(s.call("GET", at + "/cr1")["a"], "A")
+    eq(s.call("POST", at, thing("quirk.example.com/v1", "Quirks", "cr2"), want=201)["a"], "A")
+    s.call("PATCH", one, [{"op": "remove", "path": path % "a"}, {"op": "add", "path": path % "b", "value": "B"}],
+           kind=JSONPATCH)
+    x = s.call("GET", at + "/cr2")
+    eq((x["a"], x["b"]), ("A", "B"))
+    assert "a" not in s.call("GET", at + "/cr1")
+    undefine("quirks.quirk.example.com")
+
+
+@check("addresses and ranges of services: any parent, both families, the default range")
+def _():
+    at = "/apis/networking.k8s.io/v1/ipaddresses"
+    for name, of in ("255.255.255.255", "broadcast"), ("fe80::42:1dff:fe84:f9e2", "link-local"):
+        make("networking.k8s.io/v1", "ipaddresses", thing("networking.k8s.io/v1", "IPAddress", name, {"spec": {
+            "parentRef": {"group": "mygroup", "resource": "myresources", "namespace": "foo", "name": "bar"}}},
+            labels={"type": of}), ns=None)
+    s.call("DELETE", at + "/255.255.255.255")
+    s.call("DELETE", query(at, labelSelector="type=link-local"))
+    eq(s.call("GET", query(at, labelSelector="type in (broadcast,link-local)"))["items"], [])
+    cidr = "/apis/networking.k8s.io/v1/servicecidrs/kubernetes"
+    c = s.call("GET", cidr)
+    eq((c["metadata"]["uid"], c["kind"]), (s.call("GET", cidr + "/status")["metadata"]["uid"], "ServiceCIDR"))
+    eq([x["status"] for x in c["status"]["conditions"] if x["type"] == "Ready"], ["True"])
+
+
+@check("leases: times to the microsecond, replaced and patched whole")
+def _():
+    gv, one = "coordination.k8s.io/v1", in_ns("coordination.k8s.io/v1", "leases", "lease")
+    spec = {"holderIdentity": "holder", "leaseDurationSeconds": 30, "acquireTime": "2026-01-01T00:00:00.123456Z",
+            "renewTime": "2026-01-01T00:00:05.000000Z", "leaseTransitions": 0}
+    eq(make(gv, "leases", thing(gv, "Lease", "lease", {"spec": spec}))["spec"], spec)
+    spec.update(holderIdentity="holder2", leaseTransitions=1, acquireTime="2026-01-01T00:00:10.500000Z")
+    eq(write(one, "lease", lambda o: o.update(spec=spec))["spec"], spec)
+    spec.update(holderIdentity="holder3", leaseTransitions=2)
+    eq(s.call("PATCH", one, {"spec": {"holderIdentity": "holder3", "leaseTransitions": 2}}, kind=STRATEGIC)["spec"],
+       spec)
+    s.call("DELETE", in_ns(gv, "leases"))
+    s.call("GET", one, want=404)
+
+
+@check("disruption budgets: patched in any form, disrupted pods put and taken away")
+def _():
+    gv, one = "policy/v1", in_ns("policy/v1", "poddisruptionbudgets", "foo")
+    make(gv, "poddisruptionbudgets", thing(gv, "PodDisruptionBudget", "foo", {"spec": {
+        "minAvailable": "1%", "selector": SELECTOR}}))
+    eq(write(one, "foo", lambda o: o["spec"].update(minAvailable="2%"))["spec"]["minAvailable"], "2%")
+    x = s.call("PATCH", one, {"spec": {"minAvailable": "3%"}}, kind=STRATEGIC)
+    eq(x["spec"]["minAvailable"], "3%")
+    pods = {"rand": "2026-01-01T00:00:00Z"}
+    x = write(one + "/status", "foo", lambda o: o["status"].update(disruptedPods=pods))
+    eq(x["status"]["disruptedPods"], pods)
+    x = s.call("PATCH", one + "/status", {"status": {"disruptedPods": None}}, kind=MERGE)
+    assert not x["status"].get("disruptedPods"), x
+    s.call("PATCH", one, {"spec": {"maxUnavailable": 1}}, kind=MERGE, want=422)
+    s.call("DELETE", one)
+
+
+@check("replication controllers: status and scale patched as the lifecycle test does")
+def _():
+    one = in_ns("v1", "replicationcontrollers", "rc-test")
+    make("v1", "replicationcontrollers", thing("v1", "ReplicationController", "rc-test", {"spec": {
+        "replicas": 0, "selector": LABELS, "template": TEMPLATE}}, labels={"test-rc-static": "true"}))
+    x = s.call("PATCH", one, {"metadata": {"labels": {"test-rc": "patched"}}}, kind=STRATEGIC)
+    eq(x["metadata"]["labels"], {"test-rc-static": "true", "test-rc": "patched"})
+    x = s.call("PATCH", one + "/status", {"status": {"readyReplicas": 0, "availableReplicas": 0}}, kind=STRATEGIC)
+    eq(x["status"].get("readyReplicas", 0), 0)
+    eq(s.call("GET", one + "/status")["status"]["replicas"], 0)
+    x = s.call("PATCH", one + "/status", {"status": {"readyReplicas": 5}}, kind=STRATEGIC, want=422)
+    has(x["message"], "cannot be greater than status.replicas")
+    l = s.call("GET", query("/api/v1/replicationcontrollers", labelSelector="test-rc-static=true"))["items"]
+    eq(len(l), 1)
+    s.call("DELETE", query(in_ns("v1", "replicationcontrollers"), labelSelector="test-rc-static=true"))
+    s.call("GET", one, want=404)
+
+
+@check("persistent volumes and claims: life and status")
+def _():
+    pv, pvc = "/api/v1/persistentvolumes/pv-conf", in_ns("v1", "persistentvolumeclaims", "pvc-conf")
+    make("v1", "persistentvolumes", thing("v1", "PersistentVolume", "pv-conf", {"spec": {
+        "capacity": {"storage": "1Gi"}, "accessModes": ["ReadWriteOnce"], "storageClassName": "conf",
+        "persistentVolumeReclaimPolicy": "Retain", "hostPath": {"path": "/tmp/x"},
+        "claimRef": {"namespace": NS, "name": "pvc-conf"}}}, labels={"e2e-pv-pool": "x"}), ns=None)
+    make("v1", "persistentvolumeclaims", thing("v1", "PersistentVolumeClaim", "pvc-conf", {"spec": {
+        "accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}, "storageClassName": "conf"}}))
+    x = s.call("PATCH", pvc + "/status", {"status": {"conditions": [{
+        "type": "StatusPatched", "status": "True", "reason": "E2E patchedStatus", "message": "Set by e2e test"}]}},
+        kind=MERGE)
+    has([c["type"] for c in x["status"]["conditions"]], "StatusPatched")
+    x = write(pvc + "/status", "", lambda o: o["status"]["conditions"].append(
+        {"type": "StatusUpdate", "status": "True", "reason": "E2E updateStatus", "message": "m"}))
+    has([c["type"] for c in x["status"]["conditions"]], "StatusUpdate")
+    x = s.call("PATCH", pv + "/status", {"status": {"message": "StatusPatched", "reason": "E2E patchStatus"}},
+               kind=MERGE)
+    eq((x["status"]["message"], x["status"]["reason"]), ("StatusPatched", "E2E patchStatus"))
+    x = write(pv + "/status", "", lambda o: o["status"].update(reason="StatusUpdated"))
+    eq(x["status"]["reason"], "StatusUpdated")
+    for one in pvc, pv:
+        s.call("DELETE", one)
+
+
+@check("an event series and a new kind of selector: what the clients of both groups send")
+def _():
+    e = {"eventTime": None, "message": "m", "reason": "Test", "type": "Normal", "source": {"component": "e2e"},
+         "firstTimestamp": "2026-01-01T00:00:00Z", "lastTimestamp": "2026-01-01T00:00:00Z", "count": 1,
+         "reportingComponent": "", "reportingInstance": "", "involvedObject": {"namespace": NS}}
+    for i in range(3):
+        make("v1", "events", thing("v1", "Event", "test-event-%d" % i, e, labels={"testevent-set": "true"}))
+    l = s.call("GET", query("/api/v1/events", labelSelector="testevent-set=true"))["items"]
+    eq(len(l), 3)
+    s.call("DELETE", query(in_ns("v1", "events"), labelSelector="testevent-set=true"))
+    eq(s.call("GET", query(in_ns("v1", "events"), labelSelector="testevent-set=true"))["items"], [])
 
 
 s = Server(sys.argv[1])
