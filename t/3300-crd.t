@@ -104,7 +104,12 @@ test_expect_success 'explain tells what the schema says' '
 	test_grep "When it runs." got &&
 	kubectl explain ct --recursive >got &&
 	test_grep "ports.*<\[\]Object>" got &&
-	test_grep "creationTimestamp.*<string>" got
+	test_grep "creationTimestamp.*<string>" got &&
+	kubectl explain ct >got &&
+	test_grep "APIVersion defines" got &&
+	kubectl explain ct.metadata >got &&
+	test_grep "Standard object.s metadata" got &&
+	test_grep "CreationTimestamp is a timestamp" got
 '
 
 test_expect_success 'what does not fit is refused in Kubernetes words' '

@@ -4,7 +4,8 @@
  *
  * Version 3 is the schema as it was written. Version 2 has no anyOf, oneOf, not,
  * nullable or int-or-string: such parts lose their type, as Kubernetes publishes
- * them, so that clients accept what the server may accept.
+ * them, so that clients accept what the server may accept. What else a value must
+ * be like (patterns, enums, bounds) is told there too.
  */
 #include "schema/crd.h"
 #include "schema/openapi.h"
@@ -12,7 +13,7 @@
 #include <inttypes.h>
 
 static const char *const crd_type_meta[][2] = {
-	{ "apiVersion", "The version of the schema in which this object is written." },
+	{ "apiVersion", "APIVersion defines the schema in which this object is written." },
 	{ "kind", "The kind of object that this is." },
 };
 
@@ -64,7 +65,7 @@ static void crd_oa_type_meta(struct oa *w, const char *meta_type)
 		oa_close(w);
 	}
 	oa_open_entry(w, "metadata", MAP_ENTRY, NULL);
-	crd_oa_meta(w, meta_type, "Standard object metadata.");
+	crd_oa_meta(w, meta_type, "Standard object's metadata.");
 	oa_close(w);
 }
 
@@ -124,6 +125,52 @@ static bool crd_oa_typeless(const struct node *s)
 	       node_bool(node_get(s, F_x_kubernetes_int_or_string), false);
 }
 
+/* The keywords of JSON Schema that version 2 knows as they are, with gnostic's field numbers of Schema. */
+static void crd_oa_rules(struct oa *w, const struct node *s)
+{
+	static const struct {
+		enum field field;
+		uint8_t number;
+		enum { RULE_TEXT, RULE_ANY, RULE_LIST, RULE_NUMBER, RULE_WHOLE } how;
+	} rules[] = {
+		{ F_title, 3, RULE_TEXT },
+		{ F_default, S_DEFAULT, RULE_ANY },
+		{ F_multipleOf, 6, RULE_NUMBER },
+		{ F_maximum, 7, RULE_NUMBER },
+		{ F_exclusiveMaximum, 8, RULE_WHOLE },
+		{ F_minimum, 9, RULE_NUMBER },
+		{ F_exclusiveMinimum, 10, RULE_WHOLE },
+		{ F_maxLength, 11, RULE_WHOLE },
+		{ F_minLength, 12, RULE_WHOLE },
+		{ F_pattern, 13, RULE_TEXT },
+		{ F_maxItems, 14, RULE_WHOLE },
+		{ F_minItems, 15, RULE_WHOLE },
+		{ F_uniqueItems, 16, RULE_WHOLE },
+		{ F_maxProperties, 17, RULE_WHOLE },
+		{ F_minProperties, 18, RULE_WHOLE },
+		{ F_enum, 20, RULE_LIST },
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(rules); i++) {
+		const struct node *c = node_get(s, rules[i].field);
+		_cleanup_buf_ struct buf b = BUF_INIT;
+
+		if (!c || (node_is(c, DOC_BOOL) && !node_bool(c, false) && rules[i].how == RULE_WHOLE))
+			continue;
+		doc_print_json(&b, c, DOC_PRINT_COMPACT);
+		if (rules[i].how == RULE_TEXT) {
+			oa_text(w, c->key, rules[i].number, node_cstr_or(c, ""));
+		} else if (rules[i].how == RULE_LIST && w->form == OA_V2_PROTO) {
+			NODE_FOREACH(v, c)
+				crd_oa_json(w, v, rules[i].number, false);
+		} else if (rules[i].how == RULE_ANY || rules[i].how == RULE_LIST) {
+			oa_any(w, c->key, rules[i].number, b.s);
+		} else {
+			oa_number(w, c->key, rules[i].number, b.s, rules[i].how == RULE_WHOLE);
+		}
+	}
+}
+
 static void crd_oa_v2(struct oa *w, const struct node *s, bool root)
 {
 	const struct node *more = node_get(s, F_additionalProperties);
@@ -131,6 +178,7 @@ static void crd_oa_v2(struct oa *w, const struct node *s, bool root)
 
 	oa_text(w, "format", S_FORMAT, node_gets(s, F_format));
 	oa_text(w, "description", S_DESCRIPTION, node_gets(s, F_description));
+	crd_oa_rules(w, s);
 	if (!typeless && node_count(node_get(s, F_required))) {
 		oa_open_list(w, "required");
 		NODE_FOREACH(k, node_get(s, F_required))

@@ -30,7 +30,7 @@ static void oa_key(struct oa *w, const char *key)
 }
 
 /* --- protobuf --- */
-enum { WIRE_VARINT = 0, WIRE_BYTES = 2 };
+enum { WIRE_VARINT = 0, WIRE_FIXED64 = 1, WIRE_BYTES = 2 };
 
 static size_t oa_varint_text(uint64_t v, char out[10])
 {
@@ -227,6 +227,27 @@ void oa_any(struct oa *w, const char *key, unsigned n, const char *json)
 	at = oa_message(w, n);
 	oa_yaml(w, json);
 	oa_message_end(w, at);
+}
+
+void oa_number(struct oa *w, const char *key, unsigned n, const char *json, bool whole)
+{
+	double d = strtod(json, NULL);
+	uint64_t bits;
+	char le[8];
+
+	if (!oa_proto(w)) {
+		oa_any(w, key, n, json);
+		return;
+	}
+	oa_tag(w, n, whole ? WIRE_VARINT : WIRE_FIXED64);
+	if (whole) {
+		oa_varint(w, streq(json, "true") ? 1 : (uint64_t)strtoll(json, NULL, 10));
+		return;
+	}
+	memcpy(&bits, &d, sizeof(bits));
+	for (size_t i = 0; i < sizeof(le); i++)
+		le[i] = (char)(bits >> (8 * i));
+	buf_add(w->out, le, sizeof(le));
 }
 
 void oa_ext(struct oa *w, unsigned n, const char *key, const char *json)

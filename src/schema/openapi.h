@@ -74,6 +74,8 @@ void oa_true(struct oa *w, const char *key, unsigned n);
 void oa_string(struct oa *w, unsigned n, const char *s);
 /* A value of any shape, given as JSON; gnostic holds it as YAML. */
 void oa_any(struct oa *w, const char *key, unsigned n, const char *json);
+/* A number or a boolean, given as JSON; gnostic holds it as one. */
+void oa_number(struct oa *w, const char *key, unsigned n, const char *json, bool whole);
 /* A vendor extension, key with its x-. */
 void oa_ext(struct oa *w, unsigned n, const char *key, const char *json);
 /* {"type": s}: a list of types in gnostic. */
