@@ -7,11 +7,16 @@
 #include "base/log.h"
 
 struct client_short { /* a call that nobody else owns */
+	TAILQ_ENTRY(client_short) link;
 	struct call call;
 	client_done done;
 	void *arg;
 	char *ns, *name, *subresource, *uid, *rv;
 };
+
+/* Under way. Those that are when the process ends are cancelled and stay here with what their owners gave them: nobody
+ * is left to take it. */
+static TAILQ_HEAD(, client_short) client_shorts = TAILQ_HEAD_INITIALIZER(client_shorts);
 
 struct client *client_new_local(struct loop *l, struct call_server *server, const char *user)
 {
@@ -49,8 +54,13 @@ static void client_free_named(struct client *c)
 
 struct client *client_free(struct client *c)
 {
+	struct client_short *s;
+
 	if (!c)
 		return NULL;
+	TAILQ_FOREACH(s, &client_shorts, link)
+		if (s->call.impl)
+			client_cancel(c, &s->call);
 	client_free_named(c->next);
 	map_free(c->informers);
 	map_free(c->events);
@@ -96,6 +106,7 @@ static void client_short_done(struct call *call, const struct err *err)
 {
 	struct client_short *s = call->arg;
 
+	TAILQ_REMOVE(&client_shorts, s, link);
 	if (s->done)
 		s->done(s->arg, call->obj, err);
 	else if (err)
@@ -116,6 +127,7 @@ static struct client_short *client_short_new(enum verb verb, const struct resour
 {
 	struct client_short *s = xcalloc(1, sizeof(*s));
 
+	TAILQ_INSERT_TAIL(&client_shorts, s, link);
 	s->done = done;
 	s->arg = arg;
 	s->ns = xstrdup_null(ns);
