@@ -179,31 +179,38 @@ static const struct node *convert_got(const struct schema_res *from, const struc
 
 /* --- inside a request --- */
 
+/* The webhook's checked answer about objects, JSON texts between commas; borrowed. */
+static int convert_ask(struct req *r, const struct schema_res *from, const struct schema_res *to, struct str objects,
+		       struct doc **answer, struct err *e)
+{
+	_cleanup_buf_ struct buf body = BUF_INIT;
+	_cleanup_free_ char *why = NULL;
+	char uid[37];
+
+	if (convert_review(to, objects, &body, uid, e) < 0)
+		return -e->code;
+	if (hook_ask(r, node_get(convert_hook(to), F_clientConfig), buf_str(&body), CONVERT_TIMEOUT_MS, answer, e) == 0)
+		return convert_check_review(from, to, doc_root(*answer), uid, e);
+	if (e->reason == ERR_AGAIN)
+		return -e->code;
+	why = xstrdup(err_msg(e));
+	return convert_fail(from, e, "failed: %s", why);
+}
+
 int convert_req_doc(struct req *r, struct doc *d, const struct schema_res *from, const struct schema_res *to,
 		    struct err *e)
 {
-	_cleanup_buf_ struct buf object = BUF_INIT, body = BUF_INIT;
+	_cleanup_buf_ struct buf object = BUF_INIT;
 	_cleanup_doc_ struct doc *made = NULL;
 	const struct node *got;
 	struct doc *answer;
-	char uid[37];
 
 	if (from == to || !to->custom || !to->custom->webhook) {
 		convert_doc(d, from, to);
 		return 0;
 	}
 	doc_print_json(&object, doc_root(d), DOC_PRINT_COMPACT);
-	if (convert_review(to, buf_str(&object), &body, uid, e) < 0)
-		return -e->code;
-	if (hook_ask(r, node_get(convert_hook(to), F_clientConfig), buf_str(&body), CONVERT_TIMEOUT_MS, &answer, e) < 0) {
-		_cleanup_free_ char *why = NULL;
-
-		if (e->reason == ERR_AGAIN)
-			return -e->code;
-		why = xstrdup(err_msg(e));
-		return convert_fail(from, e, "failed: %s", why);
-	}
-	if (convert_check_review(from, to, doc_root(answer), uid, e) < 0)
+	if (convert_ask(r, from, to, buf_str(&object), &answer, e) < 0)
 		return -e->code;
 	got = convert_got(from, doc_root(answer), 1, e);
 	if (!got || convert_check_object(from, to, doc_root(d), node_at(got, 0), 0, e) < 0)
@@ -278,26 +285,15 @@ static size_t convert_gather(struct obj **objs, size_t n, const struct schema_re
 
 int convert_req_list(struct req *r, struct obj **objs, size_t n, const struct schema_res *to, struct err *e)
 {
-	_cleanup_buf_ struct buf objects = BUF_INIT, body = BUF_INIT;
+	_cleanup_buf_ struct buf objects = BUF_INIT;
 	const struct schema_res *from = NULL;
 	size_t want = convert_gather(objs, n, to, &objects, &from);
 	const struct node *got;
 	struct doc *answer;
-	char uid[37];
 
 	if (!want)
 		return 0;
-	if (convert_review(to, buf_str(&objects), &body, uid, e) < 0)
-		return -e->code;
-	if (hook_ask(r, node_get(convert_hook(to), F_clientConfig), buf_str(&body), CONVERT_TIMEOUT_MS, &answer, e) < 0) {
-		_cleanup_free_ char *why = NULL;
-
-		if (e->reason == ERR_AGAIN)
-			return -e->code;
-		why = xstrdup(err_msg(e));
-		return convert_fail(from, e, "failed: %s", why);
-	}
-	if (convert_check_review(from, to, doc_root(answer), uid, e) < 0)
+	if (convert_ask(r, from, to, buf_str(&objects), &answer, e) < 0)
 		return -e->code;
 	got = convert_got(from, doc_root(answer), want, e);
 	return got ? convert_put_all(objs, n, from, to, got, e) : -e->code;

@@ -80,7 +80,7 @@ static bool cert_set_subject(X509 *x, const struct tls_cert_spec *spec)
 	return cert_add_name(n, NID_commonName, spec->common_name);
 }
 
-static bool cert_add_ext(X509 *x, X509 *issuer, int nid, const char *value)
+bool cert_add_ext(X509 *x, X509 *issuer, int nid, const char *value)
 {
 	X509V3_CTX ctx;
 	X509_EXTENSION *ext;
@@ -140,7 +140,7 @@ static bool cert_add_extensions(X509 *x, X509 *issuer, const struct tls_cert_spe
 	       (!spec->sans || cert_add_sans(x, spec->sans));
 }
 
-static bool cert_set_serial(X509 *x)
+bool cert_set_serial(X509 *x)
 {
 	unsigned char bytes[16];
 	BIGNUM *bn;

@@ -10,7 +10,7 @@
 
 #include "base/rand.h"
 #include "base/vec.h"
-#include "http/http.h"
+#include "http/internal.h"
 
 static X509_REQ *csr_read(struct str pem, struct err *e)
 {
@@ -125,34 +125,6 @@ static bool sign_add_names(X509 *x, X509_REQ *req)
 	return ok;
 }
 
-static bool sign_add_ext(X509 *x, X509 *ca, int nid, const char *value)
-{
-	X509V3_CTX ctx;
-	X509_EXTENSION *ext;
-	bool ok;
-
-	X509V3_set_ctx_nodb(&ctx);
-	X509V3_set_ctx(&ctx, ca, x, NULL, NULL, 0);
-	ext = X509V3_EXT_conf_nid(NULL, &ctx, nid, value);
-	ok = ext && X509_add_ext(x, ext, -1) == 1;
-	X509_EXTENSION_free(ext);
-	return ok;
-}
-
-static bool sign_set_serial(X509 *x)
-{
-	unsigned char bytes[16];
-	BIGNUM *bn;
-	bool ok;
-
-	rand_bytes(bytes, sizeof(bytes));
-	bytes[0] = (bytes[0] & 0x7f) | 0x01;
-	bn = BN_bin2bn(bytes, sizeof(bytes), NULL);
-	ok = bn && BN_to_ASN1_INTEGER(bn, X509_get_serialNumber(x));
-	BN_free(bn);
-	return ok;
-}
-
 /* Never longer than the authority itself. */
 static bool sign_set_life(X509 *x, X509 *ca, const struct tls_csr_terms *t)
 {
@@ -165,13 +137,13 @@ static bool sign_set_life(X509 *x, X509 *ca, const struct tls_csr_terms *t)
 
 static bool sign_fill(X509 *x, X509_REQ *req, const struct tls_csr_terms *t, X509 *ca, EVP_PKEY *ca_key)
 {
-	return X509_set_version(x, 2) && sign_set_serial(x) && sign_set_life(x, ca, t) &&
+	return X509_set_version(x, 2) && cert_set_serial(x) && sign_set_life(x, ca, t) &&
 	       X509_set_subject_name(x, X509_REQ_get_subject_name(req)) &&
 	       X509_set_issuer_name(x, X509_get_subject_name(ca)) && X509_set_pubkey(x, X509_REQ_get0_pubkey(req)) &&
-	       (str_empty(t->key_usage) || sign_add_ext(x, ca, NID_key_usage, t->key_usage)) &&
-	       (str_empty(t->ext_key_usage) || sign_add_ext(x, ca, NID_ext_key_usage, t->ext_key_usage)) &&
-	       sign_add_ext(x, ca, NID_basic_constraints, "critical,CA:FALSE") &&
-	       sign_add_ext(x, ca, NID_authority_key_identifier, "keyid:always") && sign_add_names(x, req) &&
+	       (str_empty(t->key_usage) || cert_add_ext(x, ca, NID_key_usage, t->key_usage)) &&
+	       (str_empty(t->ext_key_usage) || cert_add_ext(x, ca, NID_ext_key_usage, t->ext_key_usage)) &&
+	       cert_add_ext(x, ca, NID_basic_constraints, "critical,CA:FALSE") &&
+	       cert_add_ext(x, ca, NID_authority_key_identifier, "keyid:always") && sign_add_names(x, req) &&
 	       X509_sign(x, ca_key, EVP_sha256()) > 0;
 }
 

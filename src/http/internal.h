@@ -27,6 +27,12 @@ void tls_peer_release(struct tls_peer *p);
 void tls_session_error(struct ssl_st *s, unsigned long code, struct err *e);
 void tls_session_shutdown(struct ssl_st *s); /* sends close_notify when it fits into the socket */
 
+/* --- cert.c: what every certificate gets --- */
+struct x509_st;
+/* value: as OpenSSL's configuration files write extensions */
+bool cert_add_ext(struct x509_st *x, struct x509_st *issuer, int nid, const char *value);
+bool cert_set_serial(struct x509_st *x); /* random */
+
 /* --- conn.c ---
  *
  * Writes gather in a cork and leave at the end of the turn, so that a head, its body and several watch

@@ -209,8 +209,7 @@ static void default_fill_map(struct defaults *x, struct node *owner, enum field 
 	}
 }
 
-/* The sum of what the containers request of one resource; false: none does. */
-static bool default_sum_requests(const struct node *spec, struct str name, struct quantity *sum)
+bool schema_sum_requests(const struct node *spec, struct str name, struct quantity *sum)
 {
 	bool any = false;
 
@@ -241,7 +240,7 @@ static void default_pod_requests(struct defaults *x, const struct node *pod)
 
 		if ((!huge && !str_eqc(name, "cpu") && !str_eqc(name, "memory")) || node_getk(requests, name))
 			continue;
-		if (!huge && default_sum_requests(spec, name, &sum)) {
+		if (!huge && schema_sum_requests(spec, name, &sum)) {
 			quantity_print(&sum, &b);
 			node_setk(x->d, requests, name, node_new_str(x->d, buf_str(&b)));
 		} else {

@@ -200,6 +200,9 @@ static inline const struct schema_res_extra *schema_extra(const struct schema_re
 /* "Guaranteed", "Burstable", "BestEffort" (strategy.c) */
 const char *schema_pod_qos(const struct node *spec);
 
+/* What the containers of a pod's spec request of one resource together; false: none requests any. */
+bool schema_sum_requests(const struct node *spec, struct str name, struct quantity *sum);
+
 /* Go's zero value of a scalar field, as it prints; NULL for bytes, structures and what has no type of its own. */
 struct node *schema_zero(struct doc *d, const struct schema_field *f);
 /* What Go writes for an SF_FILL field that was not set. */

@@ -515,22 +515,8 @@ static void v_param_ref(struct valid *v, const struct vpath *p, const struct nod
 static void v_actions(struct valid *v, const struct vpath *p, const struct node *list)
 {
 	static const char *const ACTIONS[] = { "Audit", "Deny", "Warn", NULL };
-	size_t i = 0;
 
-	NODE_FOREACH(c, list) {
-		const struct vpath *at = VPI(p, i++);
-
-		if (!v_is_one_of(node_str(c), ACTIONS))
-			v_unsupported(v, at, node_str(c), ACTIONS);
-		NODE_FOREACH(other, list) {
-			if (other == c)
-				break;
-			if (node_equal(other, c)) {
-				v_duplicate(v, at, c);
-				break;
-			}
-		}
-	}
+	v_each_of(v, p, list, ACTIONS);
 	if (v_list_has(list, STR_LIT("Deny")) && v_list_has(list, STR_LIT("Warn")))
 		v_invalid_node(v, p, list,
 			       "must not contain both Deny and Warn (repeating the same validation failure information "

@@ -290,6 +290,26 @@ bool v_list_has(const struct node *list, struct str s)
 	return false;
 }
 
+void v_each_of(struct valid *v, const struct vpath *p, const struct node *list, const char *const *values)
+{
+	size_t i = 0;
+
+	NODE_FOREACH(c, list) {
+		const struct vpath *at = VPI(p, i++);
+
+		if (!v_is_one_of(node_str(c), values))
+			v_unsupported(v, at, node_str(c), values);
+		NODE_FOREACH(other, list) {
+			if (other == c)
+				break;
+			if (node_equal(other, c)) {
+				v_duplicate(v, at, c);
+				break;
+			}
+		}
+	}
+}
+
 static void v_no_new_finalizers(struct valid *v, const struct vpath *p, const struct node *now,
 				const struct node *old)
 {

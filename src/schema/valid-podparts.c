@@ -101,24 +101,6 @@ void v_spread_more(struct valid *v, const struct vpath *p, const struct node *n)
 
 /* --- the pod's own resources --- */
 
-static bool sum_requests(const struct node *spec, struct str name, struct quantity *sum)
-{
-	bool any = false;
-
-	NODE_FOREACH(c, node_get(spec, F_containers)) {
-		struct quantity q;
-
-		if (!quantity_from_node(&q, node_getk(node_path(c, F_resources, F_requests), name)))
-			continue;
-		if (any)
-			quantity_add(sum, &q);
-		else
-			*sum = q;
-		any = true;
-	}
-	return any;
-}
-
 static void pod_limits(struct valid *v, const struct vpath *p, const struct node *spec)
 {
 	const struct node *limits = node_path(spec, F_resources, F_limits);
@@ -160,7 +142,7 @@ void v_pod_resources(struct valid *v, const struct vpath *p, const struct node *
 		_cleanup_buf_ struct buf text = BUF_INIT;
 		struct quantity all, sum;
 
-		if (!sum_requests(spec, node_key(c), &sum) || !quantity_from_node(&all, c) ||
+		if (!schema_sum_requests(spec, node_key(c), &sum) || !quantity_from_node(&all, c) ||
 		    quantity_cmp(&sum, &all) <= 0)
 			continue;
 		quantity_print(&sum, &text);

@@ -156,22 +156,8 @@ static void svc_families(struct valid *v, const struct vpath *p, const struct no
 	static const char *const FAMILIES[] = { "IPv4", "IPv6", NULL };
 	static const char *const POLICIES[] = { "PreferDualStack", "RequireDualStack", "SingleStack", NULL };
 	const struct node *list = node_get(spec, F_ipFamilies);
-	size_t i = 0;
 
-	NODE_FOREACH(c, list) {
-		const struct vpath *at = VPI(VP(p, "ipFamilies"), i++);
-
-		if (!v_is_one_of(node_str(c), FAMILIES))
-			v_unsupported(v, at, node_str(c), FAMILIES);
-		NODE_FOREACH(other, list) {
-			if (other == c)
-				break;
-			if (node_equal(other, c)) {
-				v_duplicate(v, at, c);
-				break;
-			}
-		}
-	}
+	v_each_of(v, VP(p, "ipFamilies"), list, FAMILIES);
 	if (node_get(spec, F_ipFamilyPolicy))
 		v_may_be(v, p, spec, F_ipFamilyPolicy, POLICIES);
 }

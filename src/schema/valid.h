@@ -112,6 +112,8 @@ void v_no_backsteps(struct valid *v, const struct vpath *p, struct str s);
 
 bool v_is_one_of(struct str s, const char *const *values);
 bool v_list_has(const struct node *list, struct str s);
+/* Every item is one of a NULL-terminated list, and none stands twice. */
+void v_each_of(struct valid *v, const struct vpath *p, const struct node *list, const char *const *values);
 
 /* --- rules that kinds of several groups use (valid-rules.c) --- */
 typedef void v_rule(struct valid *v, const struct vpath *p, const struct node *n);

@@ -47,6 +47,24 @@ static inline const struct schema_res *kind(const char *name)
 	abort();
 }
 
+/* Decoded and defaulted, with a name and, for namespaced kinds, a namespace. */
+static UNUSED struct doc *object(const char *res, const char *text)
+{
+	struct doc *d = parse(text);
+	_cleanup_err_ struct err e = ERR_INIT;
+	struct node *meta;
+
+	if (schema_decode(kind(res), d, NULL, &e) < 0)
+		printf("# %s\n", err_msg(&e));
+	meta = node_need_object(d, doc_root(d), F_metadata);
+	if (!node_get(meta, F_name))
+		node_sets(d, meta, F_name, "x");
+	if (!node_get(meta, F_namespace) && kind(res)->r.namespaced)
+		node_sets(d, meta, F_namespace, "ns");
+	schema_default(kind(res), d);
+	return d;
+}
+
 /* "spec.containers.0.name" */
 static inline const struct node *at(const struct node *n, const char *path)
 {

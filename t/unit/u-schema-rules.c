@@ -10,24 +10,6 @@
 #include "schema-util.h"
 #include "tap.h"
 
-/* Decoded and defaulted, with a name and, for namespaced kinds, a namespace. */
-static struct doc *object(const char *res, const char *text)
-{
-	struct doc *d = parse(text);
-	_cleanup_err_ struct err e = ERR_INIT;
-	struct node *meta;
-
-	if (schema_decode(kind(res), d, NULL, &e) < 0)
-		printf("# %s\n", err_msg(&e));
-	meta = node_need_object(d, doc_root(d), F_metadata);
-	if (!node_get(meta, F_name))
-		node_sets(d, meta, F_name, "x");
-	if (!node_get(meta, F_namespace) && kind(res)->r.namespaced)
-		node_sets(d, meta, F_namespace, "ns");
-	schema_default(kind(res), d);
-	return d;
-}
-
 /* What is behind "is invalid: ", or "fine". */
 static char *check(const char *res, const char *text, const char *old, const char *sub)
 {

@@ -17,23 +17,6 @@ struct row {
 	const char *want; /* "fine", the whole text, or a part of it after "~" */
 };
 
-static struct doc *object(const char *res, const char *text)
-{
-	struct doc *d = parse(text);
-	_cleanup_err_ struct err e = ERR_INIT;
-	struct node *meta;
-
-	if (schema_decode(kind(res), d, NULL, &e) < 0)
-		printf("# %s\n", err_msg(&e));
-	meta = node_need_object(d, doc_root(d), F_metadata);
-	if (!node_get(meta, F_name))
-		node_sets(d, meta, F_name, "x");
-	if (!node_get(meta, F_namespace) && kind(res)->r.namespaced)
-		node_sets(d, meta, F_namespace, "ns");
-	schema_default(kind(res), d);
-	return d;
-}
-
 static void check(const struct row *r)
 {
 	_cleanup_doc_ struct doc *d = object(r->kind, r->text), *o = r->old ? object(r->kind, r->old) : NULL;
