@@ -231,6 +231,13 @@ test_expect_success 'a webhook behind a Service' '
 	test_grep "not on a Saturday" err
 '
 
+test_expect_success 'the same Service by the proxy subresource, over TLS' '
+	no_hooks &&
+	test_equal 200 $(api_code -X POST -H "Content-Type: application/json" -d "{\"apiVersion\":\"admission.k8s.io/v1\",\"request\":{\"uid\":\"1\"}}" \
+		/api/v1/namespaces/default/services/https:hook:443/proxy/deny) &&
+	test_grep "not on a Saturday" answer
+'
+
 test_expect_success 'a client that leaves while a webhook is asked does no harm' '
 	no_hooks && validating g1 slow &&
 	test_must_fail api --max-time 0.3 -X POST -H "Content-Type: application/json" -d "{\"metadata\":{\"name\":\"gone\"}}" \

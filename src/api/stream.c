@@ -29,6 +29,7 @@
 struct proxy {
 	struct req *r;
 	struct http_client *client;
+	struct tls *tls; /* NULL: plain */
 	struct http_exchange x;
 	const char *node; /* NULL: host and port */
 	VEC(struct http_header) headers;
@@ -44,6 +45,7 @@ struct proxy {
 static void proxy_free(struct proxy *p)
 {
 	http_client_free(p->client);
+	tls_free(p->tls);
 	VEC_RELEASE(&p->headers);
 	buf_release(&p->error_text);
 	err_release(&p->err);
@@ -301,10 +303,18 @@ static int proxy_to_node(struct req *r, const char *node, const char *target, bo
 	return proxy_send(p, &cfg, target);
 }
 
-static int proxy_to_host(struct req *r, const char *host, int port, const char *target)
+/* secure: by TLS, with whatever certificate the backend has, as Kubernetes does. */
+static int proxy_to_host(struct req *r, const char *host, int port, bool secure, const char *target, struct err *e)
 {
-	struct proxy *p = proxy_new(r);
+	struct tls_config insecure = { .insecure = true };
+	struct tls *tls = NULL;
 	struct http_client_config cfg = { .loop = r->api->loop, .host = host, .port = port };
+	struct proxy *p;
+
+	if (secure && tls_new(&tls, &insecure, false, e) < 0)
+		return -e->code;
+	p = proxy_new(r);
+	p->tls = cfg.tls = tls;
 
 	return proxy_send(p, &cfg, target);
 }
@@ -578,9 +588,14 @@ static int backend_parse(struct req *r, struct backend *b, struct err *e)
 	b->name = arena_memdupz(r->arena, part[n == 3 ? 1 : 0].p, part[n == 3 ? 1 : 0].n);
 	if (n > 1)
 		b->port = arena_memdupz(r->arena, part[n - 1].p ? part[n - 1].p : "", part[n - 1].n);
-	if (streq(b->scheme, "https"))
-		return err_bad(e, "a proxy to https backends is not offered: connect to the backend itself");
+	if (*b->scheme && !streq(b->scheme, "http") && !streq(b->scheme, "https"))
+		return err_bad(e, "invalid %s request \"%s\"", r->res->r.singular, r->at.name);
 	return 0;
+}
+
+static bool backend_is_secure(const struct backend *b)
+{
+	return streq(b->scheme, "https");
 }
 
 /* The path as the client sent it behind .../proxy, with its query. */
@@ -626,7 +641,7 @@ static int act_proxy_pod(struct req *r, struct err *e)
 		return err_set(e, ERR_SERVICE_UNAVAILABLE, "pod \"%s\" has no port \"%s\"", b.name, b.port);
 	if (stream_admit(r, "PodProxyOptions", e) < 0)
 		return -e->code;
-	return proxy_to_host(r, arena_strdup(r->arena, ip), port, proxy_target(r));
+	return proxy_to_host(r, arena_strdup(r->arena, ip), port, backend_is_secure(&b), proxy_target(r), e);
 }
 
 static int act_proxy_node(struct req *r, struct err *e)
@@ -652,7 +667,7 @@ static int act_proxy_service(struct req *r, struct err *e)
 	    backend_of_service(r->api, r->at.ns, b.name, b.port, &host, &port, e) < 0 ||
 	    stream_admit(r, "ServiceProxyOptions", e) < 0)
 		return -e->code;
-	return proxy_to_host(r, arena_strdup(r->arena, host), port, proxy_target(r));
+	return proxy_to_host(r, arena_strdup(r->arena, host), port, backend_is_secure(&b), proxy_target(r), e);
 }
 
 #define STREAM (BIT(VERB_GET) | BIT(VERB_CREATE))
