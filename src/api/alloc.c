@@ -281,18 +281,17 @@ static bool port_reserved_here(const struct req *r, int64_t i)
 	return false;
 }
 
-static int reserve_port(struct req *r, struct doc *d, struct node *port, size_t at, struct err *e)
+/* The port that member f of n names; when it names none, one that is free is written there. */
+static int reserve_port(struct req *r, struct doc *d, struct node *n, enum field f, const char *field, struct err *e)
 {
 	struct alloc *al = r->api->alloc;
-	int64_t want = node_int(node_get(port, F_nodePort), 0), i = want - al->port_min;
-	char field[48];
+	int64_t want = node_int(node_get(n, f), 0), i = want - al->port_min;
 
-	snprintf(field, sizeof(field), "spec.ports[%zu].nodePort", at);
 	if (!want) {
 		i = bitmap_pick(&al->ports);
 		if (i < 0)
 			return err_set(e, ERR_INTERNAL, "Internal error occurred: failed to allocate a nodePort: range is full");
-		node_seti(d, port, F_nodePort, i + al->port_min);
+		node_seti(d, n, f, i + al->port_min);
 	} else if (i < 0 || i >= al->ports.n) {
 		return alloc_invalid(r, field, e,
 				     "%lld: provided port is not in the valid range. The range of valid ports is %d-%d",
@@ -321,6 +320,12 @@ static bool type_has_node_ports(const struct node *spec)
 	       (streq(type, "LoadBalancer") && node_bool(node_get(spec, F_allocateLoadBalancerNodePorts), true));
 }
 
+/* Balancers that send to nodes with a pod only ask each node at this port whether it has one. */
+static bool type_has_health_port(const struct node *spec)
+{
+	return streq(node_gets(spec, F_type), "LoadBalancer") && streq(node_gets(spec, F_externalTrafficPolicy), "Local");
+}
+
 static const struct node *same_port(const struct node *old_ports, const struct node *port)
 {
 	NODE_FOREACH(p, old_ports)
@@ -345,6 +350,9 @@ static void keep_allocated(struct doc *d, struct node *spec, const struct node *
 
 	if (type_has_ip(type) && type_has_ip(old_type) && !*node_gets(spec, F_clusterIP))
 		node_sets(d, spec, F_clusterIP, node_gets(old, F_clusterIP));
+	if (type_has_health_port(spec) && !node_int(node_get(spec, F_healthCheckNodePort), 0) &&
+	    node_get(old, F_healthCheckNodePort))
+		node_seti(d, spec, F_healthCheckNodePort, node_int(node_get(old, F_healthCheckNodePort), 0));
 	if (type_has_node_ports(spec) && !streq(old_type, "ClusterIP"))
 		NODE_FOREACH(p, node_get(spec, F_ports)) {
 			const struct node *o = same_port(node_get(old, F_ports), p);
@@ -410,11 +418,20 @@ static int alloc_ports(struct req *r, struct doc *d, struct node *spec, const st
 		if (!type_has_node_ports(spec) && streq(node_gets(spec, F_type), "ClusterIP"))
 			node_remove(p, F_nodePort);
 		else if (type_has_node_ports(spec) && !old_has_node_port(old, node_int(node_get(p, F_nodePort), 0)) &&
-			 reserve_port(r, d, p, at, e) < 0)
+			 reserve_port(r, d, p, F_nodePort, arena_printf(r->arena, "spec.ports[%zu].nodePort", at), e) < 0)
 			return -e->code;
 		at++;
 	}
 	return 0;
+}
+
+static int alloc_health(struct req *r, struct doc *d, struct node *spec, const struct node *old, struct err *e)
+{
+	int64_t now = node_int(node_get(spec, F_healthCheckNodePort), 0);
+
+	if (!type_has_health_port(spec) || (now && now == node_int(node_get(old, F_healthCheckNodePort), 0)))
+		return 0;
+	return reserve_port(r, d, spec, F_healthCheckNodePort, "spec.healthCheckNodePort", e);
 }
 
 static bool alloc_concerns(const struct req *r)
@@ -438,7 +455,8 @@ int alloc_service(struct req *r, struct doc *d, struct obj *old, struct err *e)
 	spec = node_need_object(d, doc_root(d), F_spec);
 	if (old)
 		old_spec = node_get(obj_node(old), F_spec);
-	if (alloc_address(r, d, spec, old_spec, e) < 0 || alloc_ports(r, d, spec, old_spec, e) < 0)
+	if (alloc_address(r, d, spec, old_spec, e) < 0 || alloc_ports(r, d, spec, old_spec, e) < 0 ||
+	    alloc_health(r, d, spec, old_spec, e) < 0)
 		return -e->code;
 	return 0;
 }

@@ -627,6 +627,8 @@ def _():
         for kind_of, n in (MERGE, 4), (STRATEGIC, 3):
             eq(s.call("PATCH", one + "/scale", {"spec": {"replicas": n}}, kind=kind_of)["spec"]["replicas"], n)
         eq(s.call("GET", one)["spec"]["replicas"], 3)
+        s.call("PATCH", one + "/scale", {"spec": {"replicas": 0}}, kind=MERGE)
+        eq(s.call("GET", one)["spec"]["replicas"], 0)
         s.call("DELETE", one + "?propagationPolicy=Background")
 
 
@@ -741,6 +743,15 @@ def _():
     x = change(sessionAffinity="None")
     assert "sessionAffinityConfig" not in x, x
     x = change(type="LoadBalancer", loadBalancerClass="example.com/l", externalTrafficPolicy="Local")
+    health = x["healthCheckNodePort"]
+    assert 30000 <= health != x["ports"][0]["nodePort"], x
+    eq(change(healthCheckNodePort=None)["healthCheckNodePort"], health)
+    assert "healthCheckNodePort" not in change(externalTrafficPolicy="Cluster")
+    taken = thing("v1", "Service", "taken", {"spec": {"type": "NodePort", "ports": [{"port": 80, "nodePort": health}]}})
+    make("v1", "services", taken)
+    x = write(one, "typed", lambda o: o["spec"].update(externalTrafficPolicy="Local"))["spec"]
+    assert x["healthCheckNodePort"] != health, x
+    s.call("DELETE", in_ns("v1", "services", "taken"))
     s.call("PATCH", one + "/status", {"status": {"loadBalancer": {"ingress": [{"ip": "203.0.113.1"}]}}}, kind=MERGE)
     x = write(one, "typed", lambda o: o["spec"].update(type="ClusterIP"))
     for k in "allocateLoadBalancerNodePorts", "loadBalancerClass", "externalTrafficPolicy", "healthCheckNodePort":
@@ -1011,12 +1022,6 @@ def _():
     define("quirks.quirk.example.com", {"type": "object", "properties": {"a": {"type": "string"},
                                                                         "b": {"type": "string"}}}, scope="Cluster")
     one, at = CRDS + "/quirks.quirk.example.com", "/apis/quirk.example.com/v1/quirks"
-    empty = {"type": "", "status": "", "lastTransitionTime": None, "reason": "", "message": "updated"}
-    x = write(one + "/status", "", lambda o: o["status"]["conditions"].append(empty))
-    has([c.get("message") for c in x["status"]["conditions"]], "updated")
-    x = s.call("PATCH", one + "/status", [{"op": "add", "path": "/status/conditions", "value": [
-        {"message": "patched"}]}], kind=JSONPATCH)
-    has([c.get("message") for c in x["status"]["conditions"]], "patched")
     path = "/spec/versions/0/schema/openAPIV3Schema/properties/%s/default"
     s.call("POST", at, thing("quirk.example.com/v1", "Quirks", "cr1"), want=201)
     s.call("PATCH", one, [{"op": "add", "path": path % "a", "value": "A"}], kind=JSONPATCH)
@@ -1027,6 +1032,12 @@ def _():
     x = s.call("GET", at + "/cr2")
     eq((x["a"], x["b"]), ("A", "B"))
     assert "a" not in s.call("GET", at + "/cr1")
+    empty = {"type": "", "status": "", "lastTransitionTime": None, "reason": "", "message": "updated"}
+    x = write(one + "/status", "", lambda o: o["status"]["conditions"].append(empty))
+    has([c.get("message") for c in x["status"]["conditions"]], "updated")
+    x = s.call("PATCH", one + "/status", [{"op": "add", "path": "/status/conditions", "value": [
+        {"message": "patched"}]}], kind=JSONPATCH)
+    has([c.get("message") for c in x["status"]["conditions"]], "patched")
     undefine("quirks.quirk.example.com")
 
 
@@ -1092,7 +1103,9 @@ def _():
     has(x["message"], "cannot be greater than status.replicas")
     l = s.call("GET", query("/api/v1/replicationcontrollers", labelSelector="test-rc-static=true"))["items"]
     eq(len(l), 1)
+    w = s.watch(in_ns("v1", "replicationcontrollers"), labelSelector="test-rc-static=true")
     s.call("DELETE", query(in_ns("v1", "replicationcontrollers"), labelSelector="test-rc-static=true"))
+    w.until("DELETED")
     s.call("GET", one, want=404)
 
 
