@@ -245,6 +245,40 @@ test_expect_success 'a client that leaves while a webhook is asked does no harm'
 	kubectl -n h create configmap stays
 '
 
+test_expect_success 'custom resources: each version as the rules have it, pruned after the webhooks; and definitions' '
+	no_hooks &&
+	cat >crd.json <<-\EOF &&
+	{"apiVersion":"apiextensions.k8s.io/v1","kind":"CustomResourceDefinition","metadata":{"name":"crs.e2e.example.com"},
+	 "spec":{"group":"e2e.example.com","scope":"Namespaced","names":{"plural":"crs","kind":"Cr"},"versions":[
+	  {"name":"v1","served":true,"storage":true,"schema":{"openAPIV3Schema":{"type":"object","properties":{"data":{
+	   "type":"object","properties":{"start":{"type":"string"},"stage1":{"type":"string"}}}}}}},
+	  {"name":"v2","served":true,"storage":false,"schema":{"openAPIV3Schema":{"type":"object","properties":{"data":{
+	   "type":"object","properties":{"start":{"type":"string"},"stage1":{"type":"string"}}}}}}}]}}
+	EOF
+	crs="[{\"operations\":[\"*\"],\"apiGroups\":[\"e2e.example.com\"],\"apiVersions\":[\"v1\"],\"resources\":[\"crs\"]}]" &&
+	crds=$(echo "$crs" | sed "s/e2e.example.com/apiextensions.k8s.io/; s/crs/customresourcedefinitions/") &&
+	validating d1 deny "{\"rules\":$crds,\"namespaceSelector\":{}}" &&
+	test_must_fail kubectl create -f crd.json 2>err &&
+	test_grep "admission webhook .d1.example.com. denied the request" err &&
+	no_hooks &&
+	kubectl create -f crd.json &&
+	kubectl wait --for=condition=Established crd/crs.e2e.example.com &&
+	mutating m1 data/stage1/yes "{\"rules\":$crs}" &&
+	mutating m2 data/stage2/yes "{\"rules\":$crs}" &&
+	for v in v1 v2; do
+		echo "{\"apiVersion\":\"e2e.example.com/$v\",\"kind\":\"Cr\",\"metadata\":{\"name\":\"cr-$v\"},\"data\":{\"start\":\"yes\"}}" |
+			kubectl -n h create -f - || return 1
+		test_equal "yes yes " "$(kubectl -n h get "crs.$v.e2e.example.com" "cr-$v" \
+			-o "jsonpath={.data.start} {.data.stage1} {.data.stage2}")" || return 1
+	done &&
+	no_hooks && validating d2 deny "{\"rules\":$crs}" &&
+	test_must_fail kubectl -n h delete crs cr-v1 2>err &&
+	test_grep "denied the request" err &&
+	no_hooks &&
+	kubectl -n h delete crs --all &&
+	kubectl delete -f crd.json
+'
+
 test_expect_success 'webhook configurations themselves are out of their reach' '
 	no_hooks &&
 	validating all deny "{\"namespaceSelector\":{},\"rules\":[{\"operations\":[\"*\"],\"apiGroups\":[\"*\"],\"apiVersions\":[\"*\"],\"resources\":[\"*/*\"]}]}" &&

@@ -3,6 +3,7 @@
 
 The path says how it answers an AdmissionReview:
   /allow /deny /deny-quietly /deny-code   yes; no, in words; without; with 418
+  /data/K/V      adds a member to .data
   /label/K/V     adds a label             /late-label/NEED/K/V  only when label NEED is there
   /warn          yes, with a warning      /event  like /allow, in v1beta1's form
   /hang          never answers            /slow   answers after a second
@@ -62,6 +63,8 @@ class Handler(BaseHTTPRequestHandler):
             resp["allowed"] = False
         elif way == "deny-code":
             resp.update(allowed=False, status={"code": 418, "reason": "Teapot", "message": "short and stout"})
+        elif way == "data":
+            patched(resp, [{"op": "add", "path": "/data/" + args[0], "value": args[1]}])
         elif way == "label":
             add_label(obj, resp, *args)
         elif way == "late-label":
