@@ -148,7 +148,7 @@ struct store {
 	TAILQ_HEAD(, store_feed) feeds;
 	struct loop_timer *ttl_timer;
 	bool faulty; /* the last transaction failed */
-	bool delivering;
+	struct store_table *delivering; /* whose watchers are being told; they may not be freed meanwhile */
 	struct store_stats stats;
 };
 

@@ -130,13 +130,13 @@ void store_deliver(struct store *s)
 		s->delivered_rv = rv;
 		return;
 	}
-	s->delivering = true;
 	while ((t = TAILQ_FIRST(&s->dirty_tables))) {
 		TAILQ_REMOVE(&s->dirty_tables, t, dirty_link);
 		t->dirty = false;
+		s->delivering = t;
 		store_deliver_table(t);
 	}
-	s->delivering = false;
+	s->delivering = NULL;
 	s->delivered_rv = rv;
 }
 
@@ -175,7 +175,7 @@ struct store_watch *store_watch_stop(struct store_watch *w)
 	if (!w)
 		return NULL;
 	w->dead = true;
-	if (!w->table->store->delivering)
+	if (w->table->store->delivering != w->table)
 		store_watch_free(w);
 	return NULL;
 }
