@@ -22,7 +22,7 @@ test_expect_success 'start the server' '
 # TYPE PATH PATCH: the code is printed, the answer is in got
 patch()
 {
-	curl -s -o got -w "%{http_code}" -X PATCH -H "Content-Type: application/$1" --data-binary "$3" "http://127.0.0.1:8901$2"
+	curl -s -A kinglet-test -o got -w "%{http_code}" -X PATCH -H "Content-Type: application/$1" --data-binary "$3" "http://127.0.0.1:8901$2"
 }
 CM=/api/v1/namespaces/default/configmaps/a
 DEPLOY=/apis/apps/v1/namespaces/default/deployments/w
