@@ -48,7 +48,7 @@ static inline const struct schema_res *kind(const char *name)
 }
 
 /* Decoded and defaulted, with a name and, for namespaced kinds, a namespace. */
-static UNUSED struct doc *object(const char *res, const char *text)
+static UNUSED struct doc *decoded(const char *res, const char *text)
 {
 	struct doc *d = parse(text);
 	_cleanup_err_ struct err e = ERR_INIT;

@@ -13,7 +13,7 @@
 /* What is behind "is invalid: ", or "fine". */
 static char *check(const char *res, const char *text, const char *old, const char *sub)
 {
-	_cleanup_doc_ struct doc *d = object(res, text), *o = old ? object(res, old) : NULL;
+	_cleanup_doc_ struct doc *d = decoded(res, text), *o = old ? decoded(res, old) : NULL;
 	_cleanup_err_ struct err e = ERR_INIT;
 	const char *colon;
 
@@ -74,7 +74,7 @@ static void test_names(void)
 
 static void test_meta(void)
 {
-	_cleanup_doc_ struct doc *d = object("ConfigMap", "{'metadata':{'name':'X','namespace':'N'}}");
+	_cleanup_doc_ struct doc *d = decoded("ConfigMap", "{'metadata':{'name':'X','namespace':'N'}}");
 	_cleanup_err_ struct err e = ERR_INIT;
 
 	ok(schema_validate(kind("ConfigMap"), doc_root(d), NULL, NULL, &e) < 0, "two errors");
@@ -454,7 +454,7 @@ static void test_limits(void)
 
 static char *prepared(const char *res, const char *text, const char *old, const char *sub, const char *path)
 {
-	_cleanup_doc_ struct doc *d = object(res, text), *o = old ? object(res, old) : NULL;
+	_cleanup_doc_ struct doc *d = decoded(res, text), *o = old ? decoded(res, old) : NULL;
 	struct buf b = BUF_INIT;
 
 	schema_prepare(kind(res), d, o ? doc_root(o) : NULL, sub);
@@ -670,7 +670,7 @@ static void add_warning(void *arg, const char *text)
 
 static void test_warnings(void)
 {
-	_cleanup_doc_ struct doc *d = object("Pod", "{'metadata':{'finalizers':['x']},'spec':{'nodeSelector':{"
+	_cleanup_doc_ struct doc *d = decoded("Pod", "{'metadata':{'finalizers':['x']},'spec':{'nodeSelector':{"
 						    "'beta.kubernetes.io/os':'linux'},'containers':[{'name':'a','env':[{"
 						    "'name':'E'},{'name':'E'}]}]}}");
 	_cleanup_buf_ struct buf b = BUF_INIT;

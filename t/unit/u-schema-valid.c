@@ -19,7 +19,7 @@ struct row {
 
 static void check(const struct row *r)
 {
-	_cleanup_doc_ struct doc *d = object(r->kind, r->text), *o = r->old ? object(r->kind, r->old) : NULL;
+	_cleanup_doc_ struct doc *d = decoded(r->kind, r->text), *o = r->old ? decoded(r->kind, r->old) : NULL;
 	_cleanup_err_ struct err e = ERR_INIT;
 	_cleanup_free_ char *got = NULL, *what = xasprintf("%s %.60s", r->kind, r->text);
 	const char *colon;
@@ -739,7 +739,7 @@ static void collect(void *arg, const char *text)
 
 static void check_warnings(size_t i)
 {
-	_cleanup_doc_ struct doc *d = object(WARNINGS[i].kind, WARNINGS[i].text);
+	_cleanup_doc_ struct doc *d = decoded(WARNINGS[i].kind, WARNINGS[i].text);
 	_cleanup_buf_ struct buf got = BUF_INIT;
 	_cleanup_free_ char *what = xasprintf("warnings: %s %.50s", WARNINGS[i].kind, WARNINGS[i].text);
 
@@ -753,7 +753,7 @@ static void check_warnings(size_t i)
 
 static void check_prepared(const char *res, const char *text, const char *path, const char *want)
 {
-	_cleanup_doc_ struct doc *d = object(res, text);
+	_cleanup_doc_ struct doc *d = decoded(res, text);
 	_cleanup_buf_ struct buf got = BUF_INIT;
 
 	schema_prepare(kind(res), d, NULL, NULL);
