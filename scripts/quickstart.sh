@@ -100,7 +100,7 @@ api() # [CURL OPTION...] PATH: asked with the administrator's certificate
 		[ "$arg" = "$path" ] && arg=$url$path
 		set -- "$@" "$arg"
 	done
-	curl -sS --max-time 10 "$@"
+	curl -sS -A quickstart --max-time 10 "$@"
 }
 
 is_ready()
