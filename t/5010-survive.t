@@ -162,7 +162,18 @@ test_expect_success 'a keeper that is killed takes its pod along; it is made aga
 		grep -q "/$CGROUP/keepers" "$file" && dirname "$file"
 	done | sed "s,/proc/,,") &&
 	test -n "$keeper" &&
-	kill -9 $keeper &&
+	{ kill -9 $keeper || :; } && # one may have been ending
+	wait_for -t 60 "kubectl get pod page | grep \"2/2  *Running\""
+'
+
+test_expect_success 'a server that is stopped while pods are cleaned up ends well' '
+	for after in 0.01 0.1 0.3 0.6; do
+		keeper=$(grep -ls "/$CGROUP/keepers" /proc/[0-9]*/cgroup | cut -d/ -f3) &&
+		{ kill -9 $keeper || :; } &&
+		sleep $after &&
+		stop_server &&
+		start_server || return 1
+	done &&
 	wait_for -t 60 "kubectl get pod page | grep \"2/2  *Running\""
 '
 

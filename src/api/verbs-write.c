@@ -94,6 +94,8 @@ static int req_store_apply(struct store_write *w, struct obj *cur, struct doc **
 	bool moved = cur && r->st->custom && cur->res != &r->st->r;
 	int rc;
 
+	if (r->api->closing) /* what a decision needs is gone already */
+		return err_set(e, ERR_SERVICE_UNAVAILABLE, "the server is stopping");
 	/* A custom resource may have been stored in another version, or under another schema. */
 	if (moved && convert_req_obj(r, cur, r->st, &as, e) < 0)
 		return -e->code;

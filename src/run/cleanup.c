@@ -66,7 +66,7 @@ static void cleanup_done(void *arg)
 
 	if (err_is_set(&c->e))
 		log_warn("what a container left was not removed, ignoring", LE(&c->e));
-	if (c->done)
+	if (c->done && !c->r->closing)
 		c->done(c->arg);
 	for (size_t i = 0; i < c->trees.n; i++)
 		free(c->trees.v[i]);

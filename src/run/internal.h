@@ -61,6 +61,7 @@ struct runtime {
 	struct job_queue *disk;
 	TAILQ_HEAD(, sandbox) sandboxes;
 	/* recovery */
+	bool closing;
 	void (*rec_found)(void *arg, struct sandbox *s);
 	void (*rec_done)(void *arg);
 	void *rec_arg;

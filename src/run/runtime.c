@@ -65,6 +65,7 @@ struct runtime *run_free(struct runtime *r)
 
 	if (!r)
 		return NULL;
+	r->closing = true; /* whoever asked for what still runs is gone */
 	job_queue_free(r->disk);
 	loop_undefer(r->loop, &r->rec_task);
 	while ((s = TAILQ_FIRST(&r->sandboxes))) {
