@@ -4,21 +4,6 @@
 . "${srcdir:-.}/t/lib.sh"
 test_needs kubectl curl
 
-as() # USER COMMAND...
-{
-	test_user=$1
-	shift
-	kubectl --kubeconfig "$TRASH/kc.$test_user" "$@"
-}
-
-make_user() # NAME TOKEN
-{
-	cp "$KUBECONFIG" "$TRASH/kc.$1" &&
-	kubectl --kubeconfig "$TRASH/kc.$1" config unset users >/dev/null &&
-	kubectl --kubeconfig "$TRASH/kc.$1" config set-credentials u --token="$2" >/dev/null &&
-	kubectl --kubeconfig "$TRASH/kc.$1" config set-context --current --user=u >/dev/null
-}
-
 refused() # PATTERN COMMAND...: with Forbidden and these words
 {
 	test_words=$1

@@ -5,19 +5,6 @@
 . "${srcdir:-.}/t/lib.sh"
 test_needs kubectl curl
 
-refused() # TEXT COMMAND...
-{
-	refused_text=$1
-	shift
-	test_must_fail "$@" 2>err &&
-	test_grep -F "$refused_text" err
-}
-
-object() # one line of YAML, for kubectl -f -
-{
-	printf -- '---\n{%s}\n' "$1"
-}
-
 pod() # NAME SPEC-MEMBERS CONTAINER-MEMBERS
 {
 	object "apiVersion: v1, kind: Pod, metadata: {name: $1}, spec: {$2 containers: [{name: c, image: x, $3}]}"

@@ -397,6 +397,35 @@ kubectl_bg()
 	exec timeout -k 5 $((120 * TEST_SLOW)) "$KUBECTL" "$@"
 }
 
+# A kubeconfig for somebody with a bearer token: make_user NAME TOKEN, then as NAME get pods.
+make_user() # NAME TOKEN
+{
+	cp "$KUBECONFIG" "$TRASH/kc.$1" &&
+	kubectl --kubeconfig "$TRASH/kc.$1" config unset users >/dev/null &&
+	kubectl --kubeconfig "$TRASH/kc.$1" config set-credentials u --token="$2" >/dev/null &&
+	kubectl --kubeconfig "$TRASH/kc.$1" config set-context --current --user=u >/dev/null
+}
+
+as() # USER COMMAND...: kubectl with that user's token and nothing else
+{
+	test_user=$1
+	shift
+	kubectl --kubeconfig "$TRASH/kc.$test_user" "$@"
+}
+
+refused() # TEXT COMMAND...: it must fail, and say that
+{
+	refused_text=$1
+	shift
+	test_must_fail "$@" 2>err &&
+	test_grep -F "$refused_text" err
+}
+
+object() # one line of YAML, for kubectl -f -
+{
+	printf -- '---\n{%s}\n' "$1"
+}
+
 # Versions that are installed beside kubectl, oldest first; else only itself.
 kubectl_versions()
 {
