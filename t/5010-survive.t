@@ -174,7 +174,8 @@ test_expect_success 'a server that is stopped while pods are cleaned up ends wel
 		stop_server &&
 		start_server || return 1
 	done &&
-	wait_for -t 60 "kubectl get pod page | grep \"2/2  *Running\""
+	wait_for -t 60 "kubectl get pod page | grep \"2/2  *Running\"" &&
+	test_equal "$(pod page .status.podIP)" "$(pod page ".status.podIPs[*].ip")"
 '
 
 test_expect_success 'killall, start: what was stored runs again' '

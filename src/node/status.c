@@ -502,6 +502,22 @@ static bool told_already(struct pod *p, const struct doc *d)
 	return false;
 }
 
+/* Addresses are merged by their value in a patch: those of a former sandbox would stay. */
+static void status_replace_addresses(struct doc *d)
+{
+	static const enum field lists[] = {F_podIPs, F_hostIPs};
+
+	for (size_t i = 0; i < ARRAY_SIZE(lists); i++) {
+		struct node *list = node_path(doc_root(d), F_status, lists[i]), *item;
+
+		if (!node_count(list))
+			continue;
+		item = node_new(d, DOC_OBJECT);
+		node_sets(d, item, F__patch, "replace");
+		node_insert(list, 0, item);
+	}
+}
+
 bool status_run(struct pod *p)
 {
 	struct doc *d;
@@ -513,6 +529,7 @@ bool status_run(struct pod *p)
 		doc_unref(d);
 		return true;
 	}
+	status_replace_addresses(d);
 	p->status_busy = true;
 	p->pending++;
 	client_patch(p->agent->client, p->agent->r_pods, p->ns, p->name, "status", PATCH_STRATEGIC, d,
