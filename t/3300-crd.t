@@ -268,4 +268,38 @@ test_expect_success 'bad input: deep schemas, references, costly patterns' '
 	test_equal ok "$(kubectl get --raw /readyz)"
 '
 
+test_expect_success 'bad input: numbers that no client can read' '
+	for n in 1e400 -1e400; do
+		echo "{\"apiVersion\":\"stable.example.com/v1\",\"kind\":\"CronTab\",\"metadata\":{\"name\":\"n\"},\"spec\":{\"free\":{\"n\":[$n]}}}" >n.json &&
+		test_equal 400 "$(api_code -X POST -H "Content-Type: application/json" --data-binary @n.json \
+			/apis/stable.example.com/v1/namespaces/default/crontabs)" &&
+		test_grep "json: cannot unmarshal number $n into Go value of type float64" answer || return 1
+	done
+'
+
+test_expect_success 'bad input: a schema and an object of 20,000 members take no more time than their size' '
+	kubectl delete crd crontabs.stable.example.com &&
+	seq 20000 | awk "{ printf \"%s\\\"p%d\\\":{\\\"type\\\":\\\"string\\\"}\", (NR > 1 ? \",\" : \"\"), \$1 }" >props &&
+	seq 20000 -1 1 | awk "{ printf \",\\\"p%d\\\":\\\"\\\"\", \$1 }" >members &&
+	{
+		printf "%s" "{\"apiVersion\":\"apiextensions.k8s.io/v1\",\"kind\":\"CustomResourceDefinition\",\"metadata\":{\"name\":\"wides.x.io\"},\"spec\":{\"group\":\"x.io\",\"scope\":\"Namespaced\",\"names\":{\"plural\":\"wides\",\"kind\":\"Wide\"},\"versions\":[{\"name\":\"v1\",\"served\":true,\"storage\":true,\"schema\":{\"openAPIV3Schema\":{\"type\":\"object\",\"properties\":{" &&
+		cat props &&
+		printf "}}}}]}}"
+	} >wide.json &&
+	test_equal 201 "$(api_code -X POST -H "Content-Type: application/json" --data-binary @wide.json \
+		/apis/apiextensions.k8s.io/v1/customresourcedefinitions)" &&
+	kubectl wait --for=condition=Established crd/wides.x.io --timeout=20s &&
+	{
+		printf "{\"apiVersion\":\"x.io/v1\",\"kind\":\"Wide\",\"metadata\":{\"name\":\"w\"}" &&
+		cat members &&
+		printf "}"
+	} >w.json &&
+	before=$(now_ms) &&
+	test_equal 201 "$(api_code -X POST -H "Content-Type: application/json" --data-binary @w.json \
+		/apis/x.io/v1/namespaces/default/wides)" &&
+	took=$(($(now_ms) - before)) &&
+	echo "$took ms" &&
+	test $took -lt $((1500 * TEST_SLOW))
+'
+
 test_done

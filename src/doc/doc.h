@@ -134,6 +134,8 @@ struct node *node_append(struct node *arr, struct node *value);
 void node_insert(struct node *arr, size_t at, struct node *value);
 bool node_remove(struct node *obj, enum field f);
 bool node_removek(struct node *obj, struct str key);
+#define NODE_MARK 1 /* in flags: to be cut out by node_cut_marked */
+void node_cut_marked(struct node *container);
 void node_remove_child(struct node *container, struct node *child);
 /* These, former children or new ones (of an object: with their keys), and no others, are the children from now on. */
 void node_set_children(struct node *container, struct node *const *v, size_t n);

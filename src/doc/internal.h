@@ -30,8 +30,6 @@ static inline void node_take_value(struct node *n, const struct node *v)
 	n->u = v->u;
 	n->last = v->last;
 }
-#define NODE_MARK 1 /* in flags: to be cut out by node_cut_marked */
-void node_cut_marked(struct node *container);
 static inline bool node_same_key(const struct node *a, const struct node *b)
 {
 	return a->name == b->name && a->key_len == b->key_len &&
@@ -42,6 +40,16 @@ static inline bool node_same_key(const struct node *a, const struct node *b)
 #define NODE_INDEX_FROM 24
 /* key -> struct node *; map_free when done. */
 struct map *node_index(const struct node *obj);
+
+/* wide.c: objects with more members than this are looked up in there. */
+#define WIDE_FROM 256
+struct node *wide_get(const struct node *obj, struct str key);
+/* Around a change of obj's members: whether it has an index, before; if it has, what changed, behind it. */
+bool wide_begin(const struct node *obj);
+void wide_set(const struct node *obj, struct node *child);
+void wide_removed(const struct node *obj, struct str key);
+/* A document's memory goes. */
+void wide_forget(void);
 
 /* Depth of the tree below n: 0 for a scalar, 1 for [], 2 for [[]]. */
 unsigned node_depth(const struct node *n);

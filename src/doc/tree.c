@@ -49,8 +49,10 @@ struct doc *doc_unref(struct doc *d)
 	if (!d)
 		return NULL;
 	BUG_ON(d->refs == 0);
-	if (--d->refs == 0)
+	if (--d->refs == 0) {
+		wide_forget();
 		arena_free(d->arena);
+	}
 	return NULL;
 }
 
@@ -142,6 +144,8 @@ struct node *node_get(const struct node *n, enum field f)
 
 static struct node *node_get_unknown(const struct node *n, struct str key)
 {
+	if (n->len > WIDE_FROM)
+		return wide_get(n, key);
 	NODE_FOREACH (c, n) {
 		if (c->name == F_NONE && c->key_len == key.n && memcmp(c->key, key.p, key.n) == 0)
 			return c;
@@ -469,6 +473,7 @@ struct node *node_setk(struct doc *d, struct node *obj, struct str key, struct n
 {
 	enum field f = doc_field(key);
 	struct node *old;
+	bool wide;
 
 	if (f != F_NONE)
 		return node_set(d, obj, f, value);
@@ -477,10 +482,13 @@ struct node *node_setk(struct doc *d, struct node *obj, struct str key, struct n
 	if (old == value && value)
 		return value;
 	node_name(d, value, key, true);
+	wide = wide_begin(obj);
 	if (old)
 		node_swap_in(obj, old, value);
 	else
 		node_link(obj, value);
+	if (wide)
+		wide_set(obj, value);
 	return value;
 }
 
@@ -495,6 +503,7 @@ struct node *node_addk(struct doc *d, struct node *obj, struct str key, struct n
 void node_set_children(struct node *container, struct node *const *v, size_t n)
 {
 	BUG_ON(container->type != DOC_OBJECT && container->type != DOC_ARRAY);
+	wide_forget();
 	container->len = 0;
 	container->u.first = container->last = NULL;
 	for (size_t i = 0; i < n; i++)
@@ -568,6 +577,7 @@ void node_insert(struct node *arr, size_t at, struct node *value)
 void node_remove_child(struct node *container, struct node *child)
 {
 	struct node **p = &container->u.first, *before = NULL;
+	bool wide = wide_begin(container);
 
 	while (*p != child) {
 		before = *p;
@@ -580,6 +590,8 @@ void node_remove_child(struct node *container, struct node *child)
 	child->next = NULL;
 	if (--container->len == 0)
 		container->u.first = container->last = NULL;
+	if (wide)
+		wide_removed(container, node_key(child));
 }
 
 bool node_remove(struct node *obj, enum field f)

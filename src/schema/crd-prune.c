@@ -11,6 +11,8 @@
  */
 #include "schema/crd.h"
 
+#include <math.h>
+
 #include "base/limits.h"
 
 bool crd_preserves(const struct node *schema)
@@ -278,13 +280,28 @@ static int crd_decode_type_meta(struct doc *d, struct err *e)
 	return 0;
 }
 
+/* A number that no double holds would be an object that no client can read. */
+static int crd_decode_numbers(const struct node *n, struct err *e)
+{
+	if (node_is(n, DOC_FLOAT) && isinf(node_double(n, 0)))
+		return err_set(e, ERR_BAD_REQUEST, "json: cannot unmarshal number %" STR_FMT " into Go value of type float64",
+			       STR_ARG(str_n(n->u.s, n->len)));
+	if (!node_is(n, DOC_OBJECT) && !node_is(n, DOC_ARRAY))
+		return 0;
+	NODE_FOREACH(c, n) {
+		if (crd_decode_numbers(c, e) < 0)
+			return -e->code;
+	}
+	return 0;
+}
+
 int crd_decode(const struct schema_res *r, struct doc *d, struct schema_issue **issues, struct err *e)
 {
 	const struct node *schema = schema_custom_schema(r->custom);
 	struct node *root = doc_root(d), *meta = node_get(root, F_metadata);
 	struct prune x = { .d = d, .path = BUF_INIT };
 
-	if (crd_decode_type_meta(d, e) < 0)
+	if (crd_decode_type_meta(d, e) < 0 || crd_decode_numbers(root, e) < 0)
 		return -e->code;
 	if (meta && !node_is(meta, DOC_OBJECT) && !node_is(meta, DOC_NULL))
 		return err_set(e, ERR_BAD_REQUEST, "json: cannot unmarshal %s into Go struct field .metadata of type v1.ObjectMeta",

@@ -503,9 +503,13 @@ static void convert_secret(struct defaults *x, struct node *n)
 		NODE_FOREACH(c, text) {
 			_cleanup_buf_ struct buf b = BUF_INIT;
 			struct str s = node_str(c);
+			struct node *had = node_getk(data, node_key(c));
 
 			buf_add_base64(&b, s.p, s.n, false);
-			node_setk(x->d, data, node_key(c), node_new_str(x->d, buf_str(&b)));
+			if (had)
+				node_assign(x->d, had, node_new_str(x->d, buf_str(&b)));
+			else
+				node_setk(x->d, data, node_key(c), node_new_str(x->d, buf_str(&b)));
 		}
 	}
 	node_remove(n, F_stringData);

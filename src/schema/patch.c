@@ -373,14 +373,18 @@ static int smp_member(struct smp *x, struct node *orig, const struct node *c, st
 	struct node *had = node_getk(orig, key);
 
 	if (node_is(c, DOC_NULL)) {
-		node_removek(orig, key);
+		if (had)
+			had->flags |= NODE_MARK; /* all go together: smp_map */
 		return 0;
 	}
 	if (had && node_is(had, DOC_OBJECT) && node_is(c, DOC_OBJECT) && !(f && (f->flags & SF_PATCH_REPLACE)))
 		return smp_map(x, had, c, smp_below(in, key));
 	if (had && node_is(had, DOC_ARRAY) && node_is(c, DOC_ARRAY) && smp_merges(f))
 		return smp_merge_list(x, had, c, NULL, f);
-	node_setk(x->d, orig, key, smp_clean(x, c));
+	if (had)
+		node_assign(x->d, had, smp_clean(x, c));
+	else
+		node_setk(x->d, orig, key, smp_clean(x, c));
 	return 0;
 }
 
@@ -411,6 +415,7 @@ static int smp_map(struct smp *x, struct node *orig, const struct node *patch, s
 		if (smp_member(x, orig, c, in) < 0)
 			return -x->e->code;
 	}
+	node_cut_marked(orig);
 	return 0;
 }
 
