@@ -4,7 +4,8 @@
  *	agent.c     life of the agent; pods found, lost, adopted
  *	pod.c       one worker for each pod: the states of a pod on this node
  *	steps.c     what is made for a pod before its containers, and unmade after them
- *	container.c one container of a pod: start, end, restart
+ *	container*.c one container of a pod: start, end, restart (container.h)
+ *	order.c     the order among a pod's containers
  *	pull.c      its image
  *	restart.c   restart policy and back-off (pure)
  *	spec.c env.c expand.c qos.c   Pod to run_container_spec
@@ -241,7 +242,7 @@ bool steps_undo(struct pod *p, unsigned down_to);
 unsigned steps_before_sandbox(void);	   /* rows that come before it */
 void steps_skip_to_sandbox(struct pod *p); /* adopted: all up to the sandbox are done */
 
-/* container.c */
+/* container*.c, order.c */
 struct ctr *ctr_new(struct pod *p, const char *name, enum ctr_kind kind);
 struct ctr *ctr_free(struct ctr *c);
 const struct node *ctr_spec(struct ctr *c); /* borrowed for this turn; NULL when it left the pod's spec */
