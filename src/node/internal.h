@@ -14,7 +14,7 @@
  *	probe.c     probes
  *	status.c    what the API is told
  *	register.c heartbeat.c   the Node object and its Lease
- *	server.c stream.c   the HTTP server: logs, exec, attach, port-forward
+ *	server.c serve-*.c stream.c   the HTTP server (server.h): logs, exec, attach, port-forward
  *
  * Rules that hold everywhere: the trees of objects (struct node) are borrowed
  * for one turn of the loop, so nothing here keeps a pointer into one; a pod is

@@ -1,14 +1,15 @@
 /*
  * The node agent: makes the pods bound to this node run, and says how they are.
  * It reaches the cluster only through client; it serves streams (exec, attach,
- * port-forward, logs) as HTTP on connections that agent_dial hands out, with the
- * kubelet's paths:
+ * port-forward, logs) and what is known of the node as HTTP on connections that
+ * agent_dial hands out, with the kubelet's paths (the table in server.c):
  *
- *	GET
- * /containerLogs/NS/POD/CONTAINER?follow=&previous=&tailLines=&sinceSeconds=&sinceTime=&timestamps=&limitBytes=
- *	GET|POST /exec/NS/POD/CONTAINER?command=&input=1&output=1&error=1&tty=1     (WebSocket or SPDY
- *upgrade) GET|POST /attach/NS/POD/CONTAINER?... GET|POST /portForward/NS/POD (WebSocket or SPDY upgrade) GET
- * /pods, /stats/summary, /healthz
+ *	GET /containerLogs/NS/POD/CONTAINER?follow=&previous=&tailLines=&sinceSeconds=&sinceTime=
+ *		&timestamps=&limitBytes=
+ *	GET|POST /exec/NS/POD/CONTAINER?command=&input=1&output=1&error=1&tty=1	(WebSocket or SPDY upgrade)
+ *	GET|POST /attach/NS/POD/CONTAINER?...
+ *	GET|POST /portForward/NS/POD	(WebSocket or SPDY upgrade)
+ *	GET /pods, /runningpods, /stats/summary, /healthz
  */
 #ifndef NODE_NODE_H
 #define NODE_NODE_H
