@@ -15,6 +15,7 @@
 #define KINGLET_KUBERNETES "v1.36.2+kinglet1" /* the API level that the server presents */
 #define KINGLET_DATA_DIR "/var/lib/kinglet"
 #define KINGLET_CONFIG "/etc/kinglet/config.yaml"
+#define KINGLET_REGISTRIES "/etc/kinglet/registries.yaml"
 #define KINGLET_KUBECONFIG "/etc/kinglet/kinglet.yaml"
 #define KINGLET_BRIDGE "kinglet0"
 #define KINGLET_CGROUP "kinglet"

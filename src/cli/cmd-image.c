@@ -15,13 +15,15 @@
 #include "image/image.h"
 
 struct image_opts {
-	char *data_dir;
+	char *data_dir, *registries;
 	bool quiet;
 };
 
 static const struct opt image_opts[] = {
 	{ OPT_STRING, "data-dir", 'd', offsetof(struct image_opts, data_dir), "DIR", "KINGLET_DATA_DIR", KINGLET_DATA_DIR,
 	  .help = "the server's data directory: images are in agent/images below it" },
+	{ OPT_STRING, "private-registry", 0, offsetof(struct image_opts, registries), "FILE", "KINGLET_PRIVATE_REGISTRY",
+	  KINGLET_REGISTRIES, .help = "mirrors, rewrites, TLS settings and credentials of image registries" },
 	{ OPT_BOOL, "quiet", 'q', offsetof(struct image_opts, quiet),
 	  .help = "ls prints only the images' ids; import and pull say nothing of their progress" },
 	{ .type = OPT_END },
@@ -85,14 +87,21 @@ static int image_verb_import(struct image_cmd *c, int argc, char **argv, struct 
 {
 	for (int i = 0; i < argc && !c->interrupted; i++) {
 		c->waiting = true;
-		image_import(c->store, streq(argv[i], "-") ? "/dev/stdin" : argv[i], image_on_progress, image_on_imported, c);
+		image_import(c->store, streq(argv[i], "-") ? "/dev/stdin" : argv[i],
+			     IMAGE_IMPORT_PIN | IMAGE_IMPORT_KEEP_BLOBS, image_on_progress, image_on_imported, c);
 		image_wait(c);
 		fflush(stdout);
 	}
 	return 0;
 }
 
-static void image_on_pulled(void *arg, struct image *i, const struct err *err)
+static void image_on_pull_progress(void *arg, const struct image_progress *p)
+{
+	if (p->what)
+		image_on_progress(arg, p->what);
+}
+
+static void image_on_pulled(void *arg, struct image *i, const struct image_pulled *info, const struct err *err)
 {
 	struct image_cmd *c = arg;
 
@@ -106,9 +115,11 @@ static void image_on_pulled(void *arg, struct image *i, const struct err *err)
 
 static int image_verb_pull(struct image_cmd *c, int argc, char **argv, struct err *e)
 {
+	struct image_pull_opts o = { .keep_blobs = true, .progress = image_on_pull_progress };
+
 	for (int i = 0; i < argc && !c->interrupted; i++) {
 		c->waiting = true;
-		image_pull(c->store, argv[i], image_on_progress, image_on_pulled, c);
+		image_pull(c->store, argv[i], &o, image_on_pulled, c);
 		image_wait(c);
 		fflush(stdout);
 	}
@@ -274,6 +285,8 @@ static int image_run_verb(struct image_cmd *c, const struct image_verb *v, int a
 		rc = path_mkdirs(agent, 0711, e); /* as the server makes it */
 	if (rc == 0)
 		rc = image_store_open(&c->store, c->loop, dir, e);
+	if (rc == 0)
+		rc = image_store_set_registries(c->store, c->opts->registries, e);
 	if (rc == 0)
 		rc = v->run(c, argc, argv, e);
 	c->store = image_store_close(c->store);

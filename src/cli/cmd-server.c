@@ -117,6 +117,16 @@ static const struct opt server_opts[] = {
 	  .help = "bridge that pods are attached to" },
 	{ OPT_STRING, "cgroup", 0, O(cgroup), "NAME", NULL, NULL,
 	  .help = "cgroup that pods run below; by default kinglet, or kinglet-HASH for another data directory" },
+	{ OPT_HEADING, .help = "Images" },
+	{ OPT_STRING, "private-registry", 0, O(registries), "FILE", "KINGLET_PRIVATE_REGISTRY", KINGLET_REGISTRIES,
+	  .help = "mirrors, rewrites, TLS settings and credentials of image registries" },
+	{ OPT_BOOL, "disable-default-registry-endpoint", 0, O(no_default_endpoint), NULL,
+	  "KINGLET_DISABLE_DEFAULT_REGISTRY_ENDPOINT",
+	  .help = "where a registry has mirrors, do not ask the registry itself" },
+	{ OPT_INT, "max-parallel-image-pulls", 0, O(parallel_pulls), "N", "KINGLET_MAX_PARALLEL_IMAGE_PULLS", "4", 1, 100,
+	  .help = "most images that are pulled at once" },
+	{ OPT_STRING, "image-pull-progress-deadline", 0, O(pull_deadline), "TIME", "KINGLET_IMAGE_PULL_PROGRESS_DEADLINE",
+	  "1m0s", .help = "a transfer from a registry that brings nothing for so long is given up" },
 	{ OPT_HEADING, .help = "Logging" },
 	{ OPT_INT, "slow-request-ms", 0, O(slow_ms), "MS", "KINGLET_SLOW_REQUEST_MS", "1000", 0, 3600000,
 	  .help = "requests that take longer, watches and streams aside, have a line in the log; 0: none" },
@@ -420,10 +430,28 @@ static void server_node_marks(struct server *s)
 	VEC_PUSH(&s->node_taints, NULL);
 }
 
+static int server_open_images(struct server *s, struct err *e)
+{
+	_cleanup_free_ char *dir = path_join(s->agent_dir, "images");
+	struct image_limits l = IMAGE_LIMITS_DEFAULT;
+	int64_t ns;
+
+	if (!time_parse_go_duration(str_of(s->opts->pull_deadline), &ns) || ns < SEC_NS / 10 || ns > DAY_S * SEC_NS)
+		return err_set(e, ERR_BAD_REQUEST, "--image-pull-progress-deadline: '%s' is no time such as 1m30s",
+			       s->opts->pull_deadline);
+	if (image_store_open(&s->images, s->loop, dir, e) < 0 ||
+	    image_store_set_registries(s->images, s->opts->registries, e) < 0)
+		return -e->code;
+	l.pulls = (int)s->opts->parallel_pulls;
+	l.progress_ms = (int)(ns / 1000000);
+	l.no_default_endpoint = s->opts->no_default_endpoint;
+	image_store_set_limits(s->images, &l);
+	return 0;
+}
+
 static int server_open_agent(struct server *s, struct err *e)
 {
 	_cleanup_free_ char *cgroup = server_cgroup(s->opts->cgroup, s->opts->data_dir);
-	_cleanup_free_ char *images = path_join(s->agent_dir, "images");
 	_cleanup_free_ char *allocations = path_join(s->agent_dir, "addresses");
 	struct run_config run = { .loop = s->loop, .state_dir = s->agent_dir, .cgroup_name = cgroup,
 				  .on_exit = server_on_exit, .on_sandbox_lost = server_on_sandbox_lost, .arg = s };
@@ -438,7 +466,7 @@ static int server_open_agent(struct server *s, struct err *e)
 
 	if (path_mkdirs(s->agent_dir, 0711, e) < 0)
 		return -e->code;
-	if (image_store_open(&s->images, s->loop, images, e) < 0 || net_open(&s->net, &net, e) < 0)
+	if (server_open_images(s, e) < 0 || net_open(&s->net, &net, e) < 0)
 		return -e->code;
 	node.images = s->images;
 	node.net = s->net;

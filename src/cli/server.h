@@ -16,7 +16,9 @@ struct server_opts {
 	char *jwks_uri, *event_ttl, *audit_policy, *audit_log;
 	int64_t port, max_pods, audit_mb, audit_days, audit_backups, slow_ms;
 	struct opt_list tls_sans, node_labels, node_taints, sa_issuers, api_audiences;
-	bool disable_agent, anonymous_auth, audit_compress;
+	char *registries, *pull_deadline;
+	int64_t parallel_pulls;
+	bool disable_agent, anonymous_auth, audit_compress, no_default_endpoint;
 };
 
 /* The cgroup of the server with this data directory: servers side by side have one each. Owned by the caller. */

@@ -21,6 +21,7 @@ struct tls_config {
 	const char *ca_pem; /* who may sign the other side */
 	bool ask_client_cert; /* server: ask, do not insist; one that ca_pem did not sign: http_peer.cert_bad */
 	bool insecure; /* client: do not verify */
+	bool system_ca; /* client: whom the machine trusts is trusted besides ca_pem */
 };
 int tls_new(struct tls **ret, const struct tls_config *cfg, bool server, struct err *e) MUST_CHECK;
 struct tls *tls_free(struct tls *t);

@@ -126,7 +126,7 @@ static int tls_set_up_client(struct tls *t, const struct tls_config *cfg)
 
 	SSL_CTX_set_alpn_protos(t->ctx, alpn, sizeof(alpn) - 1);
 	SSL_CTX_set_verify(t->ctx, cfg->insecure ? SSL_VERIFY_NONE : SSL_VERIFY_PEER, NULL);
-	if (!cfg->ca_pem && !cfg->insecure)
+	if ((!cfg->ca_pem || cfg->system_ca) && !cfg->insecure)
 		SSL_CTX_set_default_verify_paths(t->ctx);
 	return 0;
 }

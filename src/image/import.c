@@ -222,6 +222,7 @@ struct import {
 	struct image_tmp tmp;
 	struct err err;
 	char *path;
+	int flags;
 	void (*progress)(void *arg, const char *what);
 	void (*done)(void *arg, char *const *names, const struct err *err);
 	void *arg;
@@ -264,7 +265,7 @@ static void import_on_report(void *arg, const struct node *report, const struct 
 	if (err)
 		err_copy(&im->err, err);
 	else
-		(void)!image_index_add(im->store, im->tmp.name, report, true, &names, &id, &im->err);
+		(void)!image_index_add(im->store, im->tmp.name, report, im->flags, &names, &id, &im->err);
 	import_finish(im, names);
 }
 
@@ -308,7 +309,7 @@ static int import_start(struct import *im, struct err *e)
 	return 0;
 }
 
-void image_import(struct image_store *s, const char *path, void (*progress)(void *arg, const char *what),
+void image_import(struct image_store *s, const char *path, int flags, void (*progress)(void *arg, const char *what),
 		  void (*done)(void *arg, char *const *names, const struct err *err), void *arg)
 {
 	struct import *im = xcalloc(1, sizeof(*im));
@@ -317,6 +318,7 @@ void image_import(struct image_store *s, const char *path, void (*progress)(void
 	im->store = s;
 	im->tmp = (struct image_tmp)IMAGE_TMP_INIT;
 	im->path = xstrdup(path);
+	im->flags = (flags & IMAGE_IMPORT_PIN ? INDEX_PIN : 0) | (flags & IMAGE_IMPORT_KEEP_BLOBS ? INDEX_KEEP_BLOBS : 0);
 	im->progress = progress;
 	im->done = done;
 	im->arg = arg;

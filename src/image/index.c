@@ -5,7 +5,7 @@
  *
  *	{"version": 1, "images": [{"id": "sha256:...", "names": ["docker.io/library/x:1"],
  *	 "repoDigest": "docker.io/library/x@sha256:...", "manifest": "sha256:...",
- *	 "layers": ["sha256:<diff ID>", ...], "size": 1234, "pinned": true}]}
+ *	 "layers": ["sha256:<diff ID>", ...], "blobs": ["sha256:...", ...], "size": 1234, "pinned": true}]}
  *
  * The file is only ever replaced, so its inode and time say whether another
  * process has changed it. A struct image that was handed out is never changed by
@@ -63,6 +63,7 @@ struct image *image_unref(struct image *i)
 	image_names_free(i->cmd);
 	image_names_free(i->env);
 	image_names_free(i->volumes);
+	image_names_free(i->blobs);
 	free(i->id);
 	free(i->repo_digest);
 	free(i->manifest);
@@ -130,7 +131,7 @@ static int index_layers(struct image_store *s, struct image *i, const struct nod
 	return 0;
 }
 
-static char **index_names(const struct node *names)
+static char **index_strings(const struct node *names)
 {
 	char **list = xcalloc(node_count(names) + 1, sizeof(char *));
 	size_t n = 0;
@@ -139,6 +140,25 @@ static char **index_names(const struct node *names)
 		if (node_is(c, DOC_STRING))
 			list[n++] = str_dup(node_str(c));
 	return list;
+}
+
+/* Kept blobs, all of them digests; else none. */
+static char **index_blobs(const struct node *blobs)
+{
+	NODE_FOREACH (c, blobs)
+		if (!digest_text_ok(node_str(c)))
+			return list_empty();
+	return index_strings(blobs);
+}
+
+static bool index_same_strings(char *const *list, const struct node *n)
+{
+	size_t at = 0;
+
+	NODE_FOREACH (c, n)
+		if (!list[at] || !node_streq(c, list[at++]))
+			return false;
+	return !list[at];
 }
 
 /* What the container needs to know. */
@@ -173,7 +193,8 @@ static struct image *index_image(struct image_store *s, const struct node *n, st
 	}
 	i = image_new();
 	i->id = str_dup(id);
-	i->names = index_names(node_getc(n, "names"));
+	i->names = index_strings(node_getc(n, "names"));
+	i->blobs = index_blobs(node_getc(n, "blobs"));
 	i->repo_digest = xstrdup(node_cstr_or(node_getc(n, "repoDigest"), ""));
 	i->manifest = xstrdup(node_cstr_or(node_getc(n, "manifest"), ""));
 	i->size = node_int(node_getc(n, "size"), 0);
@@ -189,11 +210,8 @@ static struct image *index_image(struct image_store *s, const struct node *n, st
 /* The former list's image when it says the same: who has it keeps it, and its config is not read again. */
 static struct image *index_former(struct image_store *s, const struct node *n)
 {
-	const struct node *names = node_getc(n, "names");
-
 	for (size_t k = 0; k < s->images.n; k++) {
 		struct image *i = s->images.v[k];
-		size_t at = 0;
 
 		if (!node_streq(node_getc(n, "id"), i->id))
 			continue;
@@ -201,10 +219,10 @@ static struct image *index_former(struct image_store *s, const struct node *n)
 		    !node_streq(node_getc(n, "manifest"), i->manifest) ||
 		    node_bool(node_getc(n, "pinned"), false) != i->pinned)
 			return NULL;
-		NODE_FOREACH (c, names)
-			if (!i->names[at] || !node_streq(c, i->names[at++]))
-				return NULL;
-		return i->names[at] ? NULL : image_ref_image(i);
+		if (!index_same_strings(i->names, node_getc(n, "names")) ||
+		    !index_same_strings(i->blobs, node_getc(n, "blobs")))
+			return NULL;
+		return image_ref_image(i);
 	}
 	return NULL;
 }
@@ -280,7 +298,7 @@ int image_index_load(struct image_store *s, struct err *e)
 
 static void index_print_image(struct doc *d, struct node *list, const struct image *i)
 {
-	struct node *n = node_append(list, node_new(d, DOC_OBJECT)), *names, *layers;
+	struct node *n = node_append(list, node_new(d, DOC_OBJECT)), *names, *layers, *blobs;
 	size_t k = 0;
 
 	node_setk(d, n, STR_LIT("id"), node_new_cstr(d, i->id));
@@ -295,6 +313,9 @@ static void index_print_image(struct doc *d, struct node *list, const struct ima
 	while (k-- > 0) /* lowest first */
 		if (!streq(path_base(i->layers[k]), "empty"))
 			node_append(layers, node_new_fmt(d, "sha256:%s", path_base(i->layers[k])));
+	blobs = node_setk(d, n, STR_LIT("blobs"), node_new(d, DOC_ARRAY));
+	for (size_t a = 0; i->blobs[a]; a++)
+		node_append(blobs, node_new_cstr(d, i->blobs[a]));
 	node_setk(d, n, STR_LIT("size"), node_new_int(d, i->size));
 	node_setk(d, n, STR_LIT("pinned"), node_new_bool(d, i->pinned));
 }
@@ -334,9 +355,12 @@ static int index_check_report(const struct node *n, struct err *e)
 	bool good = digest_text_ok(node_str(node_getc(n, "id"))) &&
 		    digest_text_ok(node_str(node_getc(n, "manifest"))) &&
 		    digest_text_ok(node_str(node_getc(n, "digest"))) &&
-		    node_count(node_getc(n, "layers")) <= LIMIT_IMAGE_LAYERS && node_count(node_getc(n, "names")) > 0;
+		    node_count(node_getc(n, "layers")) <= LIMIT_IMAGE_LAYERS && node_count(node_getc(n, "names")) > 0 &&
+		    node_count(node_getc(n, "blobs")) == node_count(node_getc(n, "layers"));
 
 	NODE_FOREACH (c, node_getc(n, "layers"))
+		good = good && digest_text_ok(node_str(c));
+	NODE_FOREACH (c, node_getc(n, "blobs"))
 		good = good && digest_text_ok(node_str(c));
 	NODE_FOREACH (c, node_getc(n, "names")) {
 		struct image_ref r = { 0 };
@@ -368,8 +392,26 @@ static int index_move(struct image_store *s, const char *tmp_name, const char *s
 	return 0;
 }
 
-static int index_move_all(struct image_store *s, const char *tmp_name, const struct node *n, struct err *e)
+/* All of the image's compressed layers came along, or are here. */
+static bool index_blobs_there(struct image_store *s, const char *tmp_name, const struct node *n)
 {
+	NODE_FOREACH (c, node_getc(n, "blobs")) {
+		const char *hex = digest_hex(node_cstr(c));
+		_cleanup_free_ char *src = xasprintf("%s/tmp/%s/in/%s", s->dir, tmp_name, hex);
+		_cleanup_free_ char *dst = image_path(s, "blobs/sha256", hex);
+
+		if (!path_exists(src) && !path_exists(dst))
+			return false;
+	}
+	return true;
+}
+
+static int index_move_all(struct image_store *s, const char *tmp_name, const struct node *n, int flags, struct err *e)
+{
+	if (flags & INDEX_KEEP_BLOBS)
+		NODE_FOREACH (c, node_getc(n, "blobs"))
+			if (index_move(s, tmp_name, "in", "blobs/sha256", node_cstr(c), S_IFREG, e) < 0)
+				return -e->code;
 	NODE_FOREACH (c, node_getc(n, "layers"))
 		if (index_move(s, tmp_name, "layers", "layers", node_cstr(c), S_IFDIR, e) < 0)
 			return -e->code;
@@ -393,12 +435,14 @@ static void index_take_name(struct image_store *s, const struct image *owner, co
 	}
 }
 
-static int index_add_image(struct image_store *s, const char *tmp_name, const struct node *n, bool pinned,
+static int index_add_image(struct image_store *s, const char *tmp_name, const struct node *n, int flags,
 			   struct err *e)
 {
 	struct image *i = NULL;
 
-	if (index_move_all(s, tmp_name, n, e) < 0)
+	if (!index_blobs_there(s, tmp_name, n))
+		flags &= ~INDEX_KEEP_BLOBS;
+	if (index_move_all(s, tmp_name, n, flags, e) < 0)
 		return -e->code;
 	for (size_t k = 0; k < s->images.n; k++)
 		if (node_streq(node_getc(n, "id"), s->images.v[k]->id))
@@ -410,8 +454,15 @@ static int index_add_image(struct image_store *s, const char *tmp_name, const st
 		VEC_PUSH(&s->images, i);
 		image_names_free(i->names);
 		i->names = list_empty();
+		image_names_free(i->blobs);
+		i->blobs = list_empty();
 	}
-	i->pinned |= pinned;
+	i->pinned |= (flags & INDEX_PIN) != 0;
+	/* Another manifest may have the same content in other blobs. */
+	if (flags & INDEX_KEEP_BLOBS || !node_streq(node_getc(n, "manifest"), i->manifest)) {
+		image_names_free(i->blobs);
+		i->blobs = flags & INDEX_KEEP_BLOBS ? index_blobs(node_getc(n, "blobs")) : list_empty();
+	}
 	free(i->repo_digest); /* the newest place that the image came from */
 	i->repo_digest = image_make_repo_digest(node_cstr_or(node_first(node_getc(n, "names")), ""),
 						node_cstr_or(node_getc(n, "digest"), ""));
@@ -450,7 +501,7 @@ static char **index_report_names(const struct node *images)
 	return list.v;
 }
 
-int image_index_add(struct image_store *s, const char *tmp_name, const struct node *report, bool pinned,
+int image_index_add(struct image_store *s, const char *tmp_name, const struct node *report, int flags,
 		    char ***ret_names, char **ret_id, struct err *e)
 {
 	const struct node *images = node_getc(report, "images");
@@ -465,7 +516,7 @@ int image_index_add(struct image_store *s, const char *tmp_name, const struct no
 	if (lock < 0 || image_index_load(s, e) < 0)
 		return -e->code;
 	NODE_FOREACH (n, images)
-		if (index_add_image(s, tmp_name, n, pinned, e) < 0)
+		if (index_add_image(s, tmp_name, n, flags, e) < 0)
 			break;
 	if (!err_is_set(e)) {
 		image_drop_nameless(s);

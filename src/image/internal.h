@@ -23,6 +23,8 @@
 
 struct unpack;
 struct pull;
+struct fetch;
+struct registries;
 
 struct image_store {
 	struct loop *loop;
@@ -37,8 +39,15 @@ struct image_store {
 	bool closing;
 	bool index_bad; /* what is there now can't be read */
 	struct job_queue *jobs; /* removal of big trees */
+	struct job_queue *io; /* writing and hashing of what comes; NULL before the first transfer */
 	LIST_HEAD(, unpack) unpacks;
 	TAILQ_HEAD(, pull) pulls; /* in the order in which they were asked for */
+	TAILQ_HEAD(, fetch) fetches; /* likewise */
+	struct image_limits limits;
+	char *registries_path; /* NULL: none */
+	struct registries *registries;
+	uint64_t registries_ino; /* of the file that was read, good or bad */
+	int64_t registries_mtime_ns;
 };
 
 /* --- store.c --- */
@@ -48,6 +57,8 @@ int image_store_lock(struct image_store *s, struct err *e) MUST_CHECK;
 /* Removes layers and blobs that no image needs, unless something is imported. The lock is held. */
 void image_sweep(struct image_store *s);
 bool image_held(const struct image_store *s, const char *id, struct buf *by); /* by: may be NULL */
+/* What registries.yaml says now; borrowed; NULL: nothing. */
+struct registries *image_store_registries(struct image_store *s);
 /* Images without a name that nobody holds leave the list: true when there were some. The lock is held. */
 bool image_drop_nameless(struct image_store *s);
 
@@ -66,7 +77,8 @@ int image_index_load(struct image_store *s, struct err *e) MUST_CHECK; /* when i
 int image_index_save(struct image_store *s, struct err *e) MUST_CHECK; /* the lock is held */
 /* Puts what the unpacking child made (its report, and tmp/NAME/) into the store. *ret_names: NULL-terminated, to be
  * freed with image_names_free; *ret_id: the first image. */
-int image_index_add(struct image_store *s, const char *tmp_name, const struct node *report, bool pinned,
+enum { INDEX_PIN = 1, INDEX_KEEP_BLOBS = 2 };
+int image_index_add(struct image_store *s, const char *tmp_name, const struct node *report, int flags,
 		    char ***ret_names, char **ret_id, struct err *e) MUST_CHECK;
 void image_names_free(char **names);
 void image_drop_name(struct image *i, size_t at);
@@ -87,6 +99,16 @@ void image_unpack_close(struct unpack *u); /* the store is closed: done gets an 
 
 /* --- pull.c --- */
 void image_pull_close(struct pull *p); /* likewise */
+
+/* --- fetch.c --- */
+#define PARTIAL_KEEP_S 3600
+struct remote;
+/* Brings a blob to the path dest, whole and checked; done comes once, later. got counts its bytes as they come. */
+struct fetch *fetch_new(struct image_store *s, struct remote *r, const char *digest, int64_t size, const char *dest,
+			void (*got)(void *arg, int64_t bytes), void (*done)(void *arg, const struct err *err), void *arg);
+void fetch_cancel(struct fetch *f); /* no callback any more; what has come is kept for another time */
+/* Removes what is older than PARTIAL_KEEP_S (all: everything) and in nobody's hands. */
+void fetch_sweep(struct image_store *s, bool all);
 
 /* --- sandbox.c: the child locks itself in --- */
 int sandbox_enter(const char *dir, struct err *e) MUST_CHECK; /* dir becomes the root */

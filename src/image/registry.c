@@ -40,6 +40,28 @@ static bool url_parse_host(struct url *u, struct str host)
 	return true;
 }
 
+/* "/path", "path" and "?query" on the base's host. */
+static bool url_parse_relative(struct url *u, struct str text, const struct url *base)
+{
+	size_t keep = strcspn(base->target, "?"), first = 0;
+
+	while (first < text.n && !strchr("/?", text.p[first]))
+		first++;
+	if (text.p[0] == '#' || str_find(str_sub(text, 0, first), ':') >= 0)
+		return false; /* another scheme */
+	if (text.p[0] == '/')
+		keep = 0;
+	while (text.p[0] != '?' && keep > 0 && base->target[keep - 1] != '/')
+		keep--;
+	if (str_find(text, '#') >= 0)
+		text = str_sub(text, 0, (size_t)str_find(text, '#'));
+	u->tls = base->tls;
+	u->host = xstrdup(base->host);
+	u->port = base->port;
+	u->target = xasprintf("%.*s%" STR_FMT, (int)keep, base->target, STR_ARG(text));
+	return true;
+}
+
 bool url_parse(struct url *u, struct str text, const struct url *base)
 {
 	struct str rest, host, path;
@@ -49,17 +71,15 @@ bool url_parse(struct url *u, struct str text, const struct url *base)
 	text = str_trim(text);
 	if (!text.n || text.n > URL_MAX || !url_text_ok(text))
 		return false;
-	if (base && text.p[0] == '/' && !(text.n > 1 && text.p[1] == '/')) {
-		u->tls = base->tls;
-		u->host = xstrdup(base->host);
-		u->port = base->port;
-		u->target = str_dup(text);
-		return true;
-	}
 	u->tls = str_ieq(str_sub(text, 0, 8), STR_LIT("https://"));
-	if (!u->tls && !str_ieq(str_sub(text, 0, 7), STR_LIT("http://")))
-		return false;
-	rest = str_sub(text, u->tls ? 8 : 7, text.n);
+	if (base && str_starts(text, STR_LIT("//"))) {
+		u->tls = base->tls;
+		rest = str_sub(text, 2, text.n);
+	} else if (u->tls || str_ieq(str_sub(text, 0, 7), STR_LIT("http://"))) {
+		rest = str_sub(text, u->tls ? 8 : 7, text.n);
+	} else {
+		return base && url_parse_relative(u, text, base);
+	}
 	while (n < rest.n && !strchr("/?#", rest.p[n]))
 		n++;
 	host = str_sub(rest, 0, n);
@@ -99,41 +119,41 @@ char *url_print(const struct url *u)
 	return xasprintf("http%s://%s%s%s%s%s", u->tls ? "s" : "", v6 ? "[" : "", u->host, v6 ? "]" : "", port, u->target);
 }
 
-static bool registry_is_local(struct str host)
+char *url_host(const struct url *u)
 {
-	return str_eqc(host, "localhost") || str_starts(host, STR_LIT("localhost:")) ||
-	       str_starts(host, STR_LIT("127.0.0.1")) || str_starts(host, STR_LIT("[::1]"));
+	bool v6 = strchr(u->host, ':') != NULL;
+
+	if (u->port == (u->tls ? 443 : 80))
+		return xasprintf("%s%s%s", v6 ? "[" : "", u->host, v6 ? "]" : "");
+	return xasprintf("%s%s%s:%d", v6 ? "[" : "", u->host, v6 ? "]" : "", u->port);
 }
 
-void registry_url(struct url *u, const struct image_ref *r, const char *what, const char *which)
+bool registry_is_local(struct str host)
 {
-	struct str host = str_of(streq(r->registry, "docker.io") ? "registry-1.docker.io" : r->registry);
+	static const char *const names[] = { "localhost", "127.0.0.1", "[::1]" };
 
-	*u = (struct url){ .tls = !registry_is_local(host) };
-	if (!url_parse_host(u, host)) { /* image_ref_parse lets no such host through */
-		u->host = xstrdup("invalid");
-		u->port = 443;
-	}
-	u->target = xasprintf("/v2/%s/%s/%s", r->repository, what, which);
+	for (size_t i = 0; i < ARRAY_SIZE(names); i++)
+		if (str_starts(host, str_of(names[i])) &&
+		    (host.n == strlen(names[i]) || host.p[strlen(names[i])] == ':'))
+			return true;
+	return false;
 }
 
 /* --- challenges --- */
 
-/* name=value or name="value" at the start of *s, with what separates it from the next. */
-static bool challenge_param(struct str *s, struct str *name, struct buf *value)
+static bool challenge_token_char(char c)
+{
+	return isalnum((unsigned char)c) || strchr("!#$%&'*+-.^_`|~", c);
+}
+
+/* The value behind a '=', quoted or not; *s is what follows. */
+static void challenge_value(struct str *s, struct buf *value)
 {
 	size_t i = 0;
 
-	while (s->n && (s->p[0] == ',' || isspace((unsigned char)s->p[0])))
-		*s = str_sub(*s, 1, s->n);
-	while (i < s->n && (isalnum((unsigned char)s->p[i]) || s->p[i] == '_' || s->p[i] == '-'))
-		i++;
-	if (i == 0 || i >= s->n || s->p[i] != '=')
-		return false;
-	*name = str_sub(*s, 0, i++);
 	buf_clear(value);
-	if (i < s->n && s->p[i] == '"') {
-		for (i++; i < s->n && s->p[i] != '"'; i++) {
+	if (s->n && s->p[0] == '"') {
+		for (i = 1; i < s->n && s->p[i] != '"'; i++) {
 			if (s->p[i] == '\\' && i + 1 < s->n)
 				i++;
 			buf_addch(value, s->p[i]);
@@ -144,33 +164,54 @@ static bool challenge_param(struct str *s, struct str *name, struct buf *value)
 			buf_addch(value, s->p[i]);
 	}
 	*s = str_sub(*s, i, s->n);
-	return true;
 }
 
-void challenge_parse(struct challenge *c, struct str header)
+static void challenge_set(char **at, const char *value)
+{
+	if (**at)
+		return;
+	free(*at);
+	*at = xstrdup(value);
+}
+
+void challenge_init(struct challenge *c)
+{
+	*c = (struct challenge){ .realm = xstrdup(""), .service = xstrdup(""), .scope = xstrdup("") };
+}
+
+/* A word with a '=' behind it is a parameter of the challenge before it; without one it begins another challenge. */
+void challenge_add(struct challenge *c, struct str s)
 {
 	_cleanup_buf_ struct buf value = BUF_INIT;
-	struct str rest = str_trim(header), name;
-	struct str scheme = str_cut(&rest, ' ');
+	bool bearer = false;
 
-	*c = (struct challenge){ .bearer = str_ieq(scheme, STR_LIT("Bearer")), .basic = str_ieq(scheme, STR_LIT("Basic")) };
-	while (rest.p && challenge_param(&rest, &name, &value)) {
-		char **to = str_ieq(name, STR_LIT("realm"))   ? &c->realm :
-			    str_ieq(name, STR_LIT("service")) ? &c->service :
-			    str_ieq(name, STR_LIT("scope"))   ? &c->scope :
-								NULL;
+	while (s.n) {
+		struct str name;
+		size_t i = 0;
 
-		if (to) {
-			free(*to);
-			*to = xstrdup(value.s);
+		while (i < s.n && challenge_token_char(s.p[i]) && s.p[i])
+			i++;
+		if (i == 0) {
+			s = str_sub(s, 1, s.n);
+			continue;
 		}
+		name = str_sub(s, 0, i);
+		s = str_sub(s, i, s.n);
+		if (!s.n || s.p[0] != '=') {
+			bearer = str_ieq(name, STR_LIT("Bearer")) && !c->bearer;
+			c->bearer |= bearer;
+			c->basic |= str_ieq(name, STR_LIT("Basic"));
+			continue;
+		}
+		s = str_sub(s, 1, s.n);
+		challenge_value(&s, &value);
+		if (bearer && str_ieq(name, STR_LIT("realm")))
+			challenge_set(&c->realm, value.s);
+		else if (bearer && str_ieq(name, STR_LIT("service")))
+			challenge_set(&c->service, value.s);
+		else if (bearer && str_ieq(name, STR_LIT("scope")))
+			challenge_set(&c->scope, value.s);
 	}
-	if (!c->realm)
-		c->realm = xstrdup("");
-	if (!c->service)
-		c->service = xstrdup("");
-	if (!c->scope)
-		c->scope = xstrdup("");
 }
 
 void challenge_release(struct challenge *c)

@@ -20,11 +20,13 @@
 #include "base/time.h"
 #include "image/internal.h"
 #include "image/manifest.h"
+#include "image/registries.h"
 
 #define HOLD_MAX_BYTES 256
+#define REGISTRIES_MAX_BYTES (1u << 20)
 #define SHORT_ID_MIN 4 /* characters of an id that count as its prefix */
 
-static const char *const store_dirs[] = { "blobs", "blobs/sha256", "layers", "layers/empty", "holds", "tmp" };
+static const char *const store_dirs[] = { "blobs", "blobs/sha256", "layers", "layers/empty", "holds", "partial", "tmp" };
 
 char *image_path(const struct image_store *s, const char *sub, const char *name)
 {
@@ -160,19 +162,29 @@ static void store_clean_tmp(struct image_store *s)
 
 /* --- what no image needs --- */
 
+/* 'l' or 'b' before a name: a layer and its blob, when that is a plain tar, are called the same. */
+static void store_need(struct map *m, char kind, const char *name)
+{
+	_cleanup_free_ char *key = xasprintf("%c%s", kind, name);
+	static char yes;
+
+	map_set(m, str_of(key), &yes);
+}
+
 static struct map *store_needed(const struct image_store *s)
 {
-	static char yes;
 	struct map *m = map_new(NULL);
 
-	map_set(m, STR_LIT("empty"), &yes);
+	store_need(m, 'l', "empty");
 	for (size_t i = 0; i < s->images.n; i++) {
 		const struct image *img = s->images.v[i];
 
 		for (size_t k = 0; img->layers[k]; k++)
-			map_set(m, str_of(path_base(img->layers[k])), &yes);
-		map_set(m, str_of(digest_hex(img->id)), &yes);
-		map_set(m, str_of(digest_hex(img->manifest)), &yes);
+			store_need(m, 'l', path_base(img->layers[k]));
+		for (size_t k = 0; img->blobs[k]; k++)
+			store_need(m, 'b', digest_hex(img->blobs[k]));
+		store_need(m, 'b', digest_hex(img->id));
+		store_need(m, 'b', digest_hex(img->manifest));
 	}
 	return m;
 }
@@ -184,9 +196,12 @@ static void store_sweep_dir(struct image_store *s, const char *sub, const struct
 	DIR *d = opendir(path);
 	struct dirent *de;
 
-	while (d && (de = readdir(d)))
-		if (de->d_name[0] != '.' && !map_getc(needed, de->d_name))
-			(void)!renameat(dirfd(d), de->d_name, trash, de->d_name);
+	while (d && (de = readdir(d))) {
+		_cleanup_free_ char *to = xasprintf("%c%s", sub[0], de->d_name);
+
+		if (de->d_name[0] != '.' && !map_getc(needed, to))
+			(void)!renameat(dirfd(d), de->d_name, trash, to);
+	}
 	if (d)
 		closedir(d);
 }
@@ -337,6 +352,7 @@ static int store_recover(struct image_store *s, struct err *e)
 	if (image_drop_nameless(s) && image_index_save(s, e) < 0)
 		return -e->code;
 	image_sweep(s);
+	fetch_sweep(s, false);
 	return 0;
 }
 
@@ -348,6 +364,8 @@ int image_store_open(struct image_store **ret, struct loop *l, const char *dir, 
 		return err_wrap(e, "open the image store");
 	s = xcalloc(1, sizeof(*s));
 	TAILQ_INIT(&s->pulls);
+	TAILQ_INIT(&s->fetches);
+	s->limits = (struct image_limits)IMAGE_LIMITS_DEFAULT;
 	s->loop = l;
 	s->dir = realpath(dir, NULL);
 	if (!s->dir)
@@ -383,13 +401,61 @@ struct image_store *image_store_close(struct image_store *s)
 		image_pull_close(p);
 	while ((u = LIST_FIRST(&s->unpacks)))
 		image_unpack_close(u);
+	job_queue_free(s->io);
 	job_queue_free(s->jobs);
+	registries_unref(s->registries);
+	free(s->registries_path);
 	for (size_t i = 0; i < s->images.n; i++)
 		image_unref(s->images.v[i]);
 	VEC_RELEASE(&s->images);
 	free(s->dir);
 	free(s);
 	return NULL;
+}
+
+/* --- registries.yaml --- */
+
+static int store_read_registries(struct image_store *s, struct err *e)
+{
+	_cleanup_buf_ struct buf text = BUF_INIT;
+	struct registries *r = NULL;
+	int64_t mtime_ns;
+	struct stat st;
+
+	if (stat(s->registries_path, &st) < 0) {
+		if (errno != ENOENT && errno != ENOTDIR)
+			return err_errno(e, errno, "read '%s'", s->registries_path);
+		st = (struct stat){ 0 };
+	}
+	mtime_ns = st.st_mtim.tv_sec * SEC_NS + st.st_mtim.tv_nsec;
+	if (st.st_ino == s->registries_ino && mtime_ns == s->registries_mtime_ns)
+		return 0;
+	s->registries_ino = st.st_ino;
+	s->registries_mtime_ns = mtime_ns;
+	if (st.st_ino && (path_read(s->registries_path, REGISTRIES_MAX_BYTES, &text, e) < 0 ||
+			  registries_parse(&r, buf_str(&text), s->registries_path, true, e) < 0))
+		return -e->code;
+	registries_unref(s->registries);
+	s->registries = r;
+	return 0;
+}
+
+int image_store_set_registries(struct image_store *s, const char *path, struct err *e)
+{
+	free(s->registries_path);
+	s->registries_path = xstrdup(path);
+	s->registries_ino = 0;
+	s->registries_mtime_ns = 0;
+	return store_read_registries(s, e);
+}
+
+struct registries *image_store_registries(struct image_store *s)
+{
+	_cleanup_err_ struct err e = ERR_INIT;
+
+	if (s->registries_path && store_read_registries(s, &e) < 0)
+		log_error("the settings for registries can't be used, the former ones stay in force", LE(&e));
+	return s->registries;
 }
 
 /* --- looking up --- */

@@ -2,12 +2,13 @@
  * `kinglet internal unpack DIR NAME BASE archive|layout`: the child that eats
  * images. DIR is the store, tmp/NAME/ in it is where this child works:
  *
- *	in/       the archive's files under numbers, or a layout's blobs under their digests
+ *	in/       the archive's files under numbers, or a layout's blobs under their digests;
+ *		  in the end all blobs of layers are there under their digests
  *	layers/   what it makes of layers, <hex>/ by diff ID; those that the store has are not made again
  *	blobs/    configs and manifests by digest
  *
  * The archive is fd 3. On fd 4 goes one JSON object a line: {"progress": "text"},
- * and at the end either {"images": [{id, names, digest, manifest, layers, size}]}
+ * and at the end either {"images": [{id, names, digest, manifest, layers, blobs, size}]}
  * or {"error": {code, reason, message}}. BASE is the name for an image that has
  * only a tag, or nothing at all. The parent checks the report and puts things in
  * their place; until then the store has not changed.
@@ -229,7 +230,8 @@ struct unpack_result {
 	int64_t size;
 };
 
-static void unpack_report(struct unpacker *u, const struct unpack_result *r, char *const *names, char *const *diff_ids)
+static void unpack_report(struct unpacker *u, const struct unpack_result *r, char *const *names, char *const *diff_ids,
+			  struct node *blobs)
 {
 	struct doc *d = u->doc;
 	struct node *n = node_append(u->images, node_new(d, DOC_OBJECT)), *list;
@@ -244,6 +246,16 @@ static void unpack_report(struct unpacker *u, const struct unpack_result *r, cha
 	list = node_setk(d, n, STR_LIT("layers"), node_new(d, DOC_ARRAY));
 	for (size_t i = 0; diff_ids[i]; i++)
 		node_append(list, node_new_cstr(d, diff_ids[i]));
+	node_setk(d, n, STR_LIT("blobs"), blobs);
+}
+
+/* A member that is a blob gets its digest for a name, too: whoever keeps it finds it there. */
+static void blob_name(struct unpacker *u, const char *member, const char *digest)
+{
+	const char *file = map_getc(u->members, member);
+
+	if (file && !streq(file, digest_hex(digest)))
+		(void)!linkat(u->in, file, u->in, digest_hex(digest), 0);
 }
 
 static int unpack_count(struct unpacker *u, struct err *e)
@@ -306,6 +318,7 @@ static int oci_unpack_manifest(struct unpacker *u, const char *digest, const cha
 	_cleanup_(oci_config_release) struct oci_config c = { 0 };
 	_cleanup_buf_ struct buf config = BUF_INIT;
 	struct unpack_result r = { .digest = target, .manifest = digest };
+	struct node *blobs = node_new(u->doc, DOC_ARRAY);
 
 	if (oci_manifest_parse(&m, bytes, e) < 0 || blob_read(u, &m.config, "config", &config, e) < 0 ||
 	    oci_config_parse(&c, buf_str(&config), e) < 0 || unpack_check_config(&c, m.layers.n, e) < 0 ||
@@ -317,7 +330,13 @@ static int oci_unpack_manifest(struct unpacker *u, const char *digest, const cha
 	for (size_t i = 0; i < m.layers.n; i++)
 		if (__builtin_add_overflow(r.size, m.layers.v[i].size, &r.size))
 			return err_set(e, ERR_BAD_REQUEST, "the image's layers say that they are too large");
-	unpack_report(u, &r, names, c.diff_ids);
+	for (size_t i = 0; i < m.layers.n; i++) {
+		_cleanup_free_ char *member = blob_member(m.layers.v[i].digest);
+
+		blob_name(u, member, m.layers.v[i].digest);
+		node_append(blobs, node_new_cstr(u->doc, m.layers.v[i].digest));
+	}
+	unpack_report(u, &r, names, c.diff_ids, blobs);
 	return 0;
 }
 
@@ -425,10 +444,11 @@ static int docker_unpack_image(struct unpacker *u, const struct docker_image *i,
 	_cleanup_(oci_config_release) struct oci_config c = { 0 };
 	_cleanup_buf_ struct buf config = BUF_INIT, manifest = BUF_INIT;
 	_cleanup_doc_ struct doc *d = doc_new();
-	struct node *layers = node_new(d, DOC_ARRAY);
+	struct node *layers = node_new(d, DOC_ARRAY), *blobs = node_new(u->doc, DOC_ARRAY);
 	char id[DIGEST_TEXT_LEN + 1], digest[DIGEST_TEXT_LEN + 1];
 	struct unpack_result r = { .id = id, .digest = digest, .manifest = digest };
 	size_t n = list_count(i->layers);
+	const char *blob;
 
 	if (unpack_check_names(names, e) < 0 || unpack_count(u, e) < 0 || member_read(u, i->config, &config, e) < 0)
 		return -e->code;
@@ -441,12 +461,15 @@ static int docker_unpack_image(struct unpacker *u, const struct docker_image *i,
 		unpack_progress("unpacking layer %zu of %zu", k + 1, n);
 		if (docker_layer(u, i->layers[k], c.diff_ids[k], d, layers, &r.size, e) < 0)
 			return err_wrap(e, "layer '%.300s'", i->layers[k]);
+		blob = node_cstr(node_getc(node_at(layers, k), "digest"));
+		blob_name(u, i->layers[k], blob);
+		node_append(blobs, node_new_cstr(u->doc, blob));
 	}
 	docker_manifest(&manifest, id, config.len, d, layers);
 	digest_text(buf_str(&manifest), digest);
 	if (blob_keep(u, id, buf_str(&config), e) < 0 || blob_keep(u, digest, buf_str(&manifest), e) < 0)
 		return -e->code;
-	unpack_report(u, &r, names, c.diff_ids);
+	unpack_report(u, &r, names, c.diff_ids, blobs);
 	return 0;
 }
 

@@ -78,7 +78,7 @@ struct pull_call {
 	int64_t begun_ms;
 };
 
-static void pull_done(void *arg, struct image *img, const struct err *err)
+static void pull_done(void *arg, struct image *img, const struct image_pulled *info, const struct err *err)
 {
 	struct pull_call *call = arg;
 	struct ctr *c = call->ctr;

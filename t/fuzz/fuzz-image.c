@@ -8,7 +8,7 @@
 
 #include "image/image.h"
 #include "image/manifest.h"
-#include "image/registry.h"
+#include "image/registries.h"
 
 static void check_descs(const struct oci_descs *list)
 {
@@ -66,16 +66,16 @@ static void fuzz_docker(struct str json, struct err *e)
 static void fuzz_ref(struct str text, struct err *e)
 {
 	_cleanup_free_ char *in = str_dup(text), *once = NULL, *twice = NULL;
+	struct registry_places places = { 0 };
 	struct image_ref r;
-	struct url u;
 
 	if (image_ref_parse(&r, in, e) < 0) {
 		image_ref_release(&r);
 		return;
 	}
-	registry_url(&u, &r, "manifests", r.digest ? r.digest : r.tag);
-	BUG_ON(streq(u.host, "invalid") && !starts_with(r.registry, "invalid"));
-	url_release(&u);
+	registries_places(NULL, &r, false, &places);
+	BUG_ON(places.n != 1 || (streq(places.v[0].base.host, "invalid") && !starts_with(r.registry, "invalid")));
+	registry_places_release(&places);
 	once = image_ref_print(&r);
 	image_ref_release(&r);
 	BUG_ON(image_ref_parse(&r, once, e) < 0);
@@ -96,6 +96,41 @@ static void fuzz_url(struct str text)
 		free(printed);
 	}
 	url_release(&u);
+}
+
+/* registries.yaml: whatever is accepted has places for an image that can be asked. */
+static void fuzz_registries(struct str text, struct err *e)
+{
+	struct registry_places places = { 0 };
+	struct registries *r = NULL;
+	struct image_ref ref;
+
+	if (registries_parse(&r, text, "registries.yaml", false, e) < 0) {
+		BUG_ON(!starts_with(err_msg(e), "registries.yaml"));
+		return;
+	}
+	BUG_ON(image_ref_parse(&ref, "docker.io/library/busybox:1", e) < 0);
+	registries_places(r, &ref, false, &places);
+	BUG_ON(!places.n);
+	for (size_t i = 0; i < places.n; i++)
+		BUG_ON(places.v[i].base.target[0] != '/' || !*places.v[i].repository || strpbrk(places.v[i].repository, " ?#\r\n"));
+	registry_places_release(&places);
+	image_ref_release(&ref);
+	registries_unref(r);
+}
+
+static void fuzz_keyring_take(void *arg, const char *source, const char *hash)
+{
+	BUG_ON(!streq(source, "s") || strlen(hash) != 64);
+}
+
+static void fuzz_keyring(struct str json, struct err *e)
+{
+	struct image_keyring *k = image_keyring_new();
+
+	if (image_keyring_add(k, json, true, "s", e) == 0)
+		image_keyring_each(k, "registry.example.com:5000/a/b:1", fuzz_keyring_take, NULL);
+	image_keyring_unref(k);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
@@ -124,8 +159,15 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	case 'u':
 		fuzz_url(rest);
 		break;
+	case 'y':
+		fuzz_registries(rest, &e);
+		break;
+	case 'k':
+		fuzz_keyring(rest, &e);
+		break;
 	case 'w':
-		challenge_parse(&c, rest);
+		challenge_init(&c);
+		challenge_add(&c, rest);
 		BUG_ON(!c.realm || !c.service || !c.scope);
 		challenge_release(&c);
 		break;

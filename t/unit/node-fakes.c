@@ -636,17 +636,19 @@ void image_each(struct image_store *s UNUSED, void (*f)(void *arg, struct image 
 }
 static void pull_answer(struct later *l)
 {
-	void (*done)(void *, struct image *, const struct err *) =
-		(void (*)(void *, struct image *, const struct err *))l->b;
+	void (*done)(void *, struct image *, const struct image_pulled *, const struct err *) =
+		(void (*)(void *, struct image *, const struct image_pulled *, const struct err *))l->b;
+	const struct image_pulled info = {0};
 	struct err e = ERR_INIT;
 
 	err_set(&e, ERR_NOT_FOUND, "no such host");
-	done(l->a, NULL, &e);
+	done(l->a, NULL, &info, &e);
 	err_release(&e);
 }
 void image_pull(struct image_store *s UNUSED, const char *ref UNUSED,
-		void (*progress)(void *arg, const char *what) UNUSED,
-		void (*done)(void *arg, struct image *i, const struct err *err), void *arg)
+		const struct image_pull_opts *opts UNUSED,
+		void (*done)(void *arg, struct image *i, const struct image_pulled *info, const struct err *err),
+		void *arg)
 {
 	later(pull_answer, arg, (void *)done);
 }

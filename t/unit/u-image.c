@@ -215,7 +215,7 @@ static struct outcome import_path(const char *path)
 {
 	struct outcome o = { 0 };
 
-	image_import(store, path, NULL, on_import, &o);
+	image_import(store, path, IMAGE_IMPORT_PIN, NULL, on_import, &o);
 	while (!o.over)
 		loop_turn(loop, 1000);
 	return o;
@@ -364,15 +364,23 @@ static void test_registry(void)
 	ok(!url_parse(&u, STR_LIT("ftp://x/"), NULL), "no FTP");
 	ok(!url_parse(&u, STR_LIT("https://u:p@x/"), NULL), "no credentials");
 	ok(!url_parse(&u, STR_LIT("https://x/a b"), NULL), "no blanks");
-	ok(!url_parse(&u, STR_LIT("//x/a"), &base), "no other host without a scheme");
+	ok(url_parse(&u, STR_LIT("//x/a"), &base) && streq(u.host, "x") && u.tls && u.port == 443, "another host by the same scheme");
+	url_release(&u);
+	ok(url_parse(&u, STR_LIT("c?d"), &base) && streq(u.target, "/v2/c?d"), "beside the base");
+	url_release(&u);
+	ok(url_parse(&u, STR_LIT("?d"), &base) && streq(u.target, "/v2/x?d"), "its query");
+	url_release(&u);
+	ok(!url_parse(&u, STR_LIT("mailto:x"), &base), "no other scheme");
 	url_release(&base);
-	challenge_parse(&c, STR_LIT("Bearer realm=\"https://a/t\", service=\"s\\\"x\",scope=repository:a:pull"));
+	challenge_init(&c);
+	challenge_add(&c, STR_LIT("Bearer realm=\"https://a/t\", service=\"s\\\"x\",scope=repository:a:pull"));
 	ok(c.bearer && !c.basic, "a challenge");
 	is_str(c.realm, "https://a/t", "its realm");
 	is_str(c.service, "s\"x", "its service");
 	is_str(c.scope, "repository:a:pull", "its scope");
 	challenge_release(&c);
-	challenge_parse(&c, STR_LIT("Basic"));
+	challenge_init(&c);
+	challenge_add(&c, STR_LIT("Basic"));
 	ok(c.basic && streq(c.realm, ""), "a bare challenge");
 	challenge_release(&c);
 }

@@ -4,6 +4,7 @@
  * unpacking child is the real one.
  */
 #include <dirent.h>
+#include <sys/stat.h>
 #include <stdlib.h>
 
 #include "base/arch.h"
@@ -24,8 +25,14 @@ static struct image_store *store;
 static struct map *files; /* path -> struct buf */
 static struct http_server *server, *other;
 static int port, other_port;
-static bool need_token, redirect_blobs, redirect_forever, short_blobs, wrong_blobs;
+static bool need_token, need_basic, redirect_blobs, redirect_forever, short_blobs, wrong_blobs, endless_blobs, stalled_blobs;
 static int requests, tokens_given, fail_status;
+static int fail_times = -1; /* so many requests get fail_status; -1: all */
+static int break_times; /* so many answers for layers stop in their middle */
+static int ranges; /* requests that asked for a part */
+static bool no_ranges, silent; /* they are answered with the whole; nothing is answered at all */
+static int token_uses; /* a token is good for so many requests; 0: for ever */
+static int token_left;
 
 static void file_free(void *p)
 {
@@ -77,9 +84,61 @@ static void answer_redirect(struct http_req *r, struct str path, int to)
 	answer(r, 307, "Location", value, STR_LIT("moved"));
 }
 
+static void answer_part(struct http_req *r, struct str all, int64_t from)
+{
+	_cleanup_free_ char *value = xasprintf("bytes %lld-%zu/%zu", (long long)from, all.n - 1, all.n);
+
+	ranges++;
+	answer(r, 206, "Content-Range", value, str_sub(all, (size_t)from, all.n));
+}
+
+static void more(void *arg)
+{
+	static const char block[65536];
+	struct http_req *r = arg;
+
+	http_chunk(r, str_n(block, sizeof(block)));
+}
+
+static void answer_endless(struct http_req *r)
+{
+	struct http_resp resp = { .status = 200 };
+
+	http_begin(r, &resp);
+	http_req_on_drain(r, more, r);
+	more(r);
+}
+
+static bool answer_blob(struct http_req *r, struct str all)
+{
+	struct str range = http_head_get(http_req_head(r), "range");
+	int64_t from = 0;
+
+	if (endless_blobs) {
+		answer_endless(r);
+		return true;
+	}
+	if (stalled_blobs) {
+		http_begin(r, &(struct http_resp){ .status = 200 });
+		http_chunk(r, STR_LIT("0123456789"));
+		return true; /* it goes with the server */
+	}
+	if (break_times && (all.n == 1024 || all.n == 2048) && !range.n) {
+		break_times--;
+		answer(r, 200, NULL, NULL, str_sub(all, 0, all.n / 2));
+		return true;
+	}
+	if (range.n && !no_ranges && str_to_i64(str_sub(range, 6, range.n - 1), &from) && from < (int64_t)all.n) {
+		answer_part(r, all, from);
+		return true;
+	}
+	return false;
+}
+
 static void answer_file(struct http_req *r, struct str path)
 {
 	const struct buf *b = map_get(files, path);
+	char hex[DIGEST_SHA256_HEX], digest[DIGEST_TEXT_LEN + 1];
 	_cleanup_buf_ struct buf copy = BUF_INIT;
 
 	if (!b) {
@@ -91,7 +150,11 @@ static void answer_file(struct http_req *r, struct str path)
 		copy.s[copy.len - 1] ^= 1;
 	if (short_blobs && strstr(path.p, "/blobs/"))
 		buf_truncate(&copy, copy.len / 2);
-	answer(r, 200, NULL, NULL, buf_str(&copy));
+	if (strstr(path.p, "/blobs/") && answer_blob(r, buf_str(&copy)))
+		return;
+	digest_sha256_hex(buf_str(&copy), hex);
+	snprintf(digest, sizeof(digest), "sha256:%s", hex);
+	answer(r, 200, strstr(path.p, "/manifests/") ? "Docker-Content-Digest" : NULL, digest, buf_str(&copy));
 }
 
 static void on_request(void *arg, struct http_req *r)
@@ -101,15 +164,20 @@ static void on_request(void *arg, struct http_req *r)
 	_cleanup_free_ char *path = str_dup(h->path);
 
 	requests++;
-	if (fail_status) {
+	if (silent)
+		return;
+	if (fail_status && (fail_times < 0 || (fail_times > 0 && fail_times-- > 0))) {
 		answer(r, fail_status, NULL, NULL, STR_LIT("{\"errors\":[{\"message\":\"slow down\"}]}"));
 	} else if (str_eqc(h->path, "/token")) {
 		bool right = str_eqc(h->query, "service=reg&scope=repository%3Ateam%2Fapp%3Apull");
 
 		tokens_given++;
+		token_left = token_uses < 0 ? 0 : token_uses;
 		answer(r, right ? 200 : 400, NULL, NULL, STR_LIT("{\"token\":\"t0k3n\",\"expires_in\":300}"));
-	} else if (main_server && need_token && !authorized) {
+	} else if (main_server && need_token && (!authorized || (token_uses && token_left-- <= 0))) {
 		answer_challenge(r);
+	} else if (main_server && need_basic && !str_eqc(http_head_get(h, "authorization"), "Basic dXNlcjpwYXNz")) {
+		answer(r, 401, "WWW-Authenticate", "Negotiate, Basic realm=\"reg\"", STR_LIT("who are you"));
 	} else if (!main_server && authorized) {
 		answer(r, 400, NULL, NULL, STR_LIT("a token came along"));
 	} else if (redirect_forever || (main_server && redirect_blobs && strstr(path, "/blobs/"))) {
@@ -161,14 +229,15 @@ static void make_image(const char *tag, const char *arch, bool index)
 struct outcome {
 	bool over;
 	char error[1024]; /* "" when it went well */
-	char cmd[64], repo_digest[256];
+	char cmd[64], repo_digest[256], source[64];
 };
 
-static void on_pulled(void *arg, struct image *i, const struct err *err)
+static void on_pulled(void *arg, struct image *i, const struct image_pulled *info, const struct err *err)
 {
 	struct outcome *o = arg;
 
 	o->over = true;
+	snprintf(o->source, sizeof(o->source), "%s", info->source ? info->source : "");
 	snprintf(o->error, sizeof(o->error), "%s", err ? err_msg(err) : "");
 	if (i) {
 		snprintf(o->cmd, sizeof(o->cmd), "%s", i->cmd[0]);
@@ -176,13 +245,15 @@ static void on_pulled(void *arg, struct image *i, const struct err *err)
 	}
 }
 
+static struct image_pull_opts pull_opts;
+
 static struct outcome pull(const char *name)
 {
 	_cleanup_free_ char *ref = strchr(name, '/') ? xstrdup(name) : xasprintf("127.0.0.1:%d/team/app%s", port, name);
 	struct outcome o = { 0 };
 
 	requests = tokens_given = 0;
-	image_pull(store, ref, NULL, on_pulled, &o);
+	image_pull(store, ref, &pull_opts, on_pulled, &o);
 	while (!o.over)
 		loop_turn(loop, 1000);
 	return o;
@@ -204,13 +275,18 @@ static size_t count_dir(const char *sub)
 
 static void expect_error(const char *what, const char *name, const char *error)
 {
+	_cleanup_free_ char *partial = xasprintf("%s/partial", top);
+	_cleanup_err_ struct err e = ERR_INIT;
 	struct outcome o = pull(name);
 
 	if (!ok(strstr(o.error, error) != NULL, what))
 		printf("#      got: %s\n# expected: %s\n", o.error, error);
 	for (int i = 0; i < 500 && count_dir("tmp"); i++)
 		loop_turn(loop, 10);
-	ok(count_dir("tmp") == 0 && count_dir("layers") == 1 && count_dir("blobs/sha256") == 0, "  and nothing stays");
+	ok(count_dir("tmp") == 0 && count_dir("layers") == 1 && count_dir("blobs/sha256") == 0 && count_dir("partial") <= 2,
+	   "  and nothing stays");
+	if (path_remove_tree(partial, &e) < 0 || mkdir(partial, 0700) < 0)
+		printf("# %s\n", err_msg(&e));
 }
 
 static void forget(const char *name)
@@ -231,7 +307,7 @@ static void test_good(void)
 	is_int(requests, 4, "manifest, config and two layers");
 	o = pull(":plain");
 	is_str(o.error, "", "again");
-	is_int(requests, 2, "layers that are here are not fetched");
+	is_int(requests, 1, "only looks whether it is the same");
 	by_digest = xstrdup(o.repo_digest);
 	forget(":plain");
 	o = pull(by_digest);
@@ -267,7 +343,7 @@ static void test_many(void)
 	for (size_t i = 0; i < ARRAY_SIZE(all); i++)
 		good += !*all[i].error && streq(all[i].cmd, "plain");
 	is_int(good, ARRAY_SIZE(all), "a dozen at once");
-	is_int(requests, 2 + 2 * (int)ARRAY_SIZE(all), "fetch the layers once");
+	is_int(requests, 4 + (int)ARRAY_SIZE(all) - 1, "fetch it once");
 	forget(":plain");
 }
 
@@ -299,6 +375,142 @@ static void test_bad(void)
 	http_server_free(server);
 	server = NULL;
 	expect_error("nobody there", ":plain", "failed to do request: Get \"http://127.0.0.1:");
+}
+
+static void test_tries(void)
+{
+	struct outcome o;
+
+	fail_status = 503;
+	fail_times = 2; /* and the next is good */
+	o = pull(":plain");
+	is_str(o.error, "", "a registry that is not well for a moment");
+	fail_status = 0;
+	fail_times = -1;
+	forget(":plain");
+	break_times = 2;
+	ranges = 0;
+	o = pull(":plain");
+	is_str(o.error, "", "connections that break in the middle of layers");
+	is_int(ranges, 2, "the rest is asked for");
+	forget(":plain");
+	break_times = 1;
+	no_ranges = true;
+	o = pull(":plain");
+	is_str(o.error, "", "or all of it again where ranges are not known");
+	no_ranges = false;
+	forget(":plain");
+	need_token = true;
+	token_uses = 1;
+	o = pull(":plain");
+	is_str(o.error, "", "tokens that end in the middle are asked for again");
+	ok(tokens_given >= 3, "as often as need be");
+	token_uses = 0;
+	forget(":plain");
+	token_uses = -1; /* no token is ever good */
+	expect_error("tokens that are never good", ":plain", "pull access denied");
+	ok(tokens_given <= 2, "are not asked for again and again");
+	token_uses = 0;
+	need_token = false;
+}
+
+static void test_basic(void)
+{
+	_cleanup_free_ char *good = xasprintf("{\"auths\":{\"127.0.0.1:%d\":{\"username\":\"user\",\"password\":\"pass\"}}}", port);
+	_cleanup_free_ char *bad = xasprintf("{\"auths\":{\"127.0.0.1:%d/team\":{\"auth\":\"YTpi\"}}}", port);
+	struct image_keyring *k = image_keyring_new();
+	_cleanup_err_ struct err e = ERR_INIT;
+	struct outcome o;
+
+	need_basic = redirect_blobs = true;
+	expect_error("without credentials", ":plain", "pull access denied, repository does not exist or may require authorization");
+	pull_opts = (struct image_pull_opts){ .user = "user", .password = "pass" };
+	o = pull(":plain");
+	is_str(o.error, "", "with some");
+	forget(":plain");
+	pull_opts = (struct image_pull_opts){ .keys = k };
+	is_int(image_keyring_add(k, str_of(good), true, "good", &e), 0, "a pull secret");
+	is_int(image_keyring_add(k, str_of(bad), true, "bad", &e), 0, "one that is tried before it, and wrong");
+	o = pull(":plain");
+	is_str(o.error, "", "the right one is found");
+	is_str(o.source, "good", "and told");
+	forget(":plain");
+	image_keyring_unref(k);
+	pull_opts = (struct image_pull_opts){ .keys = NULL };
+	need_basic = redirect_blobs = false;
+}
+
+/* In it PORT is the registry's port. */
+static void set_registries(const char *yaml)
+{
+	_cleanup_free_ char *path = xasprintf("%s/registries.yaml", top), *text = NULL;
+	_cleanup_err_ struct err e = ERR_INIT;
+	const char *at = strstr(yaml, "PORT");
+
+	text = at ? xasprintf("%.*s%d%s", (int)(at - yaml), yaml, port, at + 4) : xstrdup(yaml);
+	if (path_write_atomic(path, str_of(text), 0600, &e) < 0 || image_store_set_registries(store, path, &e) < 0)
+		printf("# %s\n", err_msg(&e));
+}
+
+static void test_mirrors(void)
+{
+	struct outcome o;
+
+	set_registries("mirrors:\n  r.example:\n    endpoint: ['http://127.0.0.1:1', 'http://127.0.0.1:PORT']\n"
+		       "    rewrite: {'^x/(.*)': 'team/$1'}\n");
+	o = pull("r.example/x/app:plain");
+	is_str(o.error, "", "a mirror, behind one that is away, with a rewrite");
+	ok(starts_with(o.repo_digest, "r.example/x/app@sha256:"), "the image is called as was asked");
+	(void)!image_remove(store, "r.example/x/app:plain", NULL, &(struct err)ERR_INIT);
+	set_registries("mirrors:\n  '127.0.0.1:PORT':\n    endpoint: ['http://127.0.0.1:1/v2']\n");
+	o = pull(":plain");
+	is_str(o.error, "", "the registry itself is asked when its mirrors are away");
+	forget(":plain");
+	expect_error("all that was tried is told", ":missing", "[failed to pull and unpack image \"127.0.0.1:");
+	set_registries("configs:\n  '127.0.0.1:PORT':\n    auth: {username: user, password: pass}\n");
+	need_basic = true;
+	o = pull(":plain");
+	is_str(o.error, "", "credentials of registries.yaml");
+	forget(":plain");
+	need_basic = false;
+	set_registries("{}");
+}
+
+static void test_hostile(void)
+{
+	const struct image_limits quick = { 4, 6, 4, 100, false }, usual = IMAGE_LIMITS_DEFAULT;
+	_cleanup_buf_ struct buf many = BUF_INIT;
+
+	endless_blobs = true;
+	expect_error("blobs without an end", ":plain", "the answer is larger than 4194304 bytes");
+	endless_blobs = false;
+	buf_addf(&many, "{\"schemaVersion\":2,\"config\":{\"digest\":\"sha256:%064d\",\"size\":2},\"layers\":[", 1);
+	for (int i = 0; i < 10000; i++)
+		buf_addf(&many, "%s{\"digest\":\"sha256:%064d\",\"size\":1}", i ? "," : "", i);
+	buf_adds(&many, "]}");
+	file_put("/v2/team/app/manifests/many", buf_str(&many));
+	expect_error("ten thousand layers", ":many", "the image has more than 128 of layer");
+	buf_clear(&many);
+	for (int i = 0; i < 1000; i++)
+		buf_adds(&many, "{\"a\":[");
+	file_put("/v2/team/app/manifests/deep", buf_str(&many));
+	expect_error("a document that is too deep", ":deep", "the image's manifest is damaged");
+	buf_clear(&many);
+	while (many.len < 5u << 20)
+		buf_adds(&many, "                                                                ");
+	file_put("/v2/team/app/manifests/large", buf_str(&many));
+	expect_error("a document that is too large", ":large", "the answer is larger than 4194304 bytes");
+	fail_status = 302; /* no Location */
+	expect_error("a redirect to nowhere", ":plain", "unexpected status from GET request to http://127.0.0.1:");
+	fail_status = 0;
+	image_store_set_limits(store, &quick);
+	stalled_blobs = true;
+	expect_error("a blob that stops", ":plain", "the transfer makes no progress: ");
+	stalled_blobs = false;
+	silent = true;
+	expect_error("a registry that says nothing", ":plain", "no answer in time");
+	silent = false;
+	image_store_set_limits(store, &usual);
 }
 
 static void test_close(void)
@@ -334,6 +546,10 @@ int main(int argc, char **argv)
 		printf("# %s\n", err_msg(&e));
 	test_good();
 	test_many();
+	test_tries();
+	test_basic();
+	test_mirrors();
+	test_hostile();
 	test_bad();
 	test_close();
 	http_server_free(server);
