@@ -2,41 +2,12 @@
 # The scheduler on nodes that are only objects: what it filters by, what it
 # prefers, what it says about pods that fit nowhere, and what wakes them.
 . "${srcdir:-.}/t/lib.sh"
+. "$srcdir/t/lib-sched.sh"
 test_needs kubectl
 
 test_expect_success 'start the server' '
 	start_server --disable-agent
 '
-
-node() # NAME CPU MEMORY PODS [LABELS-AS-YAML]
-{
-	kubectl apply -f - >/dev/null <<-EOF &&
-	apiVersion: v1
-	kind: Node
-	metadata: {name: $1, labels: {kubernetes.io/hostname: $1${5:+, $5}}}
-	EOF
-	kubectl patch node "$1" --subresource=status --type=merge -p "{\"status\":{
-		\"allocatable\":{\"cpu\":\"$2\",\"memory\":\"$3\",\"pods\":\"$4\"},
-		\"capacity\":{\"cpu\":\"$2\",\"memory\":\"$3\",\"pods\":\"$4\"},
-		\"conditions\":[{\"type\":\"Ready\",\"status\":\"True\",\"reason\":\"KubeletReady\"}]}}" >/dev/null
-}
-
-pod() # NAME SPEC-MEMBERS-AS-YAML [CONTAINER-MEMBERS]
-{
-	kubectl create -f - >/dev/null <<-EOF
-	apiVersion: v1
-	kind: Pod
-	metadata: {name: $1}
-	spec: {${2:+$2, }containers: [{name: c, image: i${3:+, $3}}]}
-	EOF
-}
-
-where() { kubectl get pod "$1" -o jsonpath='{.spec.nodeName}'; }
-lands_on() { wait_for "test \"\$(where $1)\" = $2"; }
-says() # POD TEXT: of its condition PodScheduled
-{
-	wait_for "kubectl get pod $1 -o jsonpath='{.status.conditions[?(@.type==\"PodScheduled\")].message}' | grep -qF \"$2\""
-}
 
 test_expect_success 'without nodes a pod waits, and says why' '
 	pod first "" &&

@@ -180,6 +180,9 @@ int selector_from_node(struct selector **ret, const struct node *n, struct err *
 /* {"a":"b"} as a ReplicationController has it; absent or empty matches nothing. */
 struct selector *selector_from_map(const struct node *labels);
 bool selector_match(const struct selector *s, const struct node *labels); /* labels: object or NULL */
+/* The same for labels that stand elsewhere: get gives a key's value, NULL when there is none. */
+bool selector_match_by(const struct selector *s, const char *(*get)(const void *labels, const char *key),
+		       const void *labels);
 bool selector_is_everything(const struct selector *s);
 void selector_print(const struct selector *s, struct buf *out); /* canonical text */
 struct selector *selector_free(struct selector *s);

@@ -585,29 +585,37 @@ static bool sel_has_value(const struct sel_req *r, struct str value)
 	return false;
 }
 
-static bool sel_req_match(const struct sel_req *r, const struct node *labels)
+static bool sel_req_match(const struct sel_req *r, struct str have_value)
 {
-	const struct node *n = r->field ? node_get(labels, r->field) : node_getc(labels, r->key);
+	bool there = have_value.p != NULL;
 	int64_t have, want;
 
 	switch (r->op) {
 	case SEL_EXISTS:
-		return n != NULL;
+		return there;
 	case SEL_ABSENT:
-		return n == NULL;
+		return !there;
 	case SEL_EQ:
 	case SEL_EQ2:
 	case SEL_IN:
-		return n && sel_has_value(r, node_str(n));
+		return there && sel_has_value(r, have_value);
 	case SEL_NE:
 	case SEL_NOTIN:
-		return !n || !sel_has_value(r, node_str(n));
+		return !there || !sel_has_value(r, have_value);
 	default:
-		if (!n || r->values.n != 1 || !str_to_i64(node_str(n), &have) ||
+		if (!there || r->values.n != 1 || !str_to_i64(have_value, &have) ||
 		    !str_to_i64(str_of(r->values.v[0]), &want))
 			return false;
 		return r->op == SEL_GT ? have > want : have < want;
 	}
+}
+
+/* The label's value; absent: p NULL. A label that is no string (nothing valid has one) is there, and empty. */
+static struct str sel_label(const struct sel_req *r, const struct node *labels)
+{
+	const struct node *n = r->field ? node_get(labels, r->field) : node_getc(labels, r->key);
+
+	return !n ? STR_NONE : node_is(n, DOC_STRING) ? node_str(n) : str_of("");
 }
 
 bool selector_match(const struct selector *s, const struct node *labels)
@@ -615,7 +623,21 @@ bool selector_match(const struct selector *s, const struct node *labels)
 	if (s->nothing)
 		return false;
 	for (size_t i = 0; i < s->reqs.n; i++) {
-		if (!sel_req_match(&s->reqs.v[i], labels))
+		if (!sel_req_match(&s->reqs.v[i], sel_label(&s->reqs.v[i], labels)))
+			return false;
+	}
+	return true;
+}
+
+bool selector_match_by(const struct selector *s, const char *(*get)(const void *labels, const char *key),
+		       const void *labels)
+{
+	if (s->nothing)
+		return false;
+	for (size_t i = 0; i < s->reqs.n; i++) {
+		const char *value = get(labels, s->reqs.v[i].key);
+
+		if (!sel_req_match(&s->reqs.v[i], value ? str_of(value) : STR_NONE))
 			return false;
 	}
 	return true;

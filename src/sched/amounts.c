@@ -5,12 +5,34 @@
  */
 #include "sched/internal.h"
 
+/* Where name stands, or where it would. */
+static size_t amounts_at(const struct amounts *a, const char *name, bool *found)
+{
+	size_t lo = 0, hi = a->list.n;
+
+	*found = false;
+	while (lo < hi) {
+		size_t mid = (lo + hi) / 2;
+		int c = strcmp(a->list.v[mid].name, name);
+
+		if (c == 0) {
+			*found = true;
+			return mid;
+		}
+		if (c < 0)
+			lo = mid + 1;
+		else
+			hi = mid;
+	}
+	return lo;
+}
+
 static struct amount *amounts_find(const struct amounts *a, const char *name)
 {
-	for (size_t i = 0; i < a->list.n; i++)
-		if (streq(a->list.v[i].name, name))
-			return &a->list.v[i];
-	return NULL;
+	bool found;
+	size_t at = amounts_at(a, name, &found);
+
+	return found ? &a->list.v[at] : NULL;
 }
 
 int64_t amounts_get(const struct amounts *a, const char *name)
@@ -22,15 +44,21 @@ int64_t amounts_get(const struct amounts *a, const char *name)
 
 void amounts_add(struct amounts *a, const char *name, int64_t value)
 {
-	struct amount *m = amounts_find(a, name), fresh;
+	bool found;
+	size_t at = amounts_at(a, name, &found);
+	struct amount *m;
 
-	if (m) {
+	if (found) {
+		m = &a->list.v[at];
 		if (__builtin_add_overflow(m->value, value, &m->value))
 			m->value = INT64_MAX;
 		return;
 	}
-	fresh = (struct amount){ xstrdup(name), value };
-	VEC_PUSH(&a->list, fresh);
+	VEC_RESERVE(&a->list, 1);
+	m = a->list.v + at;
+	memmove(m + 1, m, (a->list.n - at) * sizeof(*m));
+	*m = (struct amount){ xstrdup(name), value };
+	a->list.n++;
 }
 
 void amounts_merge(struct amounts *a, const struct amounts *b, int sign)

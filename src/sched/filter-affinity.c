@@ -33,56 +33,71 @@ static bool affinity_expression(const struct node *x, const char *have)
 	return streq(op, "Gt") ? a > b : streq(op, "Lt") && a < b;
 }
 
-bool node_selector_term_match(const struct node *term, struct obj *node)
+bool affinity_term_match(const struct node *term, const struct sched_node *n)
 {
 	const struct node *exprs = node_get(term, F_matchExpressions), *fields = node_get(term, F_matchFields);
 
 	if (!node_count(exprs) && !node_count(fields))
 		return false; /* an empty term matches nothing */
 	NODE_FOREACH(x, exprs)
-		if (!affinity_expression(x, meta_label(obj_node(node), node_gets(x, F_key))))
+		if (!affinity_expression(x, labels_get(&n->labels, node_gets(x, F_key))))
 			return false;
 	NODE_FOREACH(x, fields)
-		if (!affinity_expression(x, streq(node_gets(x, F_key), "metadata.name") ? node->name : NULL))
+		if (!affinity_expression(x, streq(node_gets(x, F_key), "metadata.name") ? n->name : NULL))
 			return false;
 	return true;
 }
 
-static bool affinity_required(const struct node *spec, struct obj *node)
+bool affinity_terms_match(const struct node *node_selector, const struct sched_node *n)
 {
-	const struct node *required =
-		node_path(spec, F_affinity, F_nodeAffinity, F_requiredDuringSchedulingIgnoredDuringExecution);
-
-	NODE_FOREACH(want, node_get(spec, F_nodeSelector))
-	{
-		const char *have = meta_label(obj_node(node), want->key);
-
-		if (!have || !node_streq(want, have))
-			return false;
-	}
-	if (!required)
-		return true;
-	NODE_FOREACH(term, node_get(required, F_nodeSelectorTerms))
-		if (node_selector_term_match(term, node))
+	NODE_FOREACH(term, node_get(node_selector, F_nodeSelectorTerms))
+		if (affinity_term_match(term, n))
 			return true;
 	return false;
 }
 
-const char *filter_affinity(const struct sched_pod *p, const struct sched_node *n, struct buf *scratch, bool *hopeless)
+static const struct node *affinity_of(const struct node *spec, enum field which)
 {
-	*hopeless = true;
-	return affinity_required(node_get(obj_node(p->obj), F_spec), n->obj)
-		       ? NULL
-		       : "node(s) didn't match Pod's node affinity/selector";
+	return node_path(spec, F_affinity, F_nodeAffinity, which);
 }
 
-int64_t score_affinity(const struct sched_pod *p, const struct sched_node *n)
+bool affinity_required(const struct node *spec, const struct sched_node *n)
+{
+	const struct node *required = affinity_of(spec, F_requiredDuringSchedulingIgnoredDuringExecution);
+
+	NODE_FOREACH(want, node_get(spec, F_nodeSelector))
+	{
+		const char *have = labels_get(&n->labels, want->key);
+
+		if (!have || !node_streq(want, have))
+			return false;
+	}
+	return !required || affinity_terms_match(required, n);
+}
+
+bool filter_affinity_prepare(struct sched_cycle *c)
+{
+	return node_count(node_get(c->spec, F_nodeSelector)) ||
+	       affinity_of(c->spec, F_requiredDuringSchedulingIgnoredDuringExecution);
+}
+
+SCHED_FILTER(filter_affinity)
+{
+	*hopeless = true;
+	return affinity_required(c->spec, n) ? NULL : "node(s) didn't match Pod's node affinity/selector";
+}
+
+SCHED_SCORE_PREPARE(score_affinity_prepare)
+{
+	return node_count(affinity_of(c->spec, F_preferredDuringSchedulingIgnoredDuringExecution)) > 0;
+}
+
+SCHED_SCORE(score_affinity)
 {
 	int64_t sum = 0;
 
-	NODE_FOREACH(pref, node_path(obj_node(p->obj), F_spec, F_affinity, F_nodeAffinity,
-				     F_preferredDuringSchedulingIgnoredDuringExecution))
-		if (node_selector_term_match(node_get(pref, F_preference), n->obj))
+	NODE_FOREACH(pref, affinity_of(c->spec, F_preferredDuringSchedulingIgnoredDuringExecution))
+		if (affinity_term_match(node_get(pref, F_preference), n))
 			sum += node_int(node_get(pref, F_weight), 0);
 	return sum;
 }

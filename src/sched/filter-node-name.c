@@ -3,10 +3,13 @@
  */
 #include "sched/internal.h"
 
-const char *filter_node_name(const struct sched_pod *p, const struct sched_node *n, struct buf *scratch, bool *hopeless)
+bool filter_node_name_prepare(struct sched_cycle *c)
 {
-	const char *want = node_gets(node_get(obj_node(p->obj), F_spec), F_nodeName);
+	return *node_gets(c->spec, F_nodeName) != '\0';
+}
 
+SCHED_FILTER(filter_node_name)
+{
 	*hopeless = true;
-	return !*want || streq(want, n->name) ? NULL : "node(s) didn't match the requested node name";
+	return node_streq(node_get(c->spec, F_nodeName), n->name) ? NULL : "node(s) didn't match the requested node name";
 }

@@ -8,13 +8,16 @@ static bool ports_clash(const struct sched_port *a, const struct sched_port *b)
 	return a->port == b->port && a->protocol == b->protocol && (!*a->ip || !*b->ip || streq(a->ip, b->ip));
 }
 
-const char *filter_ports(const struct sched_pod *p, const struct sched_node *n, struct buf *scratch, bool *hopeless)
+bool filter_ports_prepare(struct sched_cycle *c)
 {
-	struct sched_pod *other;
+	return c->p->ports.n > 0;
+}
+
+SCHED_FILTER(filter_ports)
+{
+	const struct sched_pod *p = c->p, *other;
 
 	*hopeless = false;
-	if (!p->ports.n)
-		return NULL;
 	TAILQ_FOREACH(other, &n->pods, on_link)
 		for (size_t i = 0; i < p->ports.n; i++)
 			for (size_t k = 0; k < other->ports.n; k++)

@@ -4,21 +4,39 @@
  */
 #include "sched/internal.h"
 
-const char *filter_resources(const struct sched_pod *p, const struct sched_node *n, struct buf *scratch, bool *hopeless)
+static int64_t resources_all(const struct sched_node *n, const char *name, int64_t *used)
 {
-	*hopeless = false;
-	buf_clear(scratch);
-	if (n->n_pods + 1 > n->max_pods)
-		buf_adds(scratch, "Too many pods");
-	for (size_t i = 0; i < p->requests.list.n; i++) {
-		const struct amount *want = &p->requests.list.v[i];
-		int64_t all = amounts_get(&n->allocatable, want->name);
+	if (streq(name, "cpu")) {
+		*used = n->used_cpu;
+		return n->cpu;
+	}
+	if (streq(name, "memory")) {
+		*used = n->used_memory;
+		return n->memory;
+	}
+	*used = amounts_get(&n->requested, name);
+	return amounts_get(&n->allocatable, name);
+}
 
-		if (want->value <= 0 || want->value <= all - amounts_get(&n->requested, want->name))
+SCHED_FILTER(filter_resources)
+{
+	const struct amounts *requests = &c->p->requests;
+	bool lacks = n->n_pods + 1 > n->max_pods;
+
+	*hopeless = false;
+	buf_clear(&c->scratch);
+	if (lacks)
+		buf_adds(&c->scratch, "Too many pods");
+	for (size_t i = 0; i < requests->list.n; i++) {
+		const struct amount *want = &requests->list.v[i];
+		int64_t used, all = resources_all(n, want->name, &used);
+
+		if (want->value <= 0 || want->value <= all - used)
 			continue;
 		if (want->value > all)
 			*hopeless = true; /* more than the node ever has */
-		buf_addf(scratch, "%sInsufficient %s", scratch->len ? "\n" : "", want->name);
+		buf_addf(&c->scratch, "%sInsufficient %s", lacks ? "\n" : "", want->name);
+		lacks = true;
 	}
-	return scratch->len ? scratch->s : NULL;
+	return lacks ? c->scratch.s : NULL;
 }

@@ -4,27 +4,26 @@
  */
 #include "sched/internal.h"
 
-static bool toleration_covers(const struct node *t, const struct node *taint)
+static bool toleration_covers(const struct node *t, const struct sched_taint *taint)
 {
 	const char *key = node_gets(t, F_key), *effect = node_gets(t, F_effect), *op = node_gets(t, F_operator);
 	int64_t have, want;
 
-	if (*effect && !streq(effect, node_gets(taint, F_effect)))
+	if (*effect && !streq(effect, taint->effect))
 		return false;
-	if (*key && !streq(key, node_gets(taint, F_key)))
+	if (*key && !streq(key, taint->key))
 		return false;
 	if (streq(op, "Exists"))
 		return true;
 	if (streq(op, "Gt") || streq(op, "Lt")) {
-		if (!str_to_i64(node_str(node_get(taint, F_value)), &have) ||
-		    !str_to_i64(node_str(node_get(t, F_value)), &want))
+		if (!str_to_i64(str_of(taint->value), &have) || !str_to_i64(node_str(node_get(t, F_value)), &want))
 			return false;
 		return streq(op, "Gt") ? have > want : have < want;
 	}
-	return *key && streq(node_gets(t, F_value), node_gets(taint, F_value));
+	return *key && streq(node_gets(t, F_value), taint->value);
 }
 
-bool taint_tolerated(const struct node *taint, const struct node *tolerations)
+bool taint_tolerated(const struct sched_taint *taint, const struct node *tolerations)
 {
 	NODE_FOREACH(t, tolerations)
 		if (toleration_covers(t, taint))
@@ -32,24 +31,33 @@ bool taint_tolerated(const struct node *taint, const struct node *tolerations)
 	return false;
 }
 
-const char *filter_taints(const struct sched_pod *p, const struct sched_node *n, struct buf *scratch, bool *hopeless)
+static const struct sched_taint *taints_first(const struct sched_node *n, const struct node *tolerations)
 {
-	const struct node *tolerations = node_path(obj_node(p->obj), F_spec, F_tolerations);
-
-	*hopeless = true;
-	NODE_FOREACH(taint, node_path(obj_node(n->obj), F_spec, F_taints))
-		if (!node_streq(node_get(taint, F_effect), "PreferNoSchedule") && !taint_tolerated(taint, tolerations))
-			return "node(s) had untolerated taint(s)";
+	for (size_t i = 0; i < n->taints.n; i++)
+		if (!streq(n->taints.v[i].effect, "PreferNoSchedule") && !taint_tolerated(&n->taints.v[i], tolerations))
+			return &n->taints.v[i];
 	return NULL;
 }
 
-int64_t score_taints(const struct sched_pod *p, const struct sched_node *n)
+bool taints_tolerated(const struct sched_node *n, const struct node *tolerations)
 {
-	const struct node *tolerations = node_path(obj_node(p->obj), F_spec, F_tolerations);
+	return !taints_first(n, tolerations);
+}
+
+SCHED_FILTER(filter_taints)
+{
+	*hopeless = true;
+	return !n->taints.n || taints_tolerated(n, node_get(c->spec, F_tolerations)) ? NULL
+										      : "node(s) had untolerated taint(s)";
+}
+
+SCHED_SCORE(score_taints)
+{
+	const struct node *tolerations = node_get(c->spec, F_tolerations);
 	int64_t intolerable = 0;
 
-	NODE_FOREACH(taint, node_path(obj_node(n->obj), F_spec, F_taints))
-		intolerable += node_streq(node_get(taint, F_effect), "PreferNoSchedule") &&
-			       !taint_tolerated(taint, tolerations);
+	for (size_t i = 0; i < n->taints.n; i++)
+		intolerable += streq(n->taints.v[i].effect, "PreferNoSchedule") &&
+			       !taint_tolerated(&n->taints.v[i], tolerations);
 	return intolerable;
 }

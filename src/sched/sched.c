@@ -12,173 +12,9 @@
 
 #define SCHED_PER_TURN 64 /* pods tried in one turn of the loop */
 
-struct sched_reason {
-	char *text;
-	int64_t nodes;
-};
-struct sched_trial { /* one look at all nodes for one pod */
-	VEC(struct sched_node *) fit;
-	VEC(struct sched_reason) reasons;
-	int64_t nodes, hopeless;
-	unsigned helped_by;
-};
-
 static const struct resource *sched_pods(void)
 {
 	return schema_res("", "pods");
-}
-
-/* --- looking --- */
-
-static void sched_trial_reason(struct sched_trial *t, struct str text)
-{
-	struct sched_reason fresh;
-
-	for (size_t i = 0; i < t->reasons.n; i++)
-		if (str_eqc(text, t->reasons.v[i].text)) {
-			t->reasons.v[i].nodes++;
-			return;
-		}
-	fresh = (struct sched_reason){ str_dup(text), 1 };
-	VEC_PUSH(&t->reasons, fresh);
-}
-
-static bool sched_fits(const struct sched_pod *p, struct sched_node *n, struct sched_trial *t, struct buf *scratch)
-{
-	for (size_t i = 0; i < sched_n_filters; i++) {
-		bool hopeless = false;
-		const char *why = sched_filters[i].run(p, n, scratch, &hopeless);
-		struct str rest = str_of(why);
-
-		if (!why)
-			continue;
-		while (rest.p)
-			sched_trial_reason(t, str_cut(&rest, '\n'));
-		t->hopeless += hopeless;
-		t->helped_by |= sched_filters[i].helped_by;
-		return false;
-	}
-	return true;
-}
-
-static void sched_look(struct sched *s, const struct sched_pod *p, struct sched_trial *t)
-{
-	_cleanup_buf_ struct buf scratch = BUF_INIT;
-	struct map_iter it = { 0 };
-
-	while (map_next(s->by_name, &it)) {
-		struct sched_node *n = it.value;
-
-		if (!n->obj)
-			continue;
-		t->nodes++;
-		if (sched_fits(p, n, t, &scratch))
-			VEC_PUSH(&t->fit, n);
-	}
-}
-
-static void sched_trial_release(struct sched_trial *t)
-{
-	for (size_t i = 0; i < t->reasons.n; i++)
-		free(t->reasons.v[i].text);
-	VEC_RELEASE(&t->reasons);
-	VEC_RELEASE(&t->fit);
-}
-
-/* The best of the nodes that fit; among equals any, by chance. */
-static struct sched_node *sched_best(const struct sched_pod *p, const struct sched_trial *t)
-{
-	_cleanup_free_ int64_t *total = xcalloc(t->fit.n, sizeof(int64_t));
-	_cleanup_free_ int64_t *one = xcalloc(t->fit.n, sizeof(int64_t));
-	size_t best = 0, equals = 1;
-
-	if (t->fit.n == 1)
-		return t->fit.v[0];
-	for (size_t k = 0; k < sched_n_scores; k++) {
-		const struct sched_score *sc = &sched_scores[k];
-		int64_t max = 0;
-
-		for (size_t i = 0; i < t->fit.n; i++) {
-			one[i] = sc->run(p, t->fit.v[i]);
-			max = one[i] > max ? one[i] : max;
-		}
-		for (size_t i = 0; i < t->fit.n; i++) {
-			int64_t v = one[i];
-
-			if (sc->normalise)
-				v = max ? v * 100 / max : 0;
-			total[i] += sc->weight * (sc->reversed ? 100 - v : v);
-		}
-	}
-	for (size_t i = 1; i < t->fit.n; i++) {
-		if (total[i] > total[best]) {
-			best = i;
-			equals = 1;
-		} else if (total[i] == total[best] && rand_below(++equals) == 0) {
-			best = i;
-		}
-	}
-	return t->fit.v[best];
-}
-
-/* --- telling --- */
-
-static int sched_str_cmp(const void *a, const void *b)
-{
-	return strcmp(*(char *const *)a, *(char *const *)b);
-}
-
-/* "1 Insufficient cpu, 2 node(s) were unschedulable", sorted as texts. */
-static void sched_say_reasons(const struct sched_trial *t, struct buf *out)
-{
-	VEC(char *) lines = VEC_INIT;
-
-	for (size_t i = 0; i < t->reasons.n; i++)
-		VEC_PUSH(&lines, xasprintf("%lld %s", (long long)t->reasons.v[i].nodes, t->reasons.v[i].text));
-	if (lines.n)
-		qsort(lines.v, lines.n, sizeof(char *), sched_str_cmp);
-	for (size_t i = 0; i < lines.n; i++) {
-		buf_addf(out, "%s%s", i ? ", " : " ", lines.v[i]);
-		free(lines.v[i]);
-	}
-	VEC_RELEASE(&lines);
-}
-
-static char *sched_message(const struct sched_trial *t)
-{
-	struct buf b = BUF_INIT;
-	int64_t hope = t->nodes - t->hopeless;
-
-	if (!t->nodes)
-		return xstrdup("no nodes available to schedule pods");
-	buf_addf(&b, "0/%lld nodes are available:", (long long)t->nodes);
-	sched_say_reasons(t, &b);
-	buf_addf(&b, ". no new claims to deallocate, preemption: 0/%lld nodes are available:", (long long)t->nodes);
-	if (hope)
-		buf_addf(&b, " %lld No preemption victims found for incoming pod", (long long)hope);
-	if (t->hopeless)
-		buf_addf(&b, "%s %lld Preemption is not helpful for scheduling", hope ? "," : "",
-			 (long long)t->hopeless);
-	buf_addch(&b, '.');
-	return buf_detach(&b, NULL);
-}
-
-static void sched_say_unschedulable(struct sched *s, struct sched_pod *p, const char *reason, const char *message)
-{
-	struct doc *d;
-	struct node *root, *conds;
-
-	client_event(s->client, p->obj, NULL, s->name, NULL, "Warning", "FailedScheduling", "%s", message);
-	if (p->said && streq(p->said, message))
-		return;
-	free(p->said);
-	p->said = xstrdup(message);
-	d = doc_new();
-	root = node_new(d, DOC_OBJECT);
-	doc_set_root(d, root);
-	conds = node_need_array(d, node_need_object(d, root, F_status), F_conditions);
-	cond_set(d, conds, "PodScheduled", "False", reason, message);
-	client_patch(s->client, sched_pods(), p->obj->ns, p->obj->name, "status", PATCH_STRATEGIC, d, NULL, NULL);
 }
 
 /* --- binding --- */
@@ -188,7 +24,18 @@ struct sched_bind {
 	char *key, *uid, *node;
 };
 
-static void sched_bound(void *arg, struct obj *o, const struct err *err)
+/* It does not get the node it was promised. */
+static void sched_give_up(struct sched *s, struct sched_pod *p)
+{
+	struct sched_node *n = p->on;
+
+	p->assumed = false;
+	p->queue = SCHED_IDLE;
+	sched_unplace(p);
+	queue_event(s, n, SCHED_ON_POD_GONE);
+}
+
+static void sched_bound(void *arg, struct obj *o UNUSED, const struct err *err)
 {
 	struct sched_bind *b = arg;
 	struct sched *s = b->sched;
@@ -200,10 +47,7 @@ static void sched_bound(void *arg, struct obj *o, const struct err *err)
 				     "Successfully assigned %s to %s", p->key, b->node);
 		} else {
 			log_debug("binding failed, trying again", LS("pod", p->key), LE(err));
-			p->assumed = false;
-			p->queue = SCHED_IDLE;
-			sched_unplace(p);
-			queue_event(s, SCHED_ON_POD_GONE);
+			sched_give_up(s, p);
 			if (err->reason != ERR_NOT_FOUND)
 				queue_retry(s, p);
 		}
@@ -214,13 +58,13 @@ static void sched_bound(void *arg, struct obj *o, const struct err *err)
 	free(b);
 }
 
-static void sched_bind(struct sched *s, struct sched_pod *p, struct sched_node *n)
+static void sched_send_binding(struct sched *s, struct sched_pod *p)
 {
 	struct sched_bind *b = xcalloc(1, sizeof(*b));
 	struct doc *d = doc_new();
 	struct node *root = node_new(d, DOC_OBJECT), *meta, *target;
 
-	*b = (struct sched_bind){ s, xstrdup(p->key), xstrdup(p->obj->uid), xstrdup(n->name) };
+	*b = (struct sched_bind){ s, xstrdup(p->key), xstrdup(p->obj->uid), xstrdup(p->on->name) };
 	doc_set_root(d, root);
 	node_sets(d, root, F_apiVersion, "v1");
 	node_sets(d, root, F_kind, "Binding");
@@ -230,28 +74,87 @@ static void sched_bind(struct sched *s, struct sched_pod *p, struct sched_node *
 	node_sets(d, meta, F_uid, p->obj->uid);
 	target = node_need_object(d, root, F_target);
 	node_sets(d, target, F_kind, "Node");
-	node_sets(d, target, F_name, n->name);
+	node_sets(d, target, F_name, p->on->name);
+	client_create_sub(s->client, sched_pods(), p->obj->ns, p->obj->name, "binding", d, sched_bound, b);
+}
+
+void claims_bound(struct sched *s, struct sched_pod *p, bool ok)
+{
+	if (!p->assumed)
+		return;
+	if (ok) {
+		sched_send_binding(s, p);
+	} else {
+		sched_give_up(s, p);
+		queue_retry(s, p);
+	}
+}
+
+/* The pod counts as placed from now on, while its binding (and that of its volumes) is under way. */
+static void sched_assume(struct sched_cycle *c, struct sched_node *n)
+{
+	struct sched *s = c->s;
+	struct sched_pod *p = c->p;
+
+	sched_nominate(p, NULL);
 	p->assumed = true;
 	p->queue = SCHED_BINDING;
-	sched_place(s, p, n->name);
-	client_create_sub(s->client, sched_pods(), p->obj->ns, p->obj->name, "binding", d, sched_bound, b);
+	sched_place(p, n);
+	queue_event(s, n, SCHED_ON_POD_PLACED);
+	if (!claims_bind(c, n))
+		sched_send_binding(s, p);
+}
+
+static void sched_turned_away(struct sched_cycle *c, const struct sched_trial *t)
+{
+	struct sched_pod *p = c->p;
+	_cleanup_free_ char *why = NULL, *message = NULL;
+	struct sched_node *n = NULL;
+
+	if (t->nodes) {
+		n = preempt(c, t, &why);
+		if (n || !why || strncmp(why, "not eligible", 12))
+			sched_nominate(p, n);
+	}
+	message = say_message(t, why);
+	p->helped_by = t->helped_by | SCHED_ON_POD_CHANGE | SCHED_ON_POD_GONE * (n != NULL) | SCHED_ON_NODE * !t->nodes;
+	say_unschedulable(c->s, p, "Unschedulable", message);
+	queue_park(c->s, p);
+}
+
+/* Others may have been left sleeping because this pod was woken for a node: it is looked at again without it. */
+static void sched_pass_on(struct sched *s, struct sched_pod *p)
+{
+	struct sched_node *n;
+
+	if (!p->woken_for)
+		return;
+	n = map_getc(s->by_name, p->woken_for);
+	if (n && p->on != n)
+		queue_event(s, n, SCHED_ON_NODE | SCHED_ON_POD_GONE);
+	free(p->woken_for);
+	p->woken_for = NULL;
 }
 
 static void sched_try(struct sched *s, struct sched_pod *p)
 {
 	struct sched_trial t = { 0 };
+	struct sched_cycle c;
 
-	sched_look(s, p, &t);
-	if (t.fit.n) {
-		sched_bind(s, p, sched_best(p, &t));
-	} else {
-		_cleanup_free_ char *message = sched_message(&t);
+	cycle_begin(&c, s, p);
+	trial_look(&c, &t);
+	if (t.fit.n)
+		sched_assume(&c, trial_best(&c, &t));
+	else
+		sched_turned_away(&c, &t);
+	sched_pass_on(s, p);
+	cycle_end(&c);
+	trial_release(&t);
+}
 
-		p->helped_by = t.helped_by | SCHED_ON_POD_CHANGE | (t.nodes ? 0 : SCHED_ON_NODE);
-		sched_say_unschedulable(s, p, "Unschedulable", message);
-		queue_park(s, p);
-	}
-	sched_trial_release(&t);
+bool sched_ready(const struct sched *s)
+{
+	return s->synced == (1u << KINDS) - 1;
 }
 
 static void sched_run(struct loop_task *task)
@@ -259,8 +162,9 @@ static void sched_run(struct loop_task *task)
 	struct sched *s = CONTAINER_OF(task, struct sched, task);
 	struct sched_pod *p;
 
-	if (!s->pods_synced || !s->nodes_synced)
+	if (!sched_ready(s))
 		return;
+	queue_wake(s);
 	for (int i = 0; i < SCHED_PER_TURN && (p = queue_pop(s)); i++)
 		sched_try(s, p);
 	if (!RB_EMPTY(&s->active))
@@ -278,11 +182,11 @@ static bool sched_is_over(const struct node *root)
 
 static void sched_pod_gone(struct sched *s, struct sched_pod *p)
 {
-	bool was_placed = p->on != NULL;
+	struct sched_node *was_on = p->on;
 
 	map_del(s->by_key, str_of(p->key));
-	if (was_placed)
-		queue_event(s, SCHED_ON_POD_GONE);
+	if (was_on)
+		queue_event(s, was_on, SCHED_ON_POD_GONE);
 }
 
 /* Waits for us: named for this scheduler, not placed, not gated, not going away. */
@@ -302,17 +206,47 @@ static void sched_pod_pending(struct sched *s, struct sched_pod *p, bool spec_ch
 	if (!sched_is_pending(s, root)) {
 		queue_remove(s, p);
 		if (node_count(gates) && !p->said)
-			sched_say_unschedulable(s, p, "SchedulingGated",
-						"Scheduling is blocked due to non-empty scheduling gates");
+			say_unschedulable(s, p, "SchedulingGated",
+					  "Scheduling is blocked due to non-empty scheduling gates");
 		return;
 	}
 	if (p->queue == SCHED_IDLE || (p->queue == SCHED_UNSCHEDULABLE && spec_changed))
 		queue_add(s, p);
 }
 
-static void sched_on_pod(void *arg, enum watch_type type, struct obj *obj, struct obj *old)
+/* The API says where it is nominated: after a restart that is all that is known of a preemption. */
+static void sched_pod_nominated(struct sched *s, struct sched_pod *p, const struct node *root)
 {
-	struct sched *s = arg;
+	const char *name = node_gets(node_get(root, F_status), F_nominatedNodeName);
+
+	if (*name && !p->nominated && !p->said)
+		sched_nominate(p, sched_node_get(s, name));
+}
+
+static void sched_pod_placed(struct sched *s, struct sched_pod *p, const char *node, bool news)
+{
+	struct sched_node *n = sched_node_get(s, node);
+
+	queue_remove(s, p);
+	claims_cancel(p);
+	sched_nominate(p, NULL);
+	p->assumed = false;
+	if (p->on && p->on != n)
+		sched_unplace(p);
+	if (p->on && !news)
+		return;
+	if (!p->on)
+		sched_place(p, n);
+	queue_event(s, n, SCHED_ON_POD_PLACED);
+}
+
+static bool sched_labels_changed(const struct node *root, struct obj *old)
+{
+	return !old || !node_equal(meta_labels(root), meta_labels(obj_node(old)));
+}
+
+static void sched_on_pod(struct sched *s, enum watch_type type, struct obj *obj, struct obj *old)
+{
 	_cleanup_free_ char *key = xasprintf("%s/%s", obj->ns, obj->name);
 	struct sched_pod *p = map_getc(s->by_key, key);
 	const struct node *root = obj_node(obj);
@@ -335,14 +269,10 @@ static void sched_on_pod(void *arg, enum watch_type type, struct obj *obj, struc
 		sched_pod_update(p, obj);
 	}
 	if (*node) {
-		queue_remove(s, p);
-		p->assumed = false;
-		if (p->on && !streq(p->on->name, node))
-			sched_unplace(p);
-		if (!p->on)
-			sched_place(s, p, node);
+		sched_pod_placed(s, p, node, spec_changed || sched_labels_changed(root, old));
 	} else if (!p->assumed) {
-		sched_pod_pending(s, p, spec_changed);
+		sched_pod_nominated(s, p, root);
+		sched_pod_pending(s, p, spec_changed || sched_labels_changed(root, old));
 	}
 }
 
@@ -352,37 +282,80 @@ static bool sched_node_changed(struct obj *obj, struct obj *old)
 
 	return !old || !node_equal(node_get(a, F_spec), node_get(b, F_spec)) ||
 	       !node_equal(meta_labels(a), meta_labels(b)) ||
-	       !node_equal(node_path(a, F_status, F_allocatable), node_path(b, F_status, F_allocatable));
+	       !node_equal(node_path(a, F_status, F_allocatable), node_path(b, F_status, F_allocatable)) ||
+	       !node_equal(node_path(a, F_status, F_images), node_path(b, F_status, F_images));
 }
 
-static void sched_on_node(void *arg, enum watch_type type, struct obj *obj, struct obj *old)
+static void sched_on_node(struct sched *s, enum watch_type type, struct obj *obj, struct obj *old)
 {
-	struct sched *s = arg;
 	struct sched_node *n = sched_node_get(s, obj->name);
 
-	sched_node_update(n, type == WATCH_DELETED ? NULL : obj);
-	if (type != WATCH_DELETED && sched_node_changed(obj, old))
-		queue_event(s, SCHED_ON_NODE);
+	if (type == WATCH_DELETED) {
+		sched_node_update(s, n, NULL);
+		sched_node_drop(s, n);
+		queue_event(s, NULL, SCHED_ON_NODE);
+	} else if (!n->there || sched_node_changed(obj, old)) {
+		sched_node_update(s, n, obj);
+		queue_event(s, n, SCHED_ON_NODE);
+	}
 }
 
-static void sched_pods_synced(void *arg)
+static void sched_on_namespace(struct sched *s, enum watch_type type, struct obj *obj, struct obj *old UNUSED)
 {
-	struct sched *s = arg;
+	struct sched_namespace *n = sched_namespace_get(s, obj->name);
 
-	s->pods_synced = true;
-	loop_defer(s->loop, &s->task);
+	n->there = type != WATCH_DELETED;
+	labels_read(&n->labels, n->there ? meta_labels(obj_node(obj)) : NULL);
+	sched_namespace_drop(s, n);
+	queue_event(s, NULL, SCHED_ON_POD_PLACED);
 }
 
-static void sched_nodes_synced(void *arg)
+static void sched_on_claim(struct sched *s, enum watch_type type UNUSED, struct obj *obj, struct obj *old UNUSED)
 {
-	struct sched *s = arg;
-
-	s->nodes_synced = true;
-	loop_defer(s->loop, &s->task);
+	claims_changed(s, obj);
+	queue_event(s, NULL, SCHED_ON_VOLUME);
 }
 
-static const struct informer_ops sched_pod_ops = { sched_on_pod, sched_pods_synced };
-static const struct informer_ops sched_node_ops = { sched_on_node, sched_nodes_synced };
+static void sched_on_volume(struct sched *s, enum watch_type type UNUSED, struct obj *obj UNUSED, struct obj *old UNUSED)
+{
+	queue_event(s, NULL, SCHED_ON_VOLUME);
+}
+
+static const struct {
+	const char *group, *plural;
+	void (*on)(struct sched *s, enum watch_type type, struct obj *obj, struct obj *old); /* NULL: looked up only */
+} sched_kinds[KINDS] = {
+	[KIND_NODES] = { "", "nodes", sched_on_node },
+	[KIND_NAMESPACES] = { "", "namespaces", sched_on_namespace },
+	[KIND_BUDGETS] = { "policy", "poddisruptionbudgets", NULL },
+	[KIND_CLAIMS] = { "", "persistentvolumeclaims", sched_on_claim },
+	[KIND_VOLUMES] = { "", "persistentvolumes", sched_on_volume },
+	[KIND_CLASSES] = { "storage.k8s.io", "storageclasses", sched_on_volume },
+	[KIND_PODS] = { "", "pods", sched_on_pod },
+};
+
+struct sched_follow { /* one informer's subscription */
+	struct sched *s;
+	enum sched_kind kind;
+};
+
+static void sched_on_event(void *arg, enum watch_type type, struct obj *obj, struct obj *old)
+{
+	struct sched_follow *f = arg;
+
+	if (sched_kinds[f->kind].on)
+		sched_kinds[f->kind].on(f->s, type, obj, old);
+}
+
+static void sched_on_synced(void *arg)
+{
+	struct sched_follow *f = arg;
+
+	f->s->synced |= 1u << f->kind;
+	loop_defer(f->s->loop, &f->s->task);
+}
+
+static const struct informer_ops sched_ops = { sched_on_event, sched_on_synced };
 
 struct sched *sched_new(struct client *c, const char *scheduler_name)
 {
@@ -392,26 +365,40 @@ struct sched *sched_new(struct client *c, const char *scheduler_name)
 	s->loop = client_loop(c);
 	s->name = xstrdup(scheduler_name);
 	s->by_key = map_new(sched_pod_free);
-	s->by_name = map_new(sched_node_free);
+	s->by_name = map_new(NULL);
+	s->by_ns = map_new(sched_namespace_free);
+	s->image_nodes = map_new(NULL);
+	s->follow = xcalloc(KINDS, sizeof(*s->follow));
 	RB_INIT(&s->active);
-	TAILQ_INIT(&s->unschedulable);
+	RB_INIT(&s->unschedulable);
+	TAILQ_INIT(&s->with_rules);
+	TAILQ_INIT(&s->woke);
 	s->task.run = sched_run;
-	s->nodes = informer_get(c, schema_res("", "nodes"), NULL);
-	s->pods = informer_get(c, sched_pods(), NULL);
-	informer_subscribe(s->nodes, &sched_node_ops, s);
-	informer_subscribe(s->pods, &sched_pod_ops, s);
+	for (int k = 0; k < KINDS; k++) {
+		s->follow[k] = (struct sched_follow){ s, (enum sched_kind)k };
+		s->of[k] = informer_get(c, schema_res(sched_kinds[k].group, sched_kinds[k].plural), NULL);
+		informer_subscribe(s->of[k], &sched_ops, &s->follow[k]);
+	}
 	return s;
 }
 
 struct sched *sched_free(struct sched *s)
 {
+	struct map_iter it = { 0 };
+
 	if (!s)
 		return NULL;
-	informer_unsubscribe(s->nodes, s);
-	informer_unsubscribe(s->pods, s);
+	for (int k = 0; k < KINDS; k++)
+		informer_unsubscribe(s->of[k], &s->follow[k]);
 	loop_undefer(s->loop, &s->task);
 	map_free(s->by_key);
+	while (map_next(s->by_name, &it))
+		sched_node_free(it.value);
 	map_free(s->by_name);
+	map_free(s->by_ns);
+	map_free(s->image_nodes);
+	VEC_RELEASE(&s->nodes);
+	free(s->follow);
 	free(s->name);
 	free(s);
 	return NULL;

@@ -1,49 +1,40 @@
 /*
  * NodeResourcesFit (LeastAllocated) and BalancedAllocation: both 0..100 over cpu
- * and memory; a pod that asks for nothing counts as 100m and 200 MB.
+ * and memory. For the first a pod that does not say what it needs counts as 100m
+ * and 200 MB; the second has nothing to say of a pod that asks for nothing.
  */
 #include "sched/internal.h"
 
-#define SCORE_DEFAULT_CPU_M 100
-#define SCORE_DEFAULT_MEMORY (200ll * 1024 * 1024)
-
-struct score_share {
-	int64_t all, used;
-};
-
-static struct score_share score_share(const struct sched_pod *p, const struct sched_node *n, const char *name,
-				      int64_t dflt)
+static int64_t score_free(int64_t all, int64_t used)
 {
-	int64_t want = amounts_get(&p->requests, name);
-	struct score_share s = { amounts_get(&n->allocatable, name), 0 };
-
-	s.used = amounts_get(&n->requested, name) + (want ? want : dflt);
-	return s;
+	return all <= 0 || used > all ? 0 : (all - used) * 100 / all;
 }
 
-static int64_t score_free(struct score_share s)
+SCHED_SCORE(score_least_allocated)
 {
-	return s.all <= 0 || s.used > s.all ? 0 : (s.all - s.used) * 100 / s.all;
-}
+	int64_t cpu = amounts_get(&c->p->requests, "cpu"), memory = amounts_get(&c->p->requests, "memory");
 
-int64_t score_least_allocated(const struct sched_pod *p, const struct sched_node *n)
-{
-	return (score_free(score_share(p, n, "cpu", SCORE_DEFAULT_CPU_M)) +
-		score_free(score_share(p, n, "memory", SCORE_DEFAULT_MEMORY))) /
+	return (score_free(n->cpu, n->scored_cpu + (cpu ? cpu : SCHED_DEFAULT_CPU_M)) +
+		score_free(n->memory, n->scored_memory + (memory ? memory : SCHED_DEFAULT_MEMORY))) /
 	       2;
 }
 
-static double score_fraction(struct score_share s)
+static double score_fraction(int64_t all, int64_t used)
 {
-	double f = s.all > 0 ? (double)s.used / (double)s.all : 1;
+	double f = all > 0 ? (double)used / (double)all : 1;
 
 	return f < 1 ? f : 1;
 }
 
-int64_t score_balanced(const struct sched_pod *p, const struct sched_node *n)
+SCHED_SCORE_PREPARE(score_balanced_prepare)
 {
-	double cpu = score_fraction(score_share(p, n, "cpu", 0));
-	double memory = score_fraction(score_share(p, n, "memory", 0));
+	return !sched_asks_nothing(c->p);
+}
+
+SCHED_SCORE(score_balanced)
+{
+	double cpu = score_fraction(n->cpu, n->used_cpu + amounts_get(&c->p->requests, "cpu"));
+	double memory = score_fraction(n->memory, n->used_memory + amounts_get(&c->p->requests, "memory"));
 	double apart = cpu > memory ? cpu - memory : memory - cpu;
 
 	return (int64_t)((1 - apart / 2) * 100); /* the standard deviation of two values is half their distance */

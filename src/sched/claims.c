@@ -1,0 +1,148 @@
+/*
+ * Claims that wait for their first consumer: when their pod has got its node, a
+ * volume that is there is given to the claim (spec.claimRef), or the claim is told
+ * which node a provisioner shall make one for (the annotation selected-node); the
+ * pod is bound when the volume controller has bound them all. As the VolumeBinding
+ * plug-in does it, with its time-out of ten minutes.
+ */
+#include "base/log.h"
+#include "sched/internal.h"
+
+#define CLAIMS_WAIT_MS 600000
+#define CLAIM_NODE "volume.kubernetes.io/selected-node"
+
+struct claims_wait {
+	struct sched_pod *p;
+	struct loop_timer *timer;
+};
+
+struct claims_call {
+	struct sched *s;
+	char *key; /* the pod's */
+};
+
+/* Another pod was quicker, or the volume changed: the search begins anew. */
+static void claims_asked(void *arg, struct obj *o UNUSED, const struct err *err)
+{
+	struct claims_call *call = arg;
+	struct sched_pod *p = map_getc(call->s->by_key, call->key);
+
+	if (err && p && p->wait) {
+		log_debug("binding a volume failed, trying again", LS("pod", call->key), LE(err));
+		claims_cancel(p);
+		claims_bound(call->s, p, false);
+	}
+	free(call->key);
+	free(call);
+}
+
+static void claims_ask(struct sched *s, const struct sched_pod *p, struct obj *about, struct doc *patch)
+{
+	struct claims_call *call = xmalloc(sizeof(*call));
+
+	*call = (struct claims_call){ s, xstrdup(p->key) };
+	client_patch(s->client, about->res, about->ns, about->name, NULL, PATCH_MERGE, patch, claims_asked, call);
+}
+
+/* In this very state of the volume only: two claims may have chosen it at a time. */
+static void claims_give(struct sched *s, const struct sched_pod *p, struct obj *volume, struct obj *claim)
+{
+	struct doc *d = doc_new();
+	struct node *root = node_new(d, DOC_OBJECT), *spec;
+
+	doc_set_root(d, root);
+	node_set(d, node_need_object(d, root, F_metadata), F_resourceVersion,
+		 node_new_fmt(d, "%lld", (long long)volume->rv));
+	spec = node_need_object(d, root, F_spec);
+	node_set(d, spec, F_claimRef, obj_reference(d, claim));
+	node_setk(d, node_need_object(d, node_need_object(d, root, F_metadata), F_annotations),
+		  str_of("pv.kubernetes.io/bound-by-controller"), node_new_cstr(d, "yes"));
+	claims_ask(s, p, volume, d);
+}
+
+static void claims_select(struct sched *s, const struct sched_pod *p, struct obj *claim, const char *node)
+{
+	struct doc *d = doc_new();
+	struct node *root = node_new(d, DOC_OBJECT);
+
+	doc_set_root(d, root);
+	node_setk(d, node_need_object(d, node_need_object(d, root, F_metadata), F_annotations), str_of(CLAIM_NODE),
+		  node_new_cstr(d, node));
+	claims_ask(s, p, claim, d);
+}
+
+static void claims_timed_out(void *arg)
+{
+	struct claims_wait *w = arg;
+	struct sched_pod *p = w->p;
+
+	claims_cancel(p);
+	claims_bound(p->sched, p, false);
+}
+
+int claims_bind(struct sched_cycle *c, struct sched_node *n)
+{
+	struct claims_wait *w;
+
+	if (!c->claims.later.n)
+		return 0;
+	for (size_t i = 0; i < c->claims.later.n; i++) {
+		struct obj *claim = c->claims.later.v[i], *volume = claims_volume_for(c->s, claim, n);
+
+		if (volume)
+			claims_give(c->s, c->p, volume, claim);
+		else
+			claims_select(c->s, c->p, claim, n->name);
+	}
+	w = xcalloc(1, sizeof(*w));
+	w->p = c->p;
+	w->timer = loop_timer_new(c->s->loop, claims_timed_out, w);
+	loop_timer_set(w->timer, CLAIMS_WAIT_MS);
+	c->p->wait = w;
+	return 1;
+}
+
+void claims_cancel(struct sched_pod *p)
+{
+	if (!p->wait)
+		return;
+	loop_timer_free(p->wait->timer);
+	free(p->wait);
+	p->wait = NULL;
+}
+
+/* 1: all are bound; 0: not yet; -1: one of them is to be made anew elsewhere, or is gone. */
+static int claims_state(struct sched *s, const struct sched_pod *p)
+{
+	int all = 1;
+
+	for (size_t i = 0; i < p->claims.n; i++) {
+		struct obj *claim = informer_find(s->of[KIND_CLAIMS], p->obj->ns, p->claims.v[i]);
+		const struct node *root = claim ? obj_node(claim) : NULL;
+
+		if (!claim || meta_is_deleting(root))
+			return -1;
+		if (!*node_gets(node_get(root, F_spec), F_volumeName) ||
+		    !meta_annotation(root, "pv.kubernetes.io/bind-completed"))
+			all = 0;
+	}
+	return all;
+}
+
+void claims_changed(struct sched *s, struct obj *claim)
+{
+	struct map_iter it = { 0 };
+
+	while (map_next(s->by_key, &it)) {
+		struct sched_pod *p = it.value;
+		int state;
+
+		if (!p->wait || !streq(p->obj->ns, claim->ns))
+			continue;
+		state = claims_state(s, p);
+		if (!state)
+			continue;
+		claims_cancel(p);
+		claims_bound(s, p, state > 0);
+	}
+}
