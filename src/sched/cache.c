@@ -41,6 +41,35 @@ static void sched_pod_claims(struct sched_pod *p, const struct node *spec)
 	}
 }
 
+static struct sched_owner *sched_owner_get(struct sched *s, const char *uid)
+{
+	struct sched_owner *o = map_getc(s->by_owner, uid);
+
+	if (!o) {
+		o = xcalloc(1, sizeof(*o));
+		o->uid = xstrdup(uid);
+		TAILQ_INIT(&o->pods);
+		map_set(s->by_owner, str_of(uid), o);
+	}
+	o->refs++;
+	return o;
+}
+
+static struct sched_owner *sched_owner_put(struct sched *s, struct sched_owner *o)
+{
+	if (o && !--o->refs)
+		map_del(s->by_owner, str_of(o->uid));
+	return NULL;
+}
+
+void sched_owner_free(void *v)
+{
+	struct sched_owner *o = v;
+
+	free(o->uid);
+	free(o);
+}
+
 static void sched_pod_clear(struct sched_pod *p)
 {
 	amounts_release(&p->requests);
@@ -52,8 +81,7 @@ static void sched_pod_clear(struct sched_pod *p)
 	for (size_t i = 0; i < p->claims.n; i++)
 		free(p->claims.v[i]);
 	VEC_RELEASE(&p->claims);
-	free(p->owner);
-	p->owner = NULL;
+	p->owner = sched_owner_put(p->sched, p->owner);
 	p->obj = obj_unref(p->obj);
 }
 
@@ -81,7 +109,7 @@ static void sched_pod_read(struct sched_pod *p, struct obj *o)
 	p->start_s = sched_time(node_get(status, F_startTime));
 	p->deleting = meta_is_deleting(root);
 	p->by_preemption = sched_pushed_out(status);
-	p->owner = *owner ? xstrdup(owner) : NULL;
+	p->owner = *owner ? sched_owner_get(p->sched, owner) : NULL;
 	p->rules = pod_rules_read(root);
 	labels_read(&p->labels, meta_labels(root));
 	amounts_of_pod(&p->requests, spec);
@@ -329,6 +357,8 @@ void sched_place(struct sched_pod *p, struct sched_node *n)
 	p->on = n;
 	TAILQ_INSERT_TAIL(&n->pods, p, on_link);
 	TAILQ_INSERT_TAIL(&p->in->pods, p, in_link);
+	if (p->owner)
+		TAILQ_INSERT_TAIL(&p->owner->pods, p, owner_link);
 	if (sched_has_terms(p))
 		TAILQ_INSERT_TAIL(&p->sched->with_rules, p, rules_link);
 	sched_count(n, p, 1);
@@ -340,6 +370,8 @@ void sched_unplace(struct sched_pod *p)
 
 	TAILQ_REMOVE(&n->pods, p, on_link);
 	TAILQ_REMOVE(&p->in->pods, p, in_link);
+	if (p->owner)
+		TAILQ_REMOVE(&p->owner->pods, p, owner_link);
 	if (sched_has_terms(p))
 		TAILQ_REMOVE(&p->sched->with_rules, p, rules_link);
 	sched_count(n, p, -1);

@@ -151,7 +151,7 @@ static bool spread_is_sibling(const struct sched_cycle *c, const struct rule_spr
 		return false;
 	if (r->selector)
 		return labels_match(&other->labels, r->selector);
-	return other->owner && c->p->owner && streq(other->owner, c->p->owner);
+	return other->owner && other->owner == c->p->owner;
 }
 
 static int64_t spread_siblings_on(const struct sched_cycle *c, const struct rule_spread *r, const struct sched_node *n)
@@ -164,20 +164,27 @@ static int64_t spread_siblings_on(const struct sched_cycle *c, const struct rule
 	return count;
 }
 
-/* Counts over the topology values that the nodes in question have. */
+static void spread_soft_count_pod(struct sched_cycle *c, size_t i, const struct rule_spread *r, bool own,
+				  const struct sched_pod *other)
+{
+	const struct sched_node *n = other->on;
+	const char *value = labels_get(&n->labels, r->key);
+
+	if (value && n->there && spread_is_sibling(c, r, other) && spread_eligible(c, r, n) &&
+	    (!own || spread_has_keys(c->p->rules, false, n)))
+		counts_add(&c->spread.soft[i], r->key, value, 1);
+}
+
 static void spread_soft_count(struct sched_cycle *c, size_t i, const struct rule_spread *r, bool own)
 {
 	struct sched_pod *other;
 
-	TAILQ_FOREACH(other, &c->p->in->pods, in_link) {
-		const struct sched_node *n = other->on;
-		const char *value = labels_get(&n->labels, r->key);
-
-		if (!value || !n->there || !spread_is_sibling(c, r, other) || !spread_eligible(c, r, n) ||
-		    (own && !spread_has_keys(c->p->rules, false, n)))
-			continue;
-		counts_add(&c->spread.soft[i], r->key, value, 1);
-	}
+	if (own)
+		TAILQ_FOREACH(other, &c->p->in->pods, in_link)
+			spread_soft_count_pod(c, i, r, own, other);
+	else
+		TAILQ_FOREACH(other, &c->p->owner->pods, owner_link)
+			spread_soft_count_pod(c, i, r, own, other);
 }
 
 /* How many different values the nodes have: a rarer difference weighs more. */

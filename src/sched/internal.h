@@ -116,6 +116,12 @@ struct sched_namespace {
 	TAILQ_HEAD(, sched_pod) pods; /* placed */
 };
 
+struct sched_owner { /* what the pods of one owner have in common */
+	char *uid;
+	size_t refs; /* pods of it, placed or not */
+	TAILQ_HEAD(, sched_pod) pods; /* placed */
+};
+
 struct sched_pod {
 	char *key; /* ns/name */
 	struct obj *obj;
@@ -125,13 +131,13 @@ struct sched_pod {
 	struct rules *rules; /* NULL: none */
 	VEC(struct sched_port) ports;
 	VEC(char *) claims; /* names of PersistentVolumeClaims */
-	char *owner; /* uid of the first owner, or NULL */
+	struct sched_owner *owner; /* the first one, or NULL */
 	int64_t priority, start_s;
 	bool deleting, by_preemption;
 	/* placed: on a node (bound, or assumed while the binding is under way) */
 	struct sched_node *on;
 	bool assumed;
-	TAILQ_ENTRY(sched_pod) on_link, in_link, rules_link;
+	TAILQ_ENTRY(sched_pod) on_link, in_link, owner_link, rules_link;
 	/* pending */
 	enum { SCHED_IDLE, SCHED_ACTIVE, SCHED_BACKOFF, SCHED_UNSCHEDULABLE, SCHED_BINDING } queue;
 	RB_ENTRY(sched_pod) queue_link; /* in active or unschedulable */
@@ -353,6 +359,7 @@ struct sched {
 	struct map *by_key; /* sched_pod */
 	struct map *by_name; /* sched_node */
 	struct map *by_ns; /* sched_namespace */
+	struct map *by_owner; /* sched_owner */
 	struct map *image_nodes; /* how many nodes have it, by the hash of its name (as 8 bytes) */
 	VEC(struct sched_node *) nodes; /* those that are there */
 	size_t next_node; /* where the next look begins */
@@ -388,6 +395,7 @@ void sched_node_free(struct sched_node *n);
 struct sched_namespace *sched_namespace_get(struct sched *s, const char *name);
 void sched_namespace_drop(struct sched *s, struct sched_namespace *n); /* when nothing is left of it */
 void sched_namespace_free(void *n);
+void sched_owner_free(void *o);
 bool sched_asks_nothing(const struct sched_pod *p); /* neither cpu nor memory */
 
 #endif

@@ -80,7 +80,9 @@ static void count_free(void *v)
 static struct str counts_name(struct counts *c, const char *key, const char *value)
 {
 	buf_clear(&c->name);
-	buf_addf(&c->name, "%s\n%s", key, value);
+	buf_adds(&c->name, key);
+	buf_addch(&c->name, '\n');
+	buf_adds(&c->name, value);
 	return buf_str(&c->name);
 }
 

@@ -367,6 +367,7 @@ struct sched *sched_new(struct client *c, const char *scheduler_name)
 	s->by_key = map_new(sched_pod_free);
 	s->by_name = map_new(NULL);
 	s->by_ns = map_new(sched_namespace_free);
+	s->by_owner = map_new(sched_owner_free);
 	s->image_nodes = map_new(NULL);
 	s->follow = xcalloc(KINDS, sizeof(*s->follow));
 	RB_INIT(&s->active);
@@ -396,6 +397,7 @@ struct sched *sched_free(struct sched *s)
 		sched_node_free(it.value);
 	map_free(s->by_name);
 	map_free(s->by_ns);
+	map_free(s->by_owner);
 	map_free(s->image_nodes);
 	VEC_RELEASE(&s->nodes);
 	free(s->follow);
