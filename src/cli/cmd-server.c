@@ -111,6 +111,8 @@ static const struct opt server_opts[] = {
 	  .help = "taint for the node when it registers first" },
 	{ OPT_INT, "max-pods", 0, O(max_pods), "N", "KINGLET_MAX_PODS", "110", 1, 4096,
 	  .help = "most pods on this node" },
+	{ OPT_LIST, "kubelet-arg", 0, O(kubelet_args), "NAME=VALUE", "KINGLET_KUBELET_ARG",
+	  .help = "a setting of the kubelet, by its name there" },
 	{ OPT_STRING, "resolv-conf", 0, O(resolv_conf), "FILE", "KINGLET_RESOLV_CONF",
 	  .help = "name servers for pods; /etc/resolv.conf by default" },
 	{ OPT_STRING, "bridge", 0, O(bridge), "NAME", "KINGLET_BRIDGE", KINGLET_BRIDGE,
@@ -162,7 +164,7 @@ struct server {
 	struct loop_timer *release;
 	unsigned turns; /* of the loop since memory was given back */
 	VEC(const struct resource *) resources;
-	VEC(const char *) node_labels, node_taints, issuers, audiences; /* NULL-terminated */
+	VEC(const char *) node_labels, node_taints, kubelet_args, issuers, audiences; /* NULL-terminated */
 	char *issuer; /* the default one */
 };
 
@@ -428,6 +430,9 @@ static void server_node_marks(struct server *s)
 	for (size_t i = 0; i < s->opts->node_taints.n; i++)
 		VEC_PUSH(&s->node_taints, s->opts->node_taints.v[i]);
 	VEC_PUSH(&s->node_taints, NULL);
+	for (size_t i = 0; i < s->opts->kubelet_args.n; i++)
+		VEC_PUSH(&s->kubelet_args, s->opts->kubelet_args.v[i]);
+	VEC_PUSH(&s->kubelet_args, NULL);
 }
 
 static int server_open_images(struct server *s, struct err *e)
@@ -462,7 +467,8 @@ static int server_open_agent(struct server *s, struct err *e)
 				    .labels = s->node_labels.v, .taints = s->node_taints.v,
 				    .cluster_dns = s->opts->cluster_dns, .cluster_domain = s->opts->cluster_domain,
 				    .resolv_conf = s->opts->resolv_conf, .service_host = s->service_ip,
-				    .service_port = 443, .max_pods = (int)s->opts->max_pods };
+				    .service_port = 443, .max_pods = (int)s->opts->max_pods,
+				    .kubelet_args = s->kubelet_args.v };
 
 	if (path_mkdirs(s->agent_dir, 0711, e) < 0)
 		return -e->code;
@@ -626,6 +632,7 @@ static void server_stop(struct server *s)
 	VEC_RELEASE(&s->resources);
 	VEC_RELEASE(&s->node_labels);
 	VEC_RELEASE(&s->node_taints);
+	VEC_RELEASE(&s->kubelet_args);
 	VEC_RELEASE(&s->issuers);
 	VEC_RELEASE(&s->audiences);
 	free(s->issuer);

@@ -15,7 +15,7 @@ struct server_opts {
 	char *resolv_conf, *bridge, *cgroup, *log_level, *advertise_address;
 	char *jwks_uri, *event_ttl, *audit_policy, *audit_log;
 	int64_t port, max_pods, audit_mb, audit_days, audit_backups, slow_ms;
-	struct opt_list tls_sans, node_labels, node_taints, sa_issuers, api_audiences;
+	struct opt_list tls_sans, node_labels, node_taints, kubelet_args, sa_issuers, api_audiences;
 	char *registries, *pull_deadline;
 	int64_t parallel_pulls;
 	bool disable_agent, anonymous_auth, audit_compress, no_default_endpoint;

@@ -12,7 +12,7 @@
 #include <errno.h>
 #include <unistd.h>
 
-#include "node/internal.h"
+#include "node/isolate.h"
 
 #define DEFAULT_MAX_PODS 110
 
@@ -70,7 +70,8 @@ int agent_new(struct node_agent **ret, const struct node_config *cfg, struct err
 	n->by_uid = map_new(NULL);
 	n->found = map_new(NULL);
 	n->lost = map_new(NULL);
-	if (path_mkdirs(n->state_dir, 0711, e) < 0 || node_measure(n, e) < 0) {
+	if (args_apply(n, cfg->kubelet_args, e) < 0 || path_mkdirs(n->state_dir, 0711, e) < 0 ||
+	    node_measure(n, e) < 0) {
 		agent_free(n);
 		return -e->code;
 	}
@@ -110,6 +111,7 @@ struct node_agent *agent_free(struct node_agent *n)
 	obj_unref(n->node);
 	free_strings(n->labels);
 	free_strings(n->taints);
+	args_release(n);
 	free(n->status_sent);
 	free(n->name);
 	free(n->ip);

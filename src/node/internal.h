@@ -193,6 +193,9 @@ struct node_agent {
 	int64_t status_sent_ms;
 	bool status_busy;
 	int64_t cpu_milli, memory_bytes, disk_bytes; /* capacity */
+	int64_t pod_max_pids;	/* -1: no limit; this and the next by args.c */
+	char **unsafe_sysctls;	/* NULL-terminated, or NULL */
+	uint64_t burstable_weight; /* set last (groups.c) */
 	struct http_server *http;
 	struct server *server;
 	bool volatile_ready; /* the shared tmpfs for secrets is there */
@@ -286,9 +289,10 @@ enum qos qos_of(const struct node *pod_spec);
 const char *qos_name(enum qos q);
 const char *qos_cgroup(enum qos q);	/* "kubepods/burstable" */
 uint64_t qos_cpu_weight(int64_t milli); /* cpu request to cgroup v2's cpu.weight, as runc converts shares */
-void qos_container_limits(const struct node *resources, struct run_limits *out);
+/* Of what the spec says now: for the start of a container and for a change in place (container_update). */
+void qos_container_limits(const struct node *pod_spec, const struct node *container, struct run_limits *out);
 void qos_pod_limits(const struct node *pod_spec, struct run_limits *out);
-int qos_oom_score_adj(enum qos q, int64_t memory_request, int64_t memory_capacity, bool critical);
+int qos_oom_score_adj(const struct node *pod_spec, const struct node *container, int64_t memory_capacity);
 /* Sum of a resource's requests over a pod as the scheduler counts it; "cpu" in milli, others in units. */
 int64_t qos_pod_request(const struct node *pod_spec, const char *resource);
 

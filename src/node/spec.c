@@ -7,7 +7,7 @@
 #include <fcntl.h>
 #include <sys/stat.h>
 
-#include "node/internal.h"
+#include "node/isolate.h"
 
 #define CONFIG_ERROR "CreateContainerConfigError"
 
@@ -77,11 +77,6 @@ char *spec_hostname(struct pod *p)
 	return out;
 }
 
-static bool is_critical(const struct node *pod_spec_)
-{
-	return node_int(node_get(pod_spec_, F_priority), 0) >= 2000000000;
-}
-
 int spec_sandbox(struct pod *p, struct arena *a, struct run_sandbox_spec *out, struct err *e)
 {
 	const struct node *spec = pod_spec(p), *sysctls = node_path(spec, F_securityContext, F_sysctls);
@@ -99,6 +94,7 @@ int spec_sandbox(struct pod *p, struct arena *a, struct run_sandbox_spec *out, s
 	};
 	free(host);
 	qos_pod_limits(spec, &out->limits);
+	out->limits.pids_max = max_i64(p->agent->pod_max_pids, 0);
 	if (node_count(sysctls)) {
 		const char **v = arena_zalloc(a, (node_count(sysctls) + 1) * sizeof(*v));
 		size_t n = 0;
@@ -442,16 +438,10 @@ static int spec_mounts(struct ctr *c, const struct node *spec, const struct env_
 
 static void spec_resources(struct ctr *c, const struct node *spec, struct run_container_spec *out)
 {
-	const struct node *pod = pod_spec(c->pod), *res = node_get(spec, F_resources);
-	struct quantity q;
-	int64_t mem = 0;
+	const struct node *pod = pod_spec(c->pod);
 
-	qos_container_limits(res, &out->limits);
-	if (quantity_from_node(&q, node_getc(node_get(res, F_requests), "memory")) ||
-	    quantity_from_node(&q, node_getc(node_get(res, F_limits), "memory")))
-		mem = quantity_value(&q);
-	out->oom_score_adj =
-		qos_oom_score_adj(qos_of(pod), mem, c->pod->agent->memory_bytes, is_critical(pod));
+	qos_container_limits(pod, spec, &out->limits);
+	out->oom_score_adj = qos_oom_score_adj(pod, spec, c->pod->agent->memory_bytes);
 }
 
 int spec_container(struct ctr *c, const struct image *img, struct arena *a, struct run_container_spec *out,

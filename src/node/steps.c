@@ -6,7 +6,7 @@
  */
 #include <errno.h>
 
-#include "node/internal.h"
+#include "node/isolate.h"
 
 #define STEP_RETRY_FIRST_MS 500
 #define STEP_RETRY_MAX_MS 122000
@@ -90,7 +90,7 @@ static int step_admit(struct pod *p, struct err *e UNUSED)
 		return STEP_WAIT;
 	}
 	if (!admit_resource(p, "cpu", n->cpu_milli) || !admit_resource(p, "memory", n->memory_bytes) ||
-	    !admit_selector(p))
+	    !admit_selector(p) || !admit_isolation(p))
 		return STEP_WAIT;
 	return STEP_DONE;
 }
@@ -166,6 +166,7 @@ static int step_sandbox(struct pod *p, struct err *e)
 	a = arena_new();
 	r = spec_sandbox(p, a, &spec, e);
 	if (r == 0) {
+		groups_run(p->agent);
 		p->step_busy = true;
 		p->pending++;
 		sandbox_create(p->agent->runtime, &spec, sandbox_made, p);
@@ -186,6 +187,7 @@ static void sandbox_gone(void *arg, const struct err *err)
 		p->undo_retry_ms = time_mono_ms() + SEC_MS;
 	} else {
 		p->sandbox = NULL;
+		groups_run(p->agent);
 	}
 	pod_put(p);
 }

@@ -26,7 +26,8 @@
 static const struct cgroup_controller {
 	const char *name;
 	unsigned bit;
-} cgroup_names[] = { { "cpu", CGROUP_CPU }, { "memory", CGROUP_MEMORY }, { "pids", CGROUP_PIDS } };
+} cgroup_names[] = { { "cpu", CGROUP_CPU }, { "memory", CGROUP_MEMORY }, { "pids", CGROUP_PIDS },
+		   { "hugetlb", CGROUP_HUGETLB } };
 
 /* The place of the first mount of type cgroup2; NULL when there is none. */
 static char *cgroup_find_mount(void)
@@ -159,24 +160,80 @@ static int cgroup_set(int dir, const char *file, struct err *e, const char *fmt,
 	return 0;
 }
 
-int cgroup_set_limits(int dirfd, const struct run_limits *l, struct err *e)
+static int cgroup_set_max(int dir, const char *file, int64_t v, struct err *e)
+{
+	if (!v)
+		return 0;
+	return v < 0 ? cgroup_set(dir, file, e, "max") : cgroup_set(dir, file, e, "%lld", (long long)v);
+}
+
+/* "2MB", "1GB", "64KB": the kernel's names of page sizes. 0: none. */
+static uint64_t cgroup_page_size(struct str name)
+{
+	static const char units[] = "KMG";
+	const char *unit;
+	uint64_t n;
+
+	if (name.n < 3 || name.p[name.n - 1] != 'B' || !(unit = memchr(units, name.p[name.n - 2], 3)) ||
+	    !str_to_u64(str_n(name.p, name.n - 2), &n))
+		return 0;
+	return n << 10 * (unit - units + 1);
+}
+
+/* Of each page size there are two files: what is used, and what is reserved by mmap. */
+static int cgroup_set_hugetlb(int dir, const struct run_limits *l, struct err *e)
+{
+	int copy = openat(dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC), r = 0;
+	DIR *d = copy < 0 ? NULL : fdopendir(copy);
+	struct dirent *x;
+
+	while (d && r == 0 && (x = readdir(d))) {
+		struct str rest = str_of(x->d_name), first = str_cut(&rest, '.'), size = str_cut(&rest, '.');
+		uint64_t page = str_eqc(first, "hugetlb") ? cgroup_page_size(size) : 0;
+		int64_t max = 0;
+
+		if (!page || !(str_eqc(rest, "max") || str_eqc(rest, "rsvd.max")))
+			continue;
+		for (size_t i = 0; i < l->n_hugetlb; i++)
+			if (l->hugetlb[i].page_bytes == page)
+				max = l->hugetlb[i].max_bytes;
+		r = cgroup_set(dir, x->d_name, e, "%lld", (long long)max);
+	}
+	if (d)
+		closedir(d);
+	else
+		close_fd(copy);
+	return r;
+}
+
+static int cgroup_set_cpu(int dirfd, const struct run_limits *l, struct err *e)
 {
 	int64_t period = l->cpu_period_us ? l->cpu_period_us : 100000;
 	int r = 0;
 
 	if (l->cpu_weight)
 		r = cgroup_set(dirfd, "cpu.weight", e, "%llu", (unsigned long long)l->cpu_weight);
-	if (r == 0 && l->cpu_quota_us > 0)
-		r = cgroup_set(dirfd, "cpu.max", e, "%lld %lld", (long long)l->cpu_quota_us,
-			       (long long)period);
-	if (r == 0 && l->memory_min > 0)
-		r = cgroup_set(dirfd, "memory.min", e, "%lld", (long long)l->memory_min);
-	if (r == 0 && l->memory_max > 0)
-		r = cgroup_set(dirfd, "memory.max", e, "%lld", (long long)l->memory_max);
-	if (r == 0 && l->memory_swap_max > 0)
-		r = cgroup_set(dirfd, "memory.swap.max", e, "%lld", (long long)l->memory_swap_max);
-	if (r == 0 && l->pids_max > 0)
-		r = cgroup_set(dirfd, "pids.max", e, "%lld", (long long)l->pids_max);
+	if (r < 0 || !l->cpu_quota_us)
+		return r;
+	if (l->cpu_quota_us < 0)
+		return cgroup_set(dirfd, "cpu.max", e, "max %lld", (long long)period);
+	return cgroup_set(dirfd, "cpu.max", e, "%lld %lld", (long long)l->cpu_quota_us, (long long)period);
+}
+
+int cgroup_set_limits(int dirfd, const struct run_limits *l, struct err *e)
+{
+	int r = cgroup_set_cpu(dirfd, l, e);
+
+	if (r == 0)
+		r = cgroup_set_max(dirfd, "memory.min", l->memory_min, e);
+	if (r == 0)
+		r = cgroup_set_max(dirfd, "memory.max", l->memory_max, e);
+	if (r == 0)
+		r = cgroup_set_max(dirfd, "memory.swap.max", l->memory_swap_max, e);
+	if (r == 0)
+		r = cgroup_set_max(dirfd, "pids.max", l->pids_max, e);
+	if (r == 0 && l->hugetlb_set)
+		r = cgroup_set_hugetlb(dirfd, l, e);
 	return r;
 }
 
@@ -187,7 +244,7 @@ int cgroup_set_container(int dirfd, const struct run_limits *l, struct err *e)
 	/* As the kubelet: out of memory, a container dies whole; and it does not swap. */
 	if (r == 0)
 		r = cgroup_set(dirfd, "memory.oom.group", e, "1");
-	if (r == 0 && l->memory_swap_max <= 0)
+	if (r == 0 && !l->memory_swap_max)
 		r = cgroup_set(dirfd, "memory.swap.max", e, "0");
 	return r;
 }
@@ -195,6 +252,21 @@ int cgroup_set_container(int dirfd, const struct run_limits *l, struct err *e)
 static int cgroup_open(int root, const char *path)
 {
 	return root < 0 || str_empty(path) ? -1 : openat(root, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+}
+
+int cgroup_update(int root, const char *path, const struct run_limits *l, const char *what, struct err *e)
+{
+	_cleanup_close_ int dir = cgroup_open(root, path);
+	int64_t used;
+	char text[32];
+
+	if (dir < 0)
+		return root < 0 ? 0 : err_errno(e, errno, "open cgroup \"%s\"", path ? path : "");
+	if (l->memory_max > 0 && cgroup_read(dir, "memory.current", text, sizeof(text)) > 0 &&
+	    str_to_i64(str_trim(str_of(text)), &used) && used > l->memory_max)
+		return err_set(e, ERR_CONFLICT, "attempting to set %s memory limit (%lld) below current usage (%lld)", what,
+			       (long long)l->memory_max, (long long)used);
+	return cgroup_set_limits(dir, l, e);
 }
 
 /* Linux before 5.14 has no cgroup.kill. */

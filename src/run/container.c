@@ -158,6 +158,15 @@ void container_status(const struct container *c, struct container_status *out)
 	};
 }
 
+int container_update(struct container *c, const struct run_limits *l, struct err *e)
+{
+	_cleanup_free_ char *path = container_cgroup(c->s, c->id), *what = xasprintf("container \"%s\"", c->name);
+
+	if (c->state != CONTAINER_RUNNING)
+		return err_set(e, ERR_CONFLICT, "container \"%s\" does not run", c->name);
+	return cgroup_update(c->s->r->cgroup_root, path, l, what, e);
+}
+
 char *container_log_path(const struct container *c)
 {
 	return xasprintf("%s/%u.log", c->log_dir, c->attempt);

@@ -28,7 +28,7 @@
 #define RUN_DESTROY_MS 10000 /* then the keeper itself is killed */
 
 /* --- cgroup.c: paths are below the root of the unified hierarchy --- */
-enum { CGROUP_CPU = 1, CGROUP_MEMORY = 2, CGROUP_PIDS = 4 };
+enum { CGROUP_CPU = 1, CGROUP_MEMORY = 2, CGROUP_PIDS = 4, CGROUP_HUGETLB = 8 };
 int cgroup_open_root(void); /* directory fd or -errno */
 unsigned cgroup_controllers(int dirfd, const char *file); /* CGROUP_ bits */
 /* Makes each level and hands the controllers down to it; fd or negative. */
@@ -37,6 +37,8 @@ void cgroup_delegate(int dirfd); /* lets children have the controllers */
 int cgroup_set_limits(int dirfd, const struct run_limits *l, struct err *e) MUST_CHECK;
 /* The same for one container, which has rules of its own. */
 int cgroup_set_container(int dirfd, const struct run_limits *l, struct err *e) MUST_CHECK;
+/* In place: memory is not set below its present use. what: for the message, "pod" or "container \"x\"". */
+int cgroup_update(int root, const char *path, const struct run_limits *l, const char *what, struct err *e) MUST_CHECK;
 void cgroup_kill(int root, const char *path);
 /* Blocking: waits until it is empty (up to wait_ms), removes it and what is below. */
 void cgroup_remove(int root, const char *path, int wait_ms);

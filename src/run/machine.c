@@ -28,6 +28,15 @@ static bool machine_has_seccomp(void)
 	return syscall(SYS_seccomp, SECCOMP_GET_ACTION_AVAIL, 0, &action) == 0;
 }
 
+/* Does the file begin with a character from..to? */
+static bool machine_is(const char *path, char from, char to)
+{
+	_cleanup_buf_ struct buf b = BUF_INIT;
+	_cleanup_err_ struct err e = ERR_INIT;
+
+	return path_read(path, 64, &b, &e) == 0 && b.s[0] >= from && b.s[0] <= to;
+}
+
 /* Held by a version 1 hierarchy: /proc/cgroups has a hierarchy number that is not 0. */
 static bool machine_in_v1(const char *name)
 {
@@ -93,6 +102,7 @@ static void machine_cgroups(struct runtime *r, struct buf *b)
 	m->cgroup2_cpu = have & CGROUP_CPU;
 	m->cgroup2_memory = have & CGROUP_MEMORY;
 	m->cgroup2_pids = have & CGROUP_PIDS;
+	m->cgroup2_hugetlb = have & CGROUP_HUGETLB;
 	m->cgroup_kill = faccessat(base, "cgroup.kill", F_OK, 0) == 0;
 	if (!m->cgroup2_cpu)
 		machine_lacks_controller(b, "cpu", "CPU");
@@ -110,7 +120,8 @@ void machine_probe(struct runtime *r)
 	machine_cgroups(r, &b);
 	m->overlayfs = machine_has_fs("overlay");
 	m->seccomp = machine_has_seccomp();
-	m->user_ns = path_exists("/proc/self/ns/user");
+	m->user_ns = machine_is("/proc/sys/user/max_user_namespaces", '1', '9');
+	m->apparmor = machine_is("/sys/module/apparmor/parameters/enabled", 'Y', 'Y');
 	if (!m->overlayfs)
 		buf_adds(&b, "containers cannot start: the kernel has no overlayfs; load the module overlay "
 			     "or use a "

@@ -22,11 +22,20 @@ struct sandbox;
 struct container;
 
 /* --- what a pod asks for, in neutral terms --- */
-struct run_limits { /* 0: not set, inherit */
+#define RUN_UNLIMITED (-1)
+#define RUN_HUGETLB_MAX 8
+struct run_hugetlb {
+	uint64_t page_bytes;
+	int64_t max_bytes;
+};
+struct run_limits { /* 0: not set, stays as it is; RUN_UNLIMITED takes a limit away */
 	uint64_t cpu_weight; /* 1..10000 */
 	int64_t cpu_quota_us, cpu_period_us;
 	int64_t memory_max, memory_min, memory_swap_max; /* bytes */
 	int64_t pids_max;
+	bool hugetlb_set; /* those of the list; 0 for every other page size of this machine */
+	struct run_hugetlb hugetlb[RUN_HUGETLB_MAX];
+	size_t n_hugetlb;
 };
 
 struct run_sandbox_spec {
@@ -109,11 +118,14 @@ struct runtime *run_free(struct runtime *r); /* leaves pods running */
 
 /* What this machine offers; one text for each thing that lacks, with the remedy ("" when nothing). */
 struct run_machine {
-	bool cgroup2_cpu, cgroup2_memory, cgroup2_pids; /* usable on the unified hierarchy */
-	bool overlayfs, seccomp, cgroup_kill, user_ns;
+	bool cgroup2_cpu, cgroup2_memory, cgroup2_pids, cgroup2_hugetlb; /* usable on the unified hierarchy */
+	bool overlayfs, seccomp, cgroup_kill, user_ns, apparmor;
 	char *missing; /* lines; owned by the runtime */
 };
 const struct run_machine *run_machine(const struct runtime *r);
+
+/* Limits of a group of pods: "kubepods/burstable" below the runtime's root, which is made when missing. */
+int run_group_limits(struct runtime *r, const char *path, const struct run_limits *l, struct err *e) MUST_CHECK;
 
 /* Finds sandboxes of a former life: found(arg, s) for each that lives (or whose end must
  * still be told), then done. */
@@ -132,6 +144,9 @@ const char *sandbox_note(const struct sandbox *s, const char *key); /* NULL when
 struct container *sandbox_container(struct sandbox *s, const char *name); /* newest attempt, or NULL */
 /* All that are remembered. */
 size_t sandbox_containers(struct sandbox *s, struct container **out, size_t max);
+/* Other limits for the pod as a whole, at once. Memory below what is in use is refused (ERR_CONFLICT), as the
+ * kernel would kill. */
+int sandbox_update(struct sandbox *s, const struct run_limits *l, struct err *e) MUST_CHECK;
 /* Kills what runs, unmounts everything, removes cgroups and state; done when nothing is left. */
 void sandbox_destroy(struct sandbox *s, void (*done)(void *arg, const struct err *err), void *arg);
 
@@ -140,6 +155,9 @@ void sandbox_destroy(struct sandbox *s, void (*done)(void *arg, const struct err
 void container_start(struct sandbox *s, const struct run_container_spec *spec,
 		     void (*done)(void *arg, struct container *c, const struct err *err), void *arg);
 void container_status(const struct container *c, struct container_status *out);
+/* Other limits for a container that runs, at once; as sandbox_update. Where the limits are raised the pod's come
+ * first, where they are lowered the container's. */
+int container_update(struct container *c, const struct run_limits *l, struct err *e) MUST_CHECK;
 int container_signal(struct container *c, int signo); /* its first process; 0 or -errno */
 /* The stop signal, then SIGKILL for all; on_exit tells. */
 void container_stop(struct container *c, int64_t grace_ms);

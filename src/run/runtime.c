@@ -85,3 +85,18 @@ struct runtime *run_free(struct runtime *r)
 	free(r);
 	return NULL;
 }
+
+int run_group_limits(struct runtime *r, const char *path, const struct run_limits *l, struct err *e)
+{
+	_cleanup_free_ char *full = path_join(r->cgroup_name, path);
+	_cleanup_close_ int fd = -1;
+	int res;
+
+	if (r->cgroup_root < 0)
+		return 0;
+	res = fd = cgroup_make(r->cgroup_root, full, e);
+	if (res < 0)
+		return res;
+	cgroup_delegate(fd);
+	return cgroup_set_limits(fd, l, e);
+}

@@ -158,6 +158,11 @@ int sandbox_netns(struct sandbox *s)
 	return s->share & SHARE_NET ? -1 : s->netns;
 }
 
+int sandbox_update(struct sandbox *s, const struct run_limits *l, struct err *e)
+{
+	return cgroup_update(s->r->cgroup_root, s->cgroup, l, "pod", e);
+}
+
 /* --- notes --- */
 
 void sandbox_load_notes(struct sandbox *s)

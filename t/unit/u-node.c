@@ -75,6 +75,40 @@ static void test_expand(void)
 	env_release(&b);
 }
 
+/* Of the first container, or of the first init container. */
+static int oom_adj(const char *spec, int init, int64_t capacity)
+{
+	struct doc *d = parse(spec);
+	int r = qos_oom_score_adj(doc_root(d), node_at(node_get(doc_root(d), init ? F_initContainers : F_containers), 0),
+				  capacity);
+
+	doc_unref(d);
+	return r;
+}
+
+static void test_pod_level(void)
+{
+	struct doc *d = parse("{\"resources\":{\"limits\":{\"cpu\":\"1\",\"memory\":\"64Mi\",\"hugepages-2Mi\":\"4Mi\"},"
+			      "\"requests\":{\"cpu\":\"1\",\"memory\":\"64Mi\"}},\"overhead\":{\"memory\":\"1Mi\"},"
+			      "\"containers\":[{\"resources\":{\"limits\":{\"memory\":\"16Mi\"}}},{}]}");
+	const struct node *spec = doc_root(d), *list = node_get(spec, F_containers);
+	struct run_limits l;
+
+	is_str(qos_name(qos_of(spec)), "Guaranteed", "resources of the pod make the class");
+	qos_pod_limits(spec, &l);
+	is_int(l.memory_max, 65 << 20, "the pod's own limit, with the overhead");
+	is_int(l.cpu_quota_us, 100000, "the pod's own quota");
+	ok(l.n_hugetlb == 1 && l.hugetlb[0].page_bytes == 2 << 20 && l.hugetlb[0].max_bytes == 4 << 20,
+	   "huge pages of the pod");
+	qos_container_limits(spec, node_at(list, 0), &l);
+	is_int(l.memory_max, 16 << 20, "a container's own limit");
+	is_int(l.cpu_quota_us, 100000, "without one it is held to the pod's");
+	ok(l.hugetlb_set && !l.n_hugetlb, "no huge pages for a container that has no limit for them");
+	qos_container_limits(spec, node_at(list, 1), &l);
+	is_int(l.memory_max, 64 << 20, "a container without any limit");
+	doc_unref(d);
+}
+
 static void test_qos(void)
 {
 	struct doc *best = parse("{\"containers\":[{\"name\":\"a\"}]}");
@@ -100,11 +134,24 @@ static void test_qos(void)
 	is_int((long long)qos_cpu_weight(1000), 100, "one cpu is weight 100");
 	is_int((long long)qos_cpu_weight(0), 1, "none is weight 1");
 	is_int((long long)qos_cpu_weight(300000), 10000, "the top");
-	is_int(qos_oom_score_adj(QOS_GUARANTEED, 0, 1, false), -997, "oom: guaranteed");
-	is_int(qos_oom_score_adj(QOS_BEST_EFFORT, 0, 1, false), 1000, "oom: best effort");
-	is_int(qos_oom_score_adj(QOS_BURSTABLE, 1 << 20, 4 << 20, false), 750, "oom: burstable by share");
-	is_int(qos_oom_score_adj(QOS_BURSTABLE, 0, 4 << 20, false), 999, "oom: burstable without memory");
-	is_int(qos_oom_score_adj(QOS_BURSTABLE, 8 << 20, 4 << 20, false), 3, "oom: burstable, least");
+	is_int(oom_adj("{\"containers\":[{\"resources\":{\"limits\":{\"cpu\":1,\"memory\":1}}}]}", 0, 4), -997,
+	       "oom: guaranteed");
+	is_int(oom_adj("{\"containers\":[{}]}", 0, 4), 1000, "oom: best effort");
+	is_int(oom_adj("{\"containers\":[{\"resources\":{\"requests\":{\"memory\":1}}}]}", 0, 4), 750,
+	       "oom: burstable by share");
+	is_int(oom_adj("{\"containers\":[{\"resources\":{\"requests\":{\"cpu\":1}}}]}", 0, 4), 999,
+	       "oom: burstable without memory");
+	is_int(oom_adj("{\"containers\":[{\"resources\":{\"requests\":{\"memory\":8}}}]}", 0, 4), 3,
+	       "oom: burstable, least");
+	is_int(oom_adj("{\"priorityClassName\":\"system-node-critical\",\"containers\":[{}]}", 0, 4), -997,
+	       "oom: critical for the node");
+	is_int(oom_adj("{\"priorityClassName\":\"system-cluster-critical\",\"containers\":[{}]}", 0, 4), 1000,
+	       "oom: critical for the cluster makes no difference");
+	is_int(oom_adj("{\"resources\":{\"requests\":{\"memory\":6}},\"containers\":"
+		       "[{\"resources\":{\"requests\":{\"memory\":2}}},{}]}", 0, 8), 500,
+	       "oom: what the pod asks for beyond its containers, in equal parts");
+	is_int(oom_adj("{\"containers\":[{\"resources\":{\"requests\":{\"memory\":2}}}],\"initContainers\":"
+		       "[{\"restartPolicy\":\"Always\"}]}", 1, 8), 750, "oom: a sidecar as the least of the others");
 	doc_unref(best);
 	doc_unref(burst);
 	doc_unref(guar);
@@ -525,6 +572,7 @@ int main(void)
 	test_backoff();
 	test_expand();
 	test_qos();
+	test_pod_level();
 	test_files();
 	test_writer();
 	test_pull_policy();
