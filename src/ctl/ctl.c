@@ -139,16 +139,7 @@ void ctl_run_done(struct ctl_run *run, const char *key, bool failed, int64_t aga
 static void ctl_job_free(struct ctl_job *j)
 {
 	TAILQ_REMOVE(&j->run->jobs, j, link);
-	for (size_t i = 0; i < j->plan.ops.n; i++) {
-		struct plan_op *op = &j->plan.ops.v[i];
-
-		free(op->ns);
-		free(op->name);
-		free(op->subresource);
-		free(op->uid);
-		doc_unref(op->body);
-	}
-	VEC_RELEASE(&j->plan.ops);
+	plan_release(&j->plan);
 	for (size_t i = 0; i < j->seen.n; i++) {
 		free(j->seen.v[i].ns);
 		free(j->seen.v[i].name);
@@ -268,6 +259,17 @@ static void ctl_op_submit(struct ctl_job *j, struct plan_op *op)
 	}
 }
 
+static void ctl_tell(struct ctl_run *run, const struct plan *p)
+{
+	const char *component = run->def->component ? run->def->component : run->def->name;
+
+	for (size_t i = 0; i < p->events.n; i++) {
+		const struct plan_event *ev = &p->events.v[i];
+
+		client_event(run->ctl->cfg.client, ev->about, NULL, component, NULL, ev->type, ev->reason, "%s", ev->text);
+	}
+}
+
 static void ctl_reconcile(void *arg, const char *key)
 {
 	struct ctl_run *run = arg;
@@ -287,9 +289,11 @@ static void ctl_reconcile(void *arg, const char *key)
 		j->failed = true;
 	}
 	j->open = 1 + (j->failed ? 0 : j->plan.ops.n);
-	if (!j->failed)
+	if (!j->failed) {
 		for (size_t i = 0; i < j->plan.ops.n; i++)
 			ctl_op_submit(j, &j->plan.ops.v[i]);
+		ctl_tell(run, &j->plan);
+	}
 	ctl_job_answered(j);
 }
 

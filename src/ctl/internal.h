@@ -23,8 +23,14 @@ struct plan_op {
 	const char *propagation; /* of a delete; a literal or NULL */
 	struct doc *body;
 };
+struct plan_event {
+	struct obj *about;
+	const char *type, *reason; /* literals */
+	char *text;
+};
 struct plan {
 	VEC(struct plan_op) ops;
+	VEC(struct plan_event) events; /* told when the writes went out */
 	int64_t again_ms; /* > 0: look at this key again after that time */
 };
 /* Strings are copied, bodies taken. AlreadyExists of a create and NotFound of a delete count as done. */
@@ -34,6 +40,11 @@ void plan_update(struct plan *p, const struct resource *r, const char *ns, const
 void plan_delete(struct plan *p, const struct resource *r, const char *ns, const char *name, const char *uid);
 void plan_delete_as(struct plan *p, const struct resource *r, const char *ns, const char *name, const char *uid,
 		    const char *propagation);
+
+/* type and reason are literals; the component is the controller's. */
+void plan_event(struct plan *p, struct obj *about, const char *type, const char *reason, const char *fmt, ...)
+	ATTR_PRINTF(5, 6);
+void plan_release(struct plan *p);
 
 /* --- views: the informers of one controller, in the order of its row --- */
 struct ctl_view {
@@ -63,6 +74,7 @@ struct ctl_def {
 	/* What it remembers between keys, if it must: ctl_run_data. */
 	void *(*open)(struct ctl_run *run);
 	void (*close)(void *data);
+	const char *component; /* as its events name it; NULL: name */
 };
 
 struct client *ctl_run_client(struct ctl_run *run);
