@@ -30,6 +30,7 @@ struct cmd {
 	struct remote *remote;
 	struct remote_want want;
 	bool attach, stdin_once;
+	bool stdin_ignored; /* attach: the container has none, whatever the client wants */
 	char *uid, *name;
 	char **argv;
 	struct run_exec *exec;
@@ -80,16 +81,37 @@ static struct container *cmd_container(struct cmd *c)
 	return ctr && ctr->state == CTR_UP ? ctr_run(ctr) : NULL;
 }
 
+/* As a shell has it: 127 for a program that is not there, 126 for one that can't be run; 0: something else failed. */
+static int cmd_program_code(const struct err *e)
+{
+	if (!starts_with(err_msg(e), "unable to start container process: exec"))
+		return 0;
+	return e->code == ENOENT || e->code == ENOTDIR ? 127 : 126;
+}
+
+/*
+ * A program that can't be run ends like one that ran: its text where errors go, and an exit code, as Docker and
+ * CRI-O answer. Everything else is an InternalError.
+ */
 static void cmd_fail(struct cmd *c, const struct err *e)
 {
+	_cleanup_buf_ struct buf text = BUF_INIT;
 	_cleanup_err_ struct err said = ERR_INIT;
 	struct remote *r = c->remote;
+	struct remote_want want = c->want;
+	int code = c->attach ? 0 : cmd_program_code(e);
 
 	c->exec = NULL;
-	err_set(&said, e->code, "%s: %s",
+	err_set(&said, ERR_INTERNAL, "%s: %s",
 		c->attach ? "error attaching to container" : "error executing command in container", err_msg(e));
-	remote_fail(r, &said);
 	cmd_free(c);
+	if (code && (want.err || want.out)) {
+		buf_addf(&text, "OCI runtime exec failed: exec failed: %s: unknown\r\n", err_msg(e));
+		(void)remote_write(r, want.err ? REMOTE_STDERR : REMOTE_STDOUT, buf_str(&text));
+		remote_exit(r, code);
+	} else {
+		remote_fail(r, &said);
+	}
 }
 
 static void cmd_no_container(struct buf *out, const struct ctr *ctr, const char *name, bool attach)
@@ -265,6 +287,8 @@ static void cmd_stdin_eof(void *arg)
 	c->in_eof = true;
 	if (!c->started)
 		return;
+	if (c->stdin_ignored)
+		return;
 	if (c->attach && !c->stdin_once) {
 		attach_leave(c);
 		return;
@@ -393,7 +417,7 @@ static void attach_open(struct cmd *c, struct container *rc)
 
 	call->cmd = c;
 	c->attach_gone = &call->gone;
-	container_attach(rc, c->want.in, c->want.out, c->want.err, attach_started, call);
+	container_attach(rc, c->want.in && !c->stdin_ignored, c->want.out, c->want.err, attach_started, call);
 }
 
 static void cmd_open(void *arg)
@@ -491,6 +515,7 @@ void stream_attach(struct server *s, struct http_req *r, struct ctr *ctr, struct
 	want.err = want.err && !want.tty;
 	c = cmd_new(s, ctr, want);
 	c->attach = true;
+	c->stdin_ignored = !node_bool(node_get(ctr_spec(ctr), F_stdin), false);
 	c->stdin_once = !want.tty && node_bool(node_get(ctr_spec(ctr), F_stdinOnce), false);
 	c->remote = remote_accept(r, want, &cmd_ops, c);
 	if (!c->remote)
