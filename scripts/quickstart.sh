@@ -130,7 +130,7 @@ server_start()
 	: >"$server_log"
 	# shellcheck disable=SC2086 # a list of options
 	setsid "$kinglet" server --data-dir "$dir/data" --write-kubeconfig "$kubeconfig" --https-listen-port "$port" \
-		--bridge $bridge $networks >"$server_log" 2>&1 </dev/null &
+		--kubelet-port 0 --bridge $bridge $networks >"$server_log" 2>&1 </dev/null &
 	pid=$!
 	wait_for 30 is_ready_or_gone $pid
 	is_ready || failed 'the server did not start' "$server_log"

@@ -83,7 +83,7 @@ test_expect_success 'exec: output, exit code, stdin' '
 	head -c 300000 /dev/urandom >data &&
 	hello exec -i hello -c web -- sha256sum <data >got &&
 	test_equal "$(sha256sum <data)" "$(cat got)" &&
-	test_must_fail hello exec hello -c web -- no-such-program 2>err &&
+	{ hello exec hello -c web -- no-such-program 2>err; test_equal 127 $?; } &&
 	test_grep "no-such-program" err
 '
 

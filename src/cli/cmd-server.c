@@ -113,6 +113,8 @@ static const struct opt server_opts[] = {
 	  .help = "most pods on this node" },
 	{ OPT_LIST, "kubelet-arg", 0, O(kubelet_args), "NAME=VALUE", "KINGLET_KUBELET_ARG",
 	  .help = "a setting of the kubelet, by its name there" },
+	{ OPT_INT, "kubelet-port", 0, O(kubelet_port), "PORT", "KINGLET_KUBELET_PORT", "10250", 0, 65535,
+	  .help = "port of the node's own HTTPS server, at the bind address; 0: none" },
 	{ OPT_STRING, "resolv-conf", 0, O(resolv_conf), "FILE", "KINGLET_RESOLV_CONF",
 	  .help = "name servers for pods; /etc/resolv.conf by default" },
 	{ OPT_STRING, "bridge", 0, O(bridge), "NAME", "KINGLET_BRIDGE", KINGLET_BRIDGE,
@@ -270,7 +272,7 @@ static int server_certificates(struct server *s, struct err *e)
 	for (size_t i = 0; i < s->opts->tls_sans.n; i++)
 		VEC_PUSH(&sans, s->opts->tls_sans.v[i]);
 	VEC_PUSH(&sans, NULL);
-	rc = pki_load(&s->pki, dir, sans.v, s->node_name, e);
+	rc = pki_load(&s->pki, dir, sans.v, s->node_name, s->node_ip, e);
 	VEC_RELEASE(&sans);
 	return rc;
 }
@@ -470,6 +472,9 @@ static int server_open_agent(struct server *s, struct err *e)
 				    .service_port = 443, .max_pods = (int)s->opts->max_pods,
 				    .kubelet_args = s->kubelet_args.v };
 
+	if (s->opts->kubelet_port)
+		node.listen = (struct node_listen){ s->opts->bind_address, (int)s->opts->kubelet_port,
+						    s->pki.kubelet_cert, s->pki.kubelet_key, s->pki.ca_cert };
 	if (path_mkdirs(s->agent_dir, 0711, e) < 0)
 		return -e->code;
 	if (server_open_images(s, e) < 0 || net_open(&s->net, &net, e) < 0)

@@ -106,7 +106,8 @@ static int pki_ca(struct pki *p, const char *dir, struct err *e)
 	return pki_write(dir, "ca.crt", p->ca_cert, e);
 }
 
-int pki_load(struct pki *p, const char *dir, const char *const *sans, const char *node_name, struct err *e)
+int pki_load(struct pki *p, const char *dir, const char *const *sans, const char *node_name, const char *node_ip,
+	     struct err *e)
 {
 	_cleanup_free_ char *node_cn = xasprintf("system:node:%s", node_name);
 	static const char *const masters[] = { "system:masters", NULL }, *const nodes[] = { "system:nodes", NULL };
@@ -115,12 +116,16 @@ int pki_load(struct pki *p, const char *dir, const char *const *sans, const char
 				       .days = PKI_LEAF_DAYS };
 	struct tls_cert_spec node = { .common_name = node_cn, .organizations = nodes, .client = true,
 				      .days = PKI_LEAF_DAYS };
+	const char *const kubelet_sans[] = { node_name, "localhost", "127.0.0.1", "::1", node_ip, NULL };
+	struct tls_cert_spec kubelet = { .common_name = node_cn, .organizations = nodes, .sans = kubelet_sans,
+					 .server = true, .days = PKI_LEAF_DAYS };
 
 	*p = (struct pki){ 0 };
 	if (path_mkdirs(dir, 0700, e) < 0 || pki_ca(p, dir, e) < 0 ||
 	    pki_leaf(p, dir, "server", &server, &p->server_cert, &p->server_key, e) < 0 ||
 	    pki_leaf(p, dir, "admin", &admin, &p->admin_cert, &p->admin_key, e) < 0 ||
 	    pki_leaf(p, dir, "node", &node, &p->node_cert, &p->node_key, e) < 0 ||
+	    pki_leaf(p, dir, "kubelet", &kubelet, &p->kubelet_cert, &p->kubelet_key, e) < 0 ||
 	    pki_key(dir, "service-account.key", &p->sa_key, e) < 0) {
 		pki_release(p);
 		return err_wrap(e, "certificates in '%s'", dir);
@@ -131,7 +136,7 @@ int pki_load(struct pki *p, const char *dir, const char *const *sans, const char
 void pki_release(struct pki *p)
 {
 	char **all[] = { &p->ca_cert, &p->ca_key, &p->server_cert, &p->server_key, &p->admin_cert,
-			 &p->admin_key, &p->node_cert, &p->node_key, &p->sa_key };
+			 &p->admin_key, &p->node_cert, &p->node_key, &p->kubelet_cert, &p->kubelet_key, &p->sa_key };
 
 	for (size_t i = 0; i < ARRAY_SIZE(all); i++)
 		*all[i] = free_null(*all[i]);

@@ -14,7 +14,7 @@ struct server_opts {
 	char *admission_on, *admission_off, *admission_config;
 	char *resolv_conf, *bridge, *cgroup, *log_level, *advertise_address;
 	char *jwks_uri, *event_ttl, *audit_policy, *audit_log;
-	int64_t port, max_pods, audit_mb, audit_days, audit_backups, slow_ms;
+	int64_t port, kubelet_port, max_pods, audit_mb, audit_days, audit_backups, slow_ms;
 	struct opt_list tls_sans, node_labels, node_taints, kubelet_args, sa_issuers, api_audiences;
 	char *registries, *pull_deadline;
 	int64_t parallel_pulls;
@@ -36,9 +36,11 @@ struct pki {
 	char *server_cert, *server_key; /* for the API's listener */
 	char *admin_cert, *admin_key; /* O=system:masters, CN=system:admin */
 	char *node_cert, *node_key; /* O=system:nodes, CN=system:node:NAME */
+	char *kubelet_cert, *kubelet_key; /* for the node's own port */
 	char *sa_key; /* signs service account tokens */
 };
-int pki_load(struct pki *p, const char *dir, const char *const *sans, const char *node_name, struct err *e) MUST_CHECK;
+int pki_load(struct pki *p, const char *dir, const char *const *sans, const char *node_name, const char *node_ip,
+	     struct err *e) MUST_CHECK;
 void pki_release(struct pki *p);
 
 /* Writes the administrator's kubeconfig; unchanged files are left alone. */

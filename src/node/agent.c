@@ -76,6 +76,10 @@ int agent_new(struct node_agent **ret, const struct node_config *cfg, struct err
 		return -e->code;
 	}
 	n->server = server_new(n);
+	if (cfg->listen.address && server_listen(n->server, &cfg->listen, e) < 0) {
+		agent_free(n);
+		return -e->code;
+	}
 	*ret = n;
 	return 0;
 }

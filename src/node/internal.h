@@ -14,7 +14,7 @@
  *	probe.c     probes
  *	status.c    what the API is told
  *	register.c heartbeat.c   the Node object and its Lease
- *	server.c serve-*.c stream.c   the HTTP server (server.h): logs, exec, attach, port-forward
+ *	server.c serve-*.c auth.c stream.c   the HTTP server (server.h): logs, exec, attach, port-forward
  *
  * Rules that hold everywhere: the trees of objects (struct node) are borrowed
  * for one turn of the loop, so nothing here keeps a pointer into one; a pod is
@@ -414,6 +414,8 @@ void heartbeat_start(struct node_agent *n);
 struct server *server_new(struct node_agent *n);
 struct server *server_free(struct server *s);
 int server_dial(struct server *s);
+int server_listen(struct server *s, const struct node_listen *l, struct err *e) MUST_CHECK;
+int server_port(const struct server *s); /* 0: it has none */
 void stream_exec(struct server *s, struct http_req *r, struct ctr *c, struct str query);
 void stream_attach(struct server *s, struct http_req *r, struct ctr *c, struct str query);
 void stream_port_forward(struct server *s, struct http_req *r, struct pod *p);

@@ -21,6 +21,14 @@
 
 struct node_agent;
 
+/* The node's own HTTPS port, as the kubelet has it. */
+struct node_listen {
+	const char *address; /* NULL: no port */
+	int port; /* 0: any */
+	const char *cert_pem, *key_pem; /* its serving certificate */
+	const char *client_ca_pem;	/* who signs its clients' */
+};
+
 struct node_config {
 	struct loop *loop;
 	struct client *client;
@@ -40,6 +48,7 @@ struct node_config {
 		*runtime; /* its callbacks are agent_on_exit, agent_on_sandbox_lost with the agent as arg */
 	struct image_store *images;
 	struct net *net; /* NULL: only host-network pods can run */
+	struct node_listen listen;
 };
 int agent_new(struct node_agent **ret, const struct node_config *cfg, struct err *e) MUST_CHECK;
 void agent_start(struct node_agent *n); /* registers, recovers, follows its pods */

@@ -217,6 +217,15 @@ static void put_addresses(struct node_agent *n, struct doc *d, struct node *stat
 	node_sets(d, o, F_address, n->name);
 }
 
+/* Where the node's own port is; 0: it has none. */
+static void put_endpoints(struct node_agent *n, struct doc *d, struct node *status)
+{
+	struct node *o = node_set(d, status, F_daemonEndpoints, node_new(d, DOC_OBJECT));
+
+	node_set(d, node_set(d, o, F_kubeletEndpoint, node_new(d, DOC_OBJECT)), F_Port,
+		 node_new_int(d, server_port(n->server)));
+}
+
 static void put_status(struct node_agent *n, struct doc *d, struct node *root)
 {
 	struct node *status = node_need_object(d, root, F_status);
@@ -224,6 +233,7 @@ static void put_status(struct node_agent *n, struct doc *d, struct node *root)
 	put_resources(n, d, status, F_capacity, false);
 	put_resources(n, d, status, F_allocatable, true);
 	put_addresses(n, d, status);
+	put_endpoints(n, d, status);
 	put_info(n, d, status);
 	put_images(n, d, status);
 	put_conditions(n, d, status);

@@ -1,7 +1,9 @@
 /*
  * What is on this node, as lists: /healthz, /pods (those bound to it),
- * /runningpods (those that the runtime has).
+ * /runningpods (those that the runtime has), /configz (a
+ * KubeletConfiguration of what is in force here).
  */
+#include "base/limits.h"
 #include "node/server.h"
 
 void serve_healthz(struct server *srv UNUSED, struct http_req *r, struct str rest UNUSED, struct str query UNUSED)
@@ -40,4 +42,37 @@ void serve_pods(struct server *srv, struct http_req *r, struct str rest UNUSED, 
 void serve_running_pods(struct server *srv, struct http_req *r, struct str rest UNUSED, struct str query UNUSED)
 {
 	list_pods(srv, r, true);
+}
+
+/* --- configuration --- */
+
+static void config_strings(struct buf *b, const char *name, const char *value)
+{
+	buf_addf(b, ",\"%s\":", name);
+	buf_add_json_string(b, str_of(value));
+}
+
+void serve_configz(struct server *srv, struct http_req *r, struct str rest UNUSED, struct str query UNUSED)
+{
+	struct node_agent *n = server_agent(srv);
+	_cleanup_buf_ struct buf b = BUF_INIT;
+
+	buf_addf(&b, "{\"kubeletconfig\":{\"kind\":\"KubeletConfiguration\",\"apiVersion\":\"kubelet.config.k8s.io/v1beta1\","
+		     "\"enableServer\":%s,\"port\":%d,\"maxPods\":%d,\"containerLogMaxSize\":\"%uMi\","
+		     "\"containerLogMaxFiles\":%u,\"streamingConnectionIdleTimeout\":\"4h0m0s\","
+		     "\"authentication\":{\"anonymous\":{\"enabled\":false},"
+		     "\"webhook\":{\"enabled\":true,\"cacheTTL\":\"2m0s\"}},\"authorization\":{\"mode\":\"Webhook\","
+		     "\"webhook\":{\"cacheAuthorizedTTL\":\"5m0s\",\"cacheUnauthorizedTTL\":\"30s\"}}",
+		 server_port(srv) ? "true" : "false", server_port(srv), n->max_pods, LIMIT_LOG_FILE_BYTES >> 20,
+		 (unsigned)LIMIT_LOG_FILES);
+	config_strings(&b, "clusterDomain", n->domain);
+	config_strings(&b, "resolvConf", n->resolv_conf);
+	config_strings(&b, "cgroupDriver", "cgroupfs");
+	if (n->dns) {
+		buf_adds(&b, ",\"clusterDNS\":[");
+		buf_add_json_string(&b, str_of(n->dns));
+		buf_addch(&b, ']');
+	}
+	buf_adds(&b, "}}");
+	server_reply(r, "application/json", buf_str(&b));
 }

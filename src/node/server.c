@@ -11,7 +11,10 @@
 
 struct server {
 	struct node_agent *agent;
-	struct http_server *http;
+	struct http_server *http, *https; /* https NULL: no port */
+	struct tls *tls;
+	struct auth *auth;
+	int port; /* of https; 0: none */
 	TAILQ_HEAD(, session) sessions;
 };
 
@@ -124,6 +127,14 @@ static void route_attach(struct server *s, struct http_req *r, struct str rest, 
 		stream_attach(s, r, c, query);
 }
 
+static void route_run(struct server *s, struct http_req *r, struct str rest, struct str query)
+{
+	struct ctr *c = target_ctr(s, r, rest);
+
+	if (c)
+		serve_run(s, r, c, query);
+}
+
 static void route_port_forward(struct server *s, struct http_req *r, struct str rest, struct str query UNUSED)
 {
 	struct pod *p = target_pod(s, r, &rest);
@@ -146,6 +157,10 @@ static const struct route routes[] = {
 	{"/exec/", ROUTE_GET | ROUTE_POST, {"proxy"}, route_exec},
 	{"/attach/", ROUTE_GET | ROUTE_POST, {"proxy"}, route_attach},
 	{"/portForward/", ROUTE_GET | ROUTE_POST, {"proxy"}, route_port_forward},
+	{"/run/", ROUTE_POST, {"proxy"}, route_run},
+	{"/configz", ROUTE_GET, {"configz", "proxy"}, serve_configz},
+	{"/logs", ROUTE_GET, {"log"}, serve_files},
+	{"/logs/", ROUTE_GET, {"log"}, serve_files},
 	{"/stats/summary", ROUTE_GET, {"stats"}, serve_stats_summary},
 };
 
@@ -180,7 +195,7 @@ static bool route_allows(const struct route *t, struct str method)
 	return false;
 }
 
-static void on_request(void *arg, struct http_req *r)
+static void serve(struct server *s, struct http_req *r)
 {
 	const struct http_head *h = http_req_head(r);
 	struct str rest;
@@ -191,7 +206,19 @@ static void on_request(void *arg, struct http_req *r)
 	else if (!route_allows(t, h->method))
 		server_error(r, 405, "405: Method Not Allowed");
 	else
-		t->serve(arg, r, rest, h->query);
+		t->serve(s, r, rest, h->query);
+}
+
+static void on_request(void *arg, struct http_req *r)
+{
+	serve(arg, r);
+}
+
+static void on_https_request(void *arg, struct http_req *r)
+{
+	struct server *s = arg;
+
+	auth_check(s->auth, r, route_find(http_req_head(r)->path, NULL), serve);
 }
 
 struct server *server_new(struct node_agent *n)
@@ -205,15 +232,39 @@ struct server *server_new(struct node_agent *n)
 	return s;
 }
 
+int server_listen(struct server *s, const struct node_listen *l, struct err *e)
+{
+	struct tls_config tls = {.cert_pem = l->cert_pem, .key_pem = l->key_pem, .ca_pem = l->client_ca_pem,
+				 .ask_client_cert = true};
+	struct http_server_config cfg = {.loop = s->agent->loop, .on_request = on_https_request, .arg = s};
+
+	if (tls_new(&s->tls, &tls, true, e) < 0)
+		return -e->code;
+	cfg.tls = s->tls;
+	s->auth = auth_new(s);
+	s->https = http_server_new(&cfg);
+	if (http_server_listen(s->https, l->address, l->port, &s->port, e) < 0)
+		return err_wrap(e, "the node's own port; choose another one with --kubelet-port, or 0 for none");
+	return 0;
+}
+
+int server_port(const struct server *s)
+{
+	return s->port;
+}
+
 struct server *server_free(struct server *s)
 {
 	struct session *e;
 
 	if (!s)
 		return NULL;
+	auth_free(s->auth);
 	while ((e = TAILQ_FIRST(&s->sessions)))
 		e->end(e);
 	http_server_free(s->http);
+	http_server_free(s->https);
+	tls_free(s->tls);
 	free(s);
 	return NULL;
 }

@@ -2,7 +2,7 @@
  * The agent's HTTP server inside src/node: the table of its routes, and what
  * those who serve them have in common. One table (server.c) serves both ways in:
  * the socket pairs of agent_dial, where the API server has decided already who
- * may do what, and the node's own HTTPS port (port.c), where kubelet-auth.c decides.
+ * may do what, and the node's own HTTPS port, where auth.c decides.
  *
  * To add a path: a row in server.c, and its function declared here.
  */
@@ -30,6 +30,14 @@ void server_reply(struct http_req *r, const char *content_type, struct str body)
 /* The next part of a path, decoded and owned by the caller; NULL at its end, and for bad escapes. */
 char *server_segment(struct str *rest);
 
+/* --- auth.c: who may ask on the HTTPS port --- */
+struct auth;
+struct auth *auth_new(struct server *s);
+struct auth *auth_free(struct auth *h); /* requests that wait go with their connections */
+/* done when it may; else it is answered. route NULL: there is no such path, and only who may do all is told so. */
+void auth_check(struct auth *h, struct http_req *r, const struct route *route,
+		void (*done)(struct server *s, struct http_req *r));
+
 /* --- serve-log.c: /containerLogs --- */
 void serve_container_logs(struct server *s, struct http_req *r, struct ctr *c, struct str query);
 
@@ -37,6 +45,11 @@ void serve_container_logs(struct server *s, struct http_req *r, struct ctr *c, s
 void serve_healthz(struct server *s, struct http_req *r, struct str rest, struct str query);
 void serve_pods(struct server *s, struct http_req *r, struct str rest, struct str query);
 void serve_running_pods(struct server *s, struct http_req *r, struct str rest, struct str query);
+void serve_configz(struct server *s, struct http_req *r, struct str rest, struct str query);
+
+/* --- serve-run.c, serve-file.c: /run, /logs --- */
+void serve_run(struct server *s, struct http_req *r, struct ctr *c, struct str query);
+void serve_files(struct server *s, struct http_req *r, struct str rest, struct str query);
 
 /* --- serve-stats.c --- */
 void serve_stats_summary(struct server *s, struct http_req *r, struct str rest, struct str query);
