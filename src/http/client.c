@@ -18,6 +18,7 @@
 #include <event2/buffer.h>
 
 #include "http/dial.h"
+#include "http/internal.h"
 
 #define CLIENT_IDLE_MS 90000
 #define CLIENT_IDLE_MAX 16

@@ -1,11 +1,13 @@
 /*
  * Connecting a socket: name resolution on a job thread, then every address in
- * turn, within one time limit. Private to src/http.
+ * turn, within one time limit. Errors read as Go's do: "dial tcp 10.0.0.1:80:
+ * connect: connection refused".
  */
 #ifndef HTTP_DIAL_H
 #define HTTP_DIAL_H
 
-#include "http/internal.h"
+#include "base/err.h"
+#include "base/loop.h"
 
 struct dial;
 /* done is called once, from the loop, with an fd or -1 and the error; not after dial_cancel. */

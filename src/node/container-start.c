@@ -46,8 +46,14 @@ static void drop_old_attempts(struct ctr *c)
 
 static void post_start_done(struct ctr *c, const char *failure)
 {
-	if (!failure || c->state != CTR_UP)
+	c->post_start = false;
+	pod_kick(c->pod);
+	if (c->state != CTR_UP)
 		return;
+	if (!failure) {
+		probes_start(c, false);
+		return;
+	}
 	ctr_event(c, "Warning", "FailedPostStartHook", "PostStartHook failed");
 	c->restart_asked = true;
 	ctr_stop(c, node_int(node_get(pod_spec(c->pod), F_terminationGracePeriodSeconds), 30) * SEC_MS,
@@ -112,8 +118,9 @@ static void start_done(void *arg, struct container *rc, const struct err *err)
 	if (st.state == CONTAINER_EXITED) {
 		ctr_ended(c, &st);
 	} else {
-		probes_start(c, false);
-		hook_run(c, false, 0, post_start_done);
+		c->post_start = hook_run(c, false, 0, post_start_done);
+		if (!c->post_start)
+			probes_start(c, false);
 	}
 	pod_put(c->pod);
 }
@@ -191,7 +198,7 @@ void ctr_start(struct ctr *c)
 	next_attempt(c, img);
 	snprintf(c->id, sizeof(c->id), "%s", id);
 	c->state = CTR_STARTING;
-	c->ready = c->started = c->stopping = c->restart_asked = c->pulled = false;
+	c->ready = c->started = c->stopping = c->restart_asked = c->pulled = c->post_start = false;
 	c->retry_ms = 0;
 	c->pod->pending++;
 	call = xmalloc(sizeof(*call));

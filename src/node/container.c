@@ -124,21 +124,19 @@ static const char *pod_policy(struct pod *p)
 
 bool ctr_will_restart(struct ctr *c)
 {
-	const char *policy = pod_policy(c->pod);
+	bool wanted = restart_by_spec(ctr_spec(c), pod_policy(c->pod), c->restart_asked, c->end.exit_code);
 
 	switch (c->kind) {
 	case CTR_SIDECAR:
 		return true;
 	case CTR_INIT:
-		return c->end.exit_code != 0 && !streq(policy, "Never");
+		return c->end.exit_code != 0 && wanted;
 	case CTR_EPHEMERAL:
 		return false;
 	case CTR_MAIN:
 		break;
 	}
-	if (c->restart_asked)
-		return !streq(policy, "Never");
-	return restart_wanted(policy, false, c->end.exit_code);
+	return wanted;
 }
 
 char *ctr_log_file(struct ctr *c, unsigned attempt)
@@ -155,7 +153,7 @@ void ctr_down(struct ctr *c)
 	probes_stop(c);
 	hook_cancel(c);
 	c->state = CTR_DOWN;
-	c->ready = c->started = c->stopping = c->pulled = false;
+	c->ready = c->started = c->stopping = c->pulled = c->post_start = false;
 	c->retry_ms = 0;
 	ctr_wait(c, NULL, NULL);
 	pod_kick(c->pod);

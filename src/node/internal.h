@@ -11,7 +11,7 @@
  *	spec.c env.c expand.c qos.c   Pod to run_container_spec
  *	files.c     /etc/hosts, hostname, resolv.conf
  *	volume*.c writer.c   volumes
- *	probe.c     probes
+ *	probe*.c    probes
  *	status.c    what the API is told
  *	register.c heartbeat.c   the Node object and its Lease
  *	server.c serve-*.c auth.c stream.c   the HTTP server (server.h): logs, exec, attach, port-forward
@@ -60,6 +60,8 @@ void backoff_next(struct backoff *b, int64_t at_ms, int64_t first_ms, int64_t ma
 /* The text of a delay as Go prints a Duration of whole seconds: "10s", "2m40s", "5m0s". */
 void backoff_text(int64_t ms, char out[32]);
 bool restart_wanted(const char *pod_policy, bool sidecar, int exit_code);
+/* asked: its end was the node's wish (a probe failed, another image), which counts as a failure. */
+bool restart_by_spec(const struct node *ctr, const char *pod_policy, bool asked, int exit_code);
 
 /* --- containers --- */
 enum ctr_kind { CTR_INIT, CTR_SIDECAR, CTR_MAIN, CTR_EPHEMERAL };
@@ -94,9 +96,12 @@ struct ctr {
 	int64_t started_s;	  /* of the newest attempt */
 	struct ctr_end end, last; /* of the newest (when down), of the one before */
 	bool started, ready;
+	bool was_started; /* a sidecar that has started once in this sandbox */
+	bool post_start;  /* its postStart hook runs; the API sees it waiting so long */
 	bool pulling;	    /* an image pull is under way */
 	bool pulled;	    /* a pull ended well; the next attempt need not pull */
 	bool stopping;	    /* told to end */
+	bool turn, signalled; /* the stop signal may be sent; has been sent */
 	int64_t kill_ms;    /* monotonic: when a stopping one gets SIGKILL */
 	int64_t end_ms;	    /* monotonic: when the newest attempt ended */
 	struct hook *hook;  /* the lifecycle hook that runs now */
@@ -137,6 +142,7 @@ struct pod {
 	struct obj *obj; /* newest state seen */
 	enum pod_state state;
 	bool gone;    /* no object of this uid in the API any more */
+	bool rejected; /* not admitted: nothing of it was ever made */
 	bool settled; /* the API had a final phase when the pod was first seen: its status is not touched */
 	bool rebuild; /* TEARDOWN leads to SETUP: a new sandbox */
 	bool adopted; /* the sandbox is from a former life of the daemon */
@@ -256,6 +262,9 @@ void pod_make_ctrs(struct pod *p); /* adds those of the spec that are missing */
 bool ctrs_run(struct pod *p);
 /* Tells those that live to end, in order. True when none lives. */
 bool ctrs_stop(struct pod *p);
+/* At the end of the pod: those that wait will not run again, and those that never ran have failed. */
+void ctrs_give_up(struct pod *p);
+bool pod_has_inits(const struct pod *p);
 bool ctrs_over(struct pod *p); /* every ordinary container ended and none will be restarted */
 void ctr_stop(struct ctr *c, int64_t grace_ms,
 	      const char *why); /* why: the event's text, NULL: the usual one */
@@ -385,12 +394,14 @@ void payload_release(struct payload *p);
 int writer_write(const char *dir, const struct payload *p, int64_t uid, int64_t gid,
 		 struct err *e) MUST_CHECK;
 
-/* probe.c */
+/* probe*.c (probe.h) */
+enum probe_result { PROBE_OK, PROBE_FAILED, PROBE_WARNING, PROBE_ERROR };
 void probes_start(struct ctr *c, bool adopted);
 void probes_stop(struct ctr *c);
-/* Asked once: an httpGet of a lifecycle hook. done(arg, NULL) or what failed. */
+void probes_quiet(struct ctr *c); /* only readiness goes on, to the end */
+/* The httpGet of a lifecycle hook. timeout_ms 0: none. */
 struct probe_try *probe_http_once(struct ctr *c, const struct node *http_get, int64_t timeout_ms,
-				  void (*done)(void *arg, bool ok, const char *text), void *arg);
+				  void (*done)(void *arg, enum probe_result r, const char *text), void *arg);
 void probe_try_cancel(struct probe_try *t); /* NULL accepted; done is not called */
 
 /* status.c */

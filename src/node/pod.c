@@ -86,7 +86,9 @@ void pod_fail(struct pod *p, const char *reason, const char *fmt, ...)
 	p->fail_message = xvasprintf(fmt, ap);
 	va_end(ap);
 	p->fail_reason = reason;
-	pod_event(p, NULL, "Warning", reason, "%s", p->fail_message);
+	p->rejected = p->state == POD_SETUP && p->steps_done == 0;
+	pod_event(p, NULL, streq(reason, "DeadlineExceeded") ? "Normal" : "Warning", reason, "%s",
+		  p->fail_message);
 	pod_kick(p);
 }
 
@@ -216,9 +218,11 @@ static void adopt_ctrs(struct pod *p, struct sandbox *s)
 static void rerun_inits(struct pod *p)
 {
 	p->initialized = false;
-	for (size_t i = 0; i < p->n_ctrs; i++)
+	for (size_t i = 0; i < p->n_ctrs; i++) {
 		if (p->ctrs[i]->kind == CTR_INIT && p->ctrs[i]->state == CTR_DOWN)
 			p->ctrs[i]->state = CTR_WAIT;
+		p->ctrs[i]->was_started = false;
+	}
 }
 
 /* No sandbox, or only what a dead keeper left: containers that ran are lost. */
@@ -285,8 +289,11 @@ static void pod_enter(struct pod *p, enum pod_state s)
 		  LS("to", pod_state_name(s)));
 	p->state = s;
 	p->step_retry_ms = p->undo_retry_ms = 0;
-	if (s == POD_STOP)
+	if (s == POD_STOP) {
 		p->stop_at_ms = time_mono_ms() + pod_grace_s(p) * SEC_MS;
+		if (!p->rejected)
+			ctrs_give_up(p);
+	}
 }
 
 static bool pod_must_end(struct pod *p)
@@ -470,6 +477,8 @@ static void pod_arm(struct pod *p)
 			due = min_i64(due, times[i]);
 	if (p->state == POD_RUN)
 		due = min_i64(due, ctrs_next_due(p));
+	if (p->state == POD_STOP && now < p->stop_at_ms)
+		due = min_i64(due, p->stop_at_ms);
 	if (p->state <= POD_RUN)
 		due = min_i64(due, min_i64(volumes_next_due(p), pod_deadline_ms(p)));
 	if (due == INT64_MAX)

@@ -1,5 +1,6 @@
 /*
- * Restart policy and back-off, pure.
+ * Restart policy and back-off, pure. A container's rules (restartPolicyRules) come
+ * first, then its own restartPolicy, then the pod's.
  *
  * The back-off is client-go's flowcontrol.Backoff as the kubelet uses it for
  * containers and images: the first failure waits for nothing, then 10 s, doubling
@@ -34,6 +35,30 @@ void backoff_text(int64_t ms, char out[32])
 		snprintf(out, 32, "%lldm%llds", s / 60, s % 60);
 	else
 		snprintf(out, 32, "%lldh%lldm%llds", s / 3600, s / 60 % 60, s % 60);
+}
+
+static bool rule_matches(const struct node *rule, int exit_code)
+{
+	const struct node *codes = node_get(rule, F_exitCodes);
+	bool in = false;
+
+	if (!codes || !node_streq(node_get(rule, F_action), "Restart"))
+		return false;
+	NODE_FOREACH (v, node_get(codes, F_values))
+		in |= node_int(v, -1) == exit_code;
+	return node_streq(node_get(codes, F_operator), "NotIn") ? !in : in;
+}
+
+bool restart_by_spec(const struct node *ctr, const char *pod_policy, bool asked, int exit_code)
+{
+	const char *policy = node_cstr_or(node_get(ctr, F_restartPolicy), pod_policy);
+
+	NODE_FOREACH (rule, node_get(ctr, F_restartPolicyRules))
+		if (rule_matches(rule, exit_code))
+			return true;
+	if (asked)
+		return !streq_null(policy, "Never");
+	return restart_wanted(policy, false, exit_code);
 }
 
 bool restart_wanted(const char *pod_policy, bool sidecar, int exit_code)

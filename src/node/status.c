@@ -7,6 +7,8 @@
 #include "base/hash.h"
 #include "node/internal.h"
 
+#define MESSAGES_BYTES (12 << 10) /* of termination messages, over all containers of a pod */
+
 bool status_terminal(const char *phase)
 {
 	return streq(phase, "Succeeded") || streq(phase, "Failed");
@@ -21,26 +23,32 @@ static bool pod_finished(const struct pod *p)
 /* --- phase --- */
 
 struct tally {
-	int running, waiting, stopped, succeeded;
+	int running, waiting, stopped, succeeded, restarting;
 };
 
 static void tally_main(struct pod *p, struct ctr *c, struct tally *t)
 {
 	switch (c->state) {
 	case CTR_UP:
-		t->running++;
+		if (c->post_start && !c->end.set && !c->last.set)
+			t->waiting++;
+		else
+			t->running++;
 		break;
 	case CTR_DOWN:
 		t->stopped++;
+		t->restarting += ctr_will_restart(c);
 		if (c->end.exit_code == 0)
 			t->succeeded++;
 		break;
 	case CTR_WAIT:
 	case CTR_STARTING:
-		if (c->end.set || c->last.set || pod_finished(p))
-			t->stopped++;
-		else
+		if (!c->end.set && !c->last.set && !pod_finished(p)) {
 			t->waiting++;
+			break;
+		}
+		t->stopped++;
+		t->restarting++;
 		break;
 	}
 }
@@ -57,16 +65,28 @@ static bool init_failed(struct pod *p)
 	return false;
 }
 
+/* What ends the pod from outside is told when no container runs any more. */
+static bool status_failed(const struct pod *p)
+{
+	if (!p->fail_reason)
+		return false;
+	for (size_t i = 0; i < p->n_ctrs; i++)
+		if (ctr_alive(p->ctrs[i]))
+			return false;
+	return true;
+}
+
 const char *status_phase(struct pod *p)
 {
-	const char *policy = node_cstr_or(node_get(pod_spec(p), F_restartPolicy), "Always");
 	struct tally t = {0};
 
-	if (p->fail_reason)
+	if (status_failed(p))
 		return "Failed";
 	for (size_t i = 0; i < p->n_ctrs; i++)
 		if (p->ctrs[i]->kind == CTR_MAIN)
 			tally_main(p, p->ctrs[i], &t);
+		else if (p->ctrs[i]->kind == CTR_SIDECAR && p->ctrs[i]->state == CTR_UP)
+			t.running++;
 	if (!p->initialized && !pod_finished(p) && !(t.stopped && !t.waiting && p->state != POD_SETUP))
 		return init_failed(p) ? "Failed" : "Pending";
 	if (t.waiting > 0)
@@ -75,11 +95,9 @@ const char *status_phase(struct pod *p)
 		return "Running";
 	if (pod_finished(p))
 		return t.stopped > 0 && t.stopped == t.succeeded ? "Succeeded" : "Failed";
-	if (streq(policy, "Always"))
+	if (t.restarting)
 		return "Running";
-	if (t.stopped == t.succeeded)
-		return "Succeeded";
-	return streq(policy, "Never") ? "Failed" : "Running";
+	return t.stopped == t.succeeded ? "Succeeded" : "Failed";
 }
 
 /* --- container statuses --- */
@@ -98,14 +116,27 @@ static void put_id(struct doc *d, struct node *o, const char *id)
 		node_set(d, o, F_containerID, node_new_fmt(d, NODE_RUNTIME "://%s", id));
 }
 
-static void put_terminated(struct doc *d, struct node *state, const struct ctr_end *e)
+/* All containers of a pod have so much room for messages, in equal parts. */
+static struct str limited_message(const struct pod *p, const char *message)
+{
+	struct str s = str_of(message);
+	size_t most = MESSAGES_BYTES / (p->n_ctrs ? p->n_ctrs : 1), n = 0;
+
+	if (s.n <= most)
+		return s;
+	for (size_t step; n < most && (step = str_utf8_step(s.p + n, s.n - n)) && n + step <= most;)
+		n += step;
+	return str_n(s.p, n);
+}
+
+static void put_terminated(struct doc *d, struct node *state, const struct pod *p, const struct ctr_end *e)
 {
 	struct node *t = node_need_object(d, state, F_terminated);
 
 	node_seti(d, t, F_exitCode, e->exit_code);
 	node_sets(d, t, F_reason, e->reason);
 	if (e->message)
-		node_set(d, t, F_message, node_new_str(d, str_of(e->message)));
+		node_set(d, t, F_message, node_new_str(d, limited_message(p, e->message)));
 	if (streq(e->reason, "StartError")) /* never: the beginning of time, as runtimes report it */
 		node_sets(d, t, F_startedAt, "1970-01-01T00:00:00Z");
 	else
@@ -114,21 +145,13 @@ static void put_terminated(struct doc *d, struct node *state, const struct ctr_e
 	put_id(d, t, e->id);
 }
 
-static bool has_inits(const struct pod *p)
-{
-	for (size_t i = 0; i < p->n_ctrs; i++)
-		if (p->ctrs[i]->kind == CTR_INIT || p->ctrs[i]->kind == CTR_SIDECAR)
-			return true;
-	return false;
-}
-
 static void put_waiting(struct doc *d, struct node *state, struct ctr *c)
 {
 	struct node *w = node_need_object(d, state, F_waiting);
 
 	node_sets(d, w, F_reason,
 		  c->reason				      ? c->reason
-		  : has_inits(c->pod) && !c->pod->initialized ? "PodInitializing"
+		  : pod_has_inits(c->pod) && !c->pod->initialized && c->kind == CTR_MAIN ? "PodInitializing"
 							      : "ContainerCreating");
 	if (c->message)
 		node_sets(d, w, F_message, c->message);
@@ -147,14 +170,17 @@ static void put_state(struct doc *d, struct node *o, struct ctr *c)
 			before = &c->end;
 		break;
 	case CTR_UP:
-		put_time(d, node_need_object(d, state, F_running), F_startedAt, c->started_s);
+		if (c->post_start)
+			put_waiting(d, state, c);
+		else
+			put_time(d, node_need_object(d, state, F_running), F_startedAt, c->started_s);
 		break;
 	case CTR_DOWN:
-		put_terminated(d, state, &c->end);
+		put_terminated(d, state, c->pod, &c->end);
 		break;
 	}
 	if (before)
-		put_terminated(d, last, before);
+		put_terminated(d, last, c->pod, before);
 }
 
 static void put_mounts(struct doc *d, struct node *o, const struct node *spec)
@@ -186,7 +212,7 @@ static void put_ctr(struct doc *d, struct node *list, struct ctr *c)
 	struct node *o = node_append(list, node_new(d, DOC_OBJECT));
 	const struct node *spec = ctr_spec(c), *res = node_get(spec, F_resources);
 	bool ready = c->kind == CTR_INIT ? c->state == CTR_DOWN && c->end.exit_code == 0
-					 : c->state == CTR_UP && c->ready;
+					 : c->kind != CTR_EPHEMERAL && c->state == CTR_UP && c->ready;
 	const char *id = c->id[0] ? c->id : "";
 
 	node_sets(d, o, F_name, c->name);
@@ -392,7 +418,7 @@ struct doc *status_make(struct pod *p)
 	if (generation)
 		node_seti(d, status, F_observedGeneration, generation);
 	node_sets(d, status, F_phase, phase);
-	if (p->fail_reason) {
+	if (status_failed(p)) {
 		node_sets(d, status, F_reason, p->fail_reason);
 		node_sets(d, status, F_message, p->fail_message);
 	}
@@ -401,7 +427,8 @@ struct doc *status_make(struct pod *p)
 	put_ip(d, status, F_podIP, F_podIPs, p->ip);
 	put_time(d, status, F_startTime, p->start_s);
 	node_sets(d, status, F_qosClass, qos_name(qos_of(pod_spec(p))));
-	put_ctrs(d, status, p);
+	if (!p->rejected)
+		put_ctrs(d, status, p);
 	return d;
 }
 

@@ -685,7 +685,7 @@ void image_store_unwatch(struct image_store *s UNUSED)
 int net_attach(struct net *n UNUSED, const char *id UNUSED, int netns_fd UNUSED, struct net_attachment *out,
 	       struct err *e UNUSED)
 {
-	snprintf(out->ip, sizeof(out->ip), "10.42.0.5");
+	snprintf(out->ip, sizeof(out->ip), "%s", fake.pod_ip ? fake.pod_ip : "10.42.0.5");
 	return 0;
 }
 int net_detach(struct net *n UNUSED, const char *id UNUSED, struct err *e UNUSED)

@@ -19,6 +19,7 @@ struct fake {
 	unsigned started, pod_patches;
 	const char *start_error, *start_kind; /* container_start fails with this */
 	void (*images_changed)(void *arg);
+	const char *pod_ip; /* NULL: 10.42.0.5 */
 	bool stubborn; /* containers do not end when told */
 	void (*found)(void *arg, struct sandbox *s);
 };
