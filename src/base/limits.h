@@ -30,6 +30,7 @@
 #define LIMIT_FRAME_BYTES (1u << 20) /* one WebSocket or SPDY data frame */
 #define LIMIT_IMAGE_LAYERS 128
 #define LIMIT_IMAGE_MANIFEST_BYTES (4u << 20)
+#define LIMIT_IMAGE_FILES 4000000 /* members of all layers of an archive */
 #define LIMIT_IMAGE_UNPACKED_BYTES (64ull << 30)
 #define LIMIT_LOG_FILE_BYTES (10u << 20) /* containerLogMaxSize */
 #define LIMIT_LOG_FILES 5 /* containerLogMaxFiles */

@@ -380,6 +380,18 @@ static int path_split(const char *path, char **ret_name)
 	return fd;
 }
 
+int path_remove_at(int dirfd, const char *name)
+{
+	struct path_removal r = { .top = -1, .where = BUF_INIT };
+	int ret;
+
+	if (unlinkat(dirfd, name, 0) == 0 || errno == ENOENT)
+		return 0;
+	ret = errno == EISDIR ? path_remove_dir(&r, dirfd, name, 0) : -errno;
+	buf_release(&r.where);
+	return ret;
+}
+
 int path_remove_tree(const char *path, struct err *e)
 {
 	struct path_removal r = { .top = -1, .where = BUF_INIT };

@@ -21,6 +21,7 @@ int path_write_atomic(const char *path, struct str data, mode_t mode, struct err
 int path_write(const char *path, struct str data, mode_t mode, struct err *e) MUST_CHECK;
 /* rm -rf, never across a mount, never following links; absent is success. */
 int path_remove_tree(const char *path, struct err *e) MUST_CHECK;
+int path_remove_at(int dirfd, const char *name); /* the same, of a directory's entry; 0 or -errno */
 /* openat2 with RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS: for every path that a container or image chose. */
 int path_open_in_root(int rootfd, const char *path, int flags, mode_t mode);
 /* mkdir -p inside a root under the same rule; fd (O_PATH|O_DIRECTORY) or -errno. */

@@ -119,8 +119,15 @@ struct layer_limits {
 	int64_t stream_left; /* of all that is decompressed */
 	int64_t entries_left;
 };
-/* Unpacks the blob (compressed or not) into a new directory dir_fd and checks its diff ID ("sha256:..."). */
-int layer_unpack(int blob_fd, int dir_fd, const char *diff_id, struct layer_limits *lim, struct err *e) MUST_CHECK;
+/* The directories of the layers under it, lowest first. */
+struct layer_below {
+	const int *fds;
+	size_t n;
+};
+/* Unpacks the blob (compressed or not) into a new directory dir_fd and checks its diff ID ("sha256:..."). *ret_depends:
+ * on other layers it would have become another directory. */
+int layer_unpack(int blob_fd, int dir_fd, const char *diff_id, const struct layer_below *below,
+		 struct layer_limits *lim, bool *ret_depends, struct err *e) MUST_CHECK;
 
 /* --- archive.c: the outer tar, in the child --- */
 /* Extracts regular files below dir_fd as numbered files; *names maps member names to them (decimal strings). */

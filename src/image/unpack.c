@@ -4,7 +4,8 @@
  *
  *	in/       the archive's files under numbers, or a layout's blobs under their digests;
  *		  in the end all blobs of layers are there under their digests
- *	layers/   what it makes of layers, <hex>/ by diff ID; those that the store has are not made again
+ *	layers/   what it makes of layers, <hex>/ by diff ID (or see stack_own_name); those that the store has are not
+ *		  made again
  *	blobs/    configs and manifests by digest
  *
  * The archive is fd 3. On fd 4 goes one JSON object a line: {"progress": "text"},
@@ -31,7 +32,6 @@
 #include "image/manifest.h"
 
 #define UNPACK_IMAGES 256
-#define UNPACK_ENTRIES 4000000
 
 struct unpacker {
 	int work, in, layers, blobs, store_layers; /* directories */
@@ -169,40 +169,6 @@ static int blob_keep(struct unpacker *u, const char *digest, struct str bytes, s
 
 /* --- layers --- */
 
-static bool layer_have(struct unpacker *u, const char *diff_id)
-{
-	struct stat st;
-
-	return fstatat(u->store_layers, digest_hex(diff_id), &st, AT_SYMLINK_NOFOLLOW) == 0 ||
-	       fstatat(u->layers, digest_hex(diff_id), &st, AT_SYMLINK_NOFOLLOW) == 0;
-}
-
-/* blob_digest: NULL when only the content is known by digest. */
-static int unpack_layer(struct unpacker *u, const char *member, const char *blob_digest, const char *diff_id,
-			struct err *e)
-{
-	_cleanup_close_ int fd = -1, dir = -1;
-	char got[DIGEST_TEXT_LEN + 1];
-	bool have = layer_have(u, diff_id);
-
-	if (have && (!map_getc(u->members, member) || !blob_digest || u->trusted))
-		return 0;
-	fd = member_open(u, member, e);
-	if (fd < 0)
-		return -e->code;
-	if (blob_digest && !u->trusted &&
-	    (digest_file(fd, got, e) < 0 || digest_check(got, blob_digest, "layer", e) < 0))
-		return -e->code;
-	if (have)
-		return 0;
-	if (mkdirat(u->layers, digest_hex(diff_id), 0755) < 0)
-		return err_errno(e, errno, "make the layer's directory");
-	dir = openat(u->layers, digest_hex(diff_id), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (dir < 0)
-		return err_errno(e, errno, "open the layer's directory");
-	return layer_unpack(fd, dir, diff_id, &u->lim, e);
-}
-
 static size_t list_count(char *const *list)
 {
 	size_t n = 0;
@@ -210,6 +176,109 @@ static size_t list_count(char *const *list)
 	while (list[n])
 		n++;
 	return n;
+}
+
+/*
+ * The layers of an image as they become directories. One whose content depends on
+ * those below it (layer.c) is called by a digest of all diff IDs up to its own, and
+ * is shared only by images that have the same ones below.
+ */
+struct stack {
+	char *const *diff_ids;
+	char **names; /* digests that the directories are called by; NULL-terminated */
+	int *fds;
+	size_t n;
+};
+
+static void stack_init(struct stack *s, char *const *diff_ids)
+{
+	size_t n = list_count(diff_ids);
+
+	*s = (struct stack){ .diff_ids = diff_ids, .names = xcalloc(n + 1, sizeof(char *)), .fds = xcalloc(n + 1, sizeof(int)) };
+}
+
+static void stack_release(struct stack *s)
+{
+	for (size_t i = 0; i < s->n; i++) {
+		close_fd(s->fds[i]);
+		free(s->names[i]);
+	}
+	free(s->names);
+	free(s->fds);
+}
+
+static void stack_own_name(const struct stack *s, char out[DIGEST_TEXT_LEN + 1])
+{
+	_cleanup_buf_ struct buf text = BUF_INIT;
+
+	buf_adds(&text, "on other layers:");
+	for (size_t i = 0; i <= s->n; i++)
+		buf_addf(&text, " %s", s->diff_ids[i]);
+	digest_text(buf_str(&text), out);
+}
+
+/* The directory becomes the uppermost. */
+static int stack_push(struct unpacker *u, struct stack *s, const char *name, struct err *e)
+{
+	int fd = openat(u->layers, digest_hex(name), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+
+	if (fd < 0)
+		fd = openat(u->store_layers, digest_hex(name), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (fd < 0)
+		return err_errno(e, errno, "open the directory of layer %s", name);
+	s->fds[s->n] = fd;
+	s->names[s->n++] = xstrdup(name);
+	return 0;
+}
+
+static bool layer_have(struct unpacker *u, const char *name)
+{
+	struct stat st;
+
+	return fstatat(u->store_layers, digest_hex(name), &st, AT_SYMLINK_NOFOLLOW) == 0 ||
+	       fstatat(u->layers, digest_hex(name), &st, AT_SYMLINK_NOFOLLOW) == 0;
+}
+
+static int layer_make_dir(struct unpacker *u, int blob, const struct stack *s, const char *own_name, bool *ret_depends,
+			  struct err *e)
+{
+	const struct layer_below below = { s->fds, s->n };
+	const char *diff_id = s->diff_ids[s->n];
+	_cleanup_close_ int dir = -1;
+
+	if (mkdirat(u->layers, digest_hex(diff_id), 0755) < 0)
+		return err_errno(e, errno, "make the layer's directory");
+	dir = openat(u->layers, digest_hex(diff_id), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (dir < 0)
+		return err_errno(e, errno, "open the layer's directory");
+	if (layer_unpack(blob, dir, diff_id, &below, &u->lim, ret_depends, e) < 0)
+		return -e->code;
+	if (*ret_depends && renameat(u->layers, digest_hex(diff_id), u->layers, digest_hex(own_name)) < 0)
+		return err_errno(e, errno, "name the layer's directory");
+	return 0;
+}
+
+/* The next layer of the stack. blob_digest: NULL when only the content is known by digest. */
+static int unpack_layer(struct unpacker *u, const char *member, const char *blob_digest, struct stack *s, struct err *e)
+{
+	char got[DIGEST_TEXT_LEN + 1], own_name[DIGEST_TEXT_LEN + 1];
+	const char *diff_id = s->diff_ids[s->n], *have;
+	_cleanup_close_ int fd = -1;
+	bool depends = false;
+
+	stack_own_name(s, own_name);
+	have = layer_have(u, diff_id) ? diff_id : layer_have(u, own_name) ? own_name : NULL;
+	if (have && (!map_getc(u->members, member) || !blob_digest || u->trusted))
+		return stack_push(u, s, have, e);
+	fd = member_open(u, member, e);
+	if (fd < 0)
+		return -e->code;
+	if (blob_digest && !u->trusted &&
+	    (digest_file(fd, got, e) < 0 || digest_check(got, blob_digest, "layer", e) < 0))
+		return -e->code;
+	if (!have && layer_make_dir(u, fd, s, own_name, &depends, e) < 0)
+		return -e->code;
+	return stack_push(u, s, have ? have : depends ? own_name : diff_id, e);
 }
 
 static int unpack_check_config(const struct oci_config *c, size_t layers, struct err *e)
@@ -230,7 +299,7 @@ struct unpack_result {
 	int64_t size;
 };
 
-static void unpack_report(struct unpacker *u, const struct unpack_result *r, char *const *names, char *const *diff_ids,
+static void unpack_report(struct unpacker *u, const struct unpack_result *r, char *const *names, char *const *layers,
 			  struct node *blobs)
 {
 	struct doc *d = u->doc;
@@ -244,8 +313,8 @@ static void unpack_report(struct unpacker *u, const struct unpack_result *r, cha
 	for (size_t i = 0; names[i]; i++)
 		node_append(list, node_new_cstr(d, names[i]));
 	list = node_setk(d, n, STR_LIT("layers"), node_new(d, DOC_ARRAY));
-	for (size_t i = 0; diff_ids[i]; i++)
-		node_append(list, node_new_cstr(d, diff_ids[i]));
+	for (size_t i = 0; layers[i]; i++)
+		node_append(list, node_new_cstr(d, layers[i]));
 	node_setk(d, n, STR_LIT("blobs"), blobs);
 }
 
@@ -299,13 +368,13 @@ static char *oci_name(struct unpacker *u, const struct oci_desc *top, struct err
 	return unpack_base_name(u, top->ref_name, e);
 }
 
-static int oci_unpack_layers(struct unpacker *u, const struct oci_manifest *m, const struct oci_config *c, struct err *e)
+static int oci_unpack_layers(struct unpacker *u, const struct oci_manifest *m, struct stack *s, struct err *e)
 {
 	for (size_t i = 0; i < m->layers.n; i++) {
 		_cleanup_free_ char *member = blob_member(m->layers.v[i].digest);
 
 		unpack_progress("unpacking layer %zu of %zu", i + 1, m->layers.n);
-		if (unpack_layer(u, member, m->layers.v[i].digest, c->diff_ids[i], e) < 0)
+		if (unpack_layer(u, member, m->layers.v[i].digest, s, e) < 0)
 			return err_wrap(e, "layer %s", m->layers.v[i].digest);
 	}
 	return 0;
@@ -319,10 +388,13 @@ static int oci_unpack_manifest(struct unpacker *u, const char *digest, const cha
 	_cleanup_buf_ struct buf config = BUF_INIT;
 	struct unpack_result r = { .digest = target, .manifest = digest };
 	struct node *blobs = node_new(u->doc, DOC_ARRAY);
+	_cleanup_(stack_release) struct stack s = { 0 };
 
 	if (oci_manifest_parse(&m, bytes, e) < 0 || blob_read(u, &m.config, "config", &config, e) < 0 ||
-	    oci_config_parse(&c, buf_str(&config), e) < 0 || unpack_check_config(&c, m.layers.n, e) < 0 ||
-	    oci_unpack_layers(u, &m, &c, e) < 0 || blob_keep(u, m.config.digest, buf_str(&config), e) < 0 ||
+	    oci_config_parse(&c, buf_str(&config), e) < 0 || unpack_check_config(&c, m.layers.n, e) < 0)
+		return -e->code;
+	stack_init(&s, c.diff_ids);
+	if (oci_unpack_layers(u, &m, &s, e) < 0 || blob_keep(u, m.config.digest, buf_str(&config), e) < 0 ||
 	    blob_keep(u, digest, bytes, e) < 0)
 		return -e->code;
 	r.id = m.config.digest;
@@ -336,7 +408,7 @@ static int oci_unpack_manifest(struct unpacker *u, const char *digest, const cha
 		blob_name(u, member, m.layers.v[i].digest);
 		node_append(blobs, node_new_cstr(u->doc, m.layers.v[i].digest));
 	}
-	unpack_report(u, &r, names, c.diff_ids, blobs);
+	unpack_report(u, &r, names, s.names, blobs);
 	return 0;
 }
 
@@ -409,7 +481,7 @@ static void docker_manifest(struct buf *out, const char *config_digest, size_t c
 	doc_print_json(out, root, DOC_PRINT_COMPACT);
 }
 
-static int docker_layer(struct unpacker *u, const char *member, const char *diff_id, struct doc *d, struct node *layers,
+static int docker_layer(struct unpacker *u, const char *member, struct stack *s, struct doc *d, struct node *layers,
 			int64_t *size, struct err *e)
 {
 	struct node *n = node_append(layers, node_new(d, DOC_OBJECT));
@@ -423,11 +495,11 @@ static int docker_layer(struct unpacker *u, const char *member, const char *diff
 		return err_errno(e, errno, "look at '%s'", member);
 	*size += st.st_size;
 	node_setk(d, n, STR_LIT("mediaType"),
-		  node_new_cstr(d, streq(got, diff_id) ? "application/vnd.docker.image.rootfs.diff.tar" :
+		  node_new_cstr(d, streq(got, s->diff_ids[s->n]) ? "application/vnd.docker.image.rootfs.diff.tar" :
 							  "application/vnd.docker.image.rootfs.diff.tar.gzip"));
 	node_setk(d, n, STR_LIT("size"), node_new_int(d, st.st_size));
 	node_setk(d, n, STR_LIT("digest"), node_new_cstr(d, got));
-	return unpack_layer(u, member, NULL, diff_id, e);
+	return unpack_layer(u, member, NULL, s, e);
 }
 
 /* "<hex>.json" and "blobs/sha256/<hex>" say what the config's digest is; other names do not. */
@@ -443,6 +515,7 @@ static int docker_unpack_image(struct unpacker *u, const struct docker_image *i,
 {
 	_cleanup_(oci_config_release) struct oci_config c = { 0 };
 	_cleanup_buf_ struct buf config = BUF_INIT, manifest = BUF_INIT;
+	_cleanup_(stack_release) struct stack s = { 0 };
 	_cleanup_doc_ struct doc *d = doc_new();
 	struct node *layers = node_new(d, DOC_ARRAY), *blobs = node_new(u->doc, DOC_ARRAY);
 	char id[DIGEST_TEXT_LEN + 1], digest[DIGEST_TEXT_LEN + 1];
@@ -457,9 +530,10 @@ static int docker_unpack_image(struct unpacker *u, const struct docker_image *i,
 	if (docker_check_config(i->config, id, e) < 0 || oci_config_parse(&c, buf_str(&config), e) < 0 ||
 	    unpack_check_config(&c, n, e) < 0)
 		return -e->code;
+	stack_init(&s, c.diff_ids);
 	for (size_t k = 0; k < n; k++) {
 		unpack_progress("unpacking layer %zu of %zu", k + 1, n);
-		if (docker_layer(u, i->layers[k], c.diff_ids[k], d, layers, &r.size, e) < 0)
+		if (docker_layer(u, i->layers[k], &s, d, layers, &r.size, e) < 0)
 			return err_wrap(e, "layer '%.300s'", i->layers[k]);
 		blob = node_cstr(node_getc(node_at(layers, k), "digest"));
 		blob_name(u, i->layers[k], blob);
@@ -469,7 +543,7 @@ static int docker_unpack_image(struct unpacker *u, const struct docker_image *i,
 	digest_text(buf_str(&manifest), digest);
 	if (blob_keep(u, id, buf_str(&config), e) < 0 || blob_keep(u, digest, buf_str(&manifest), e) < 0)
 		return -e->code;
-	unpack_report(u, &r, names, c.diff_ids, blobs);
+	unpack_report(u, &r, names, s.names, blobs);
 	return 0;
 }
 
@@ -574,7 +648,7 @@ int image_unpack_main(int argc, char **argv)
 	}
 	u.base = argv[3];
 	u.trusted = streq(argv[4], "layout");
-	u.lim = (struct layer_limits){ LIMIT_IMAGE_UNPACKED_BYTES, LIMIT_IMAGE_UNPACKED_BYTES, UNPACK_ENTRIES };
+	u.lim = (struct layer_limits){ LIMIT_IMAGE_UNPACKED_BYTES, LIMIT_IMAGE_UNPACKED_BYTES, LIMIT_IMAGE_FILES };
 	doc_set_root(u.doc, node_new(u.doc, DOC_OBJECT));
 	u.images = node_setk(u.doc, doc_root(u.doc), STR_LIT("images"), node_new(u.doc, DOC_ARRAY));
 	setlocale(LC_CTYPE, "C.UTF-8"); /* names in archives are UTF-8 */
