@@ -70,8 +70,20 @@ static void unpack_progress(const char *fmt, ...)
 	unpack_say(d);
 }
 
+/* A message quotes names that an image chose; it will be shown on terminals. */
+static char *unpack_printable(const char *text)
+{
+	char *out = xstrdup(text);
+
+	for (char *p = out; *p; p++)
+		if ((unsigned char)*p < ' ' || *p == 0x7f)
+			*p = '?';
+	return out;
+}
+
 static void unpack_say_error(const struct err *err)
 {
+	_cleanup_free_ char *message = unpack_printable(err_msg(err));
 	_cleanup_doc_ struct doc *d = doc_new();
 	struct node *n;
 
@@ -79,7 +91,7 @@ static void unpack_say_error(const struct err *err)
 	n = node_setk(d, doc_root(d), STR_LIT("error"), node_new(d, DOC_OBJECT));
 	node_setk(d, n, STR_LIT("code"), node_new_int(d, err->code));
 	node_setk(d, n, STR_LIT("reason"), node_new_cstr(d, err_reason_name(err->reason)));
-	node_setk(d, n, STR_LIT("message"), node_new_cstr(d, err_msg(err)));
+	node_setk(d, n, STR_LIT("message"), node_new_cstr(d, message));
 	unpack_say(d);
 }
 
