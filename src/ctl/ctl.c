@@ -2,9 +2,10 @@
  * The table of controllers and their runner.
  *
  * Each controller has informers for what it watches and a work queue of keys.
- * The runner calls reconcile, carries out the plan, and holds the key until all
- * writes were answered and the informers show them: so a reconcile never sees
- * less than what it did itself, and needs no notes of what it expects.
+ * The runner calls reconcile, carries out the plan batch by batch, and holds the
+ * key until all writes were answered and the informers show them: so a reconcile
+ * never sees less than what it did itself, and needs no notes of what it expects.
+ * Then settle, where there is one, gets its turn in the same way.
  */
 #include "ctl/internal.h"
 
@@ -48,11 +49,25 @@ static const struct ctl_def ctl_defs[] = {
 	{ "pv-protection", 2,
 	  { { "", "persistentvolumes", NULL, ctl_key_self } },
 	  .reconcile = protection_volumes_reconcile },
+	{ "replicaset-controller", 5, { { "apps", "replicasets", NULL, ctl_key_self }, { "", "pods", NULL, NULL } },
+	  .reconcile = replicaset_reconcile, .settle = replicaset_settle, .kind = "ReplicaSet", .kids = 1 << CTL_PODS },
+	{ "replication-controller", 5,
+	  { { "", "replicationcontrollers", NULL, ctl_key_self }, { "", "pods", NULL, NULL } },
+	  .reconcile = replicaset_reconcile, .settle = replicaset_settle, .kind = "ReplicationController",
+	  .kids = 1 << CTL_PODS },
+};
+
+static const struct {
+	const char *group, *plural;
+} ctl_kid_kinds[CTL_N_KIDS] = {
+	[CTL_PODS] = { "", "pods" },
+	[CTL_REPLICASETS] = { "apps", "replicasets" },
 };
 
 struct ctl_seen { /* a write that the caches must show before the key goes on */
 	struct informer *informer;
 	char *ns, *name;
+	char *gone_uid; /* of a delete: it may also be gone */
 	int64_t rv;
 };
 
@@ -60,9 +75,11 @@ struct ctl_job { /* one key with its plan under way */
 	TAILQ_ENTRY(ctl_job) link;
 	struct ctl_run *run;
 	char *key;
-	struct plan plan;
+	struct plan first, plan; /* first: what was carried out before settle made the present one */
+	size_t next; /* of plan: not begun yet */
 	size_t open; /* calls not answered */
-	bool failed, waiting;
+	bool failed, waiting, settled;
+	bool stop; /* nothing more of this plan: the namespace is going */
 	VEC(struct ctl_seen) seen;
 	struct loop_timer *timer;
 };
@@ -89,8 +106,16 @@ struct ctl_sub { /* an informer's way to its row */
 	bool synced;
 };
 
+struct ctl_kin { /* an index and its informer */
+	struct ctl *ctl;
+	unsigned bit;
+	struct kids *kids;
+	struct informer *informer;
+};
+
 struct ctl {
 	struct ctl_config cfg;
+	struct ctl_kin kin[CTL_N_KIDS];
 	struct ctl_run runs[ARRAY_SIZE(ctl_defs)];
 	struct ctl_sub subs[ARRAY_SIZE(ctl_defs)][CTL_MAX_WATCHES];
 	struct loop_task task; /* looks whether the caches show what was written */
@@ -136,15 +161,22 @@ void ctl_run_done(struct ctl_run *run, const char *key, bool failed, int64_t aga
 
 /* --- carrying out a plan --- */
 
-static void ctl_job_free(struct ctl_job *j)
+static void ctl_job_forget_seen(struct ctl_job *j)
 {
-	TAILQ_REMOVE(&j->run->jobs, j, link);
-	plan_release(&j->plan);
 	for (size_t i = 0; i < j->seen.n; i++) {
 		free(j->seen.v[i].ns);
 		free(j->seen.v[i].name);
+		free(j->seen.v[i].gone_uid);
 	}
 	VEC_RELEASE(&j->seen);
+}
+
+static void ctl_job_free(struct ctl_job *j)
+{
+	TAILQ_REMOVE(&j->run->jobs, j, link);
+	plan_release(&j->first);
+	plan_release(&j->plan);
+	ctl_job_forget_seen(j);
 	loop_timer_free(j->timer);
 	free(j->key);
 	free(j);
@@ -157,24 +189,66 @@ static void ctl_job_finish(struct ctl_job *j)
 	int64_t again_ms = j->plan.again_ms;
 	bool failed = j->failed;
 
+	if (j->first.again_ms && (!again_ms || j->first.again_ms < again_ms))
+		again_ms = j->first.again_ms;
 	ctl_job_free(j);
 	ctl_run_done(run, key, failed, again_ms);
 	free(key);
 }
 
-static void ctl_job_give_up(void *arg)
+static void ctl_job_go(struct ctl_job *j);
+
+/* A plan is over and shown: settle, or the end. */
+static void ctl_job_over(struct ctl_job *j)
 {
-	ctl_job_finish(arg);
+	const struct ctl_def *def = j->run->def;
+	_cleanup_err_ struct err e = ERR_INIT;
+
+	j->waiting = false;
+	if (j->timer)
+		loop_timer_clear(j->timer);
+	if (j->settled || !def->settle || j->stop) {
+		ctl_job_finish(j);
+		return;
+	}
+	j->settled = true;
+	j->first = j->plan;
+	j->plan = (struct plan){ 0 };
+	j->next = 0;
+	ctl_job_forget_seen(j);
+	if (def->settle(&j->run->view, j->key, &j->first, &j->plan, &e) < 0) {
+		log_debug("settle failed, trying again", LS("controller", def->name), LS("key", j->key), LE(&e));
+		j->failed = true;
+		ctl_job_finish(j);
+		return;
+	}
+	ctl_job_go(j);
 }
 
-static bool ctl_job_shown(const struct ctl_job *j)
+static void ctl_job_give_up(void *arg)
 {
-	for (size_t i = 0; i < j->seen.n; i++) {
-		const struct ctl_seen *s = &j->seen.v[i];
-		struct obj *o = informer_find(s->informer, s->ns, s->name);
+	ctl_job_over(arg);
+}
 
-		if (s->rv < 0 ? o != NULL : !o || o->rv < s->rv)
+static bool ctl_seen_shown(const struct ctl_seen *s)
+{
+	struct obj *o = informer_find(s->informer, s->ns, s->name);
+
+	if (s->gone_uid && (!o || !streq(o->uid, s->gone_uid)))
+		return true;
+	return o && o->rv >= s->rv;
+}
+
+static bool ctl_job_shown(struct ctl_job *j)
+{
+	for (; j->seen.n; j->seen.n--) {
+		struct ctl_seen *s = &j->seen.v[j->seen.n - 1];
+
+		if (!ctl_seen_shown(s))
 			return false;
+		free(s->ns);
+		free(s->name);
+		free(s->gone_uid);
 	}
 	return true;
 }
@@ -188,7 +262,7 @@ static void ctl_check_shown(struct loop_task *task)
 
 		TAILQ_FOREACH_SAFE(j, &c->runs[i].jobs, link, next)
 			if (j->waiting && ctl_job_shown(j))
-				ctl_job_finish(j);
+				ctl_job_over(j);
 	}
 }
 
@@ -196,63 +270,145 @@ static void ctl_job_answered(struct ctl_job *j)
 {
 	if (--j->open)
 		return;
-	if (j->failed || ctl_job_shown(j)) {
-		ctl_job_finish(j);
+	if (!j->failed && !j->stop && j->next < j->plan.ops.n) {
+		ctl_job_go(j);
+		return;
+	}
+	if (ctl_job_shown(j)) {
+		ctl_job_over(j);
 		return;
 	}
 	j->waiting = true;
-	j->timer = loop_timer_new(client_loop(j->run->ctl->cfg.client), ctl_job_give_up, j);
+	if (!j->timer)
+		j->timer = loop_timer_new(client_loop(j->run->ctl->cfg.client), ctl_job_give_up, j);
 	loop_timer_set(j->timer, CTL_SEEN_TIMEOUT_MS);
 }
 
 static void ctl_job_note(struct ctl_job *j, const struct plan_op *op, struct obj *o)
 {
 	for (size_t i = 0; i < j->run->watches; i++) {
-		struct ctl_seen s = { j->run->view.of[i], NULL, NULL, 0 };
+		struct ctl_seen s = { .informer = j->run->view.of[i] };
 
 		if (schema_res(j->run->def->watches[i].group, j->run->def->watches[i].plural) != op->res)
 			continue;
-		if (op->verb == VERB_DELETE)
-			continue; /* grace and finalizers may keep it; its event will wake the key */
-		s.ns = xstrdup(o->ns);
-		s.name = xstrdup(o->name);
-		s.rv = o->rv;
+		if (op->verb == VERB_DELETE && !op->uid)
+			continue;
+		s.gone_uid = op->verb == VERB_DELETE ? xstrdup(op->uid) : NULL;
+		s.ns = xstrdup(o ? o->ns : op->ns ? op->ns : "");
+		s.name = xstrdup(o ? o->name : op->name);
+		s.rv = o ? o->rv : INT64_MAX; /* no answer but "Success": it is gone */
 		VEC_PUSH(&j->seen, s);
 	}
+}
+
+static bool ctl_ends_open(const char *text)
+{
+	return text && *text && text[strlen(text) - 1] == ' ';
+}
+
+static const char *ctl_component(const struct ctl_def *def)
+{
+	return def->component ? def->component : def->name;
+}
+
+/* The events of a write. */
+static void ctl_op_say(struct ctl_job *j, const struct plan_op *op, struct obj *o, const struct err *err)
+{
+	struct client *c = j->run->ctl->cfg.client;
+	const char *component = ctl_component(j->run->def);
+
+	if (err && op->fail_reason)
+		client_event(c, op->about, NULL, component, NULL, "Warning", op->fail_reason, "%s%s", op->fail_text,
+			     ctl_ends_open(op->fail_text) ? err_msg(err) : "");
+	if (!err && op->ok_reason)
+		client_event(c, op->about, NULL, component, NULL, "Normal", op->ok_reason, "%s%s", op->ok_text,
+			     !ctl_ends_open(op->ok_text) ? "" : o ? o->name : op->name);
+}
+
+static bool ctl_is_ending(const struct err *err)
+{
+	for (const struct err_cause *c = err->causes; c; c = c->next)
+		if (streq_null(c->reason, "NamespaceTerminating"))
+			return true;
+	return false;
+}
+
+static void ctl_op_failed(struct ctl_job *j, struct plan_op *op, const struct err *err)
+{
+	if (op->verb == VERB_CREATE && ctl_is_ending(err)) {
+		j->stop = true; /* nothing can be made any more, and nobody waits for it */
+		return;
+	}
+	log_debug("a controller's write failed, trying again", LS("controller", j->run->def->name), LS("key", j->key),
+		  LE(err));
+	op->failure = xstrdup(err_msg(err));
+	j->failed = j->plan.failed = true;
+	ctl_op_say(j, op, NULL, err);
+}
+
+static bool ctl_op_not_alive(const struct plan_op *op, struct obj *o)
+{
+	return op->verb == VERB_GET && (!o || !streq(o->uid, op->uid) || meta_is_deleting(obj_node(o)));
 }
 
 static void ctl_call_done(void *arg, struct obj *o, const struct err *err)
 {
 	struct ctl_call *c = arg;
 	struct ctl_job *j = c->job;
-	const struct plan_op *op = c->op;
+	struct plan_op *op = c->op;
+	_cleanup_err_ struct err e = ERR_INIT;
 
 	free(c);
+	if (!err && ctl_op_not_alive(op, o)) {
+		err_set(&e, ERR_CONFLICT, "%s %s/%s is gone", op->res->kind, op->ns, op->name);
+		err = &e;
+	}
 	if (!err) {
-		if (o)
+		op->done = true;
+		if (op->verb != VERB_GET)
 			ctl_job_note(j, op, o);
-	} else if (!(op->verb == VERB_CREATE && err->reason == ERR_ALREADY_EXISTS) &&
-		   !(op->verb == VERB_DELETE && err->reason == ERR_NOT_FOUND)) {
-		log_debug("a controller's write failed, trying again", LS("controller", j->run->def->name),
-			  LS("key", j->key), LE(err));
-		j->failed = true;
+		ctl_op_say(j, op, o, NULL);
+	} else if ((op->verb == VERB_CREATE && err->reason == ERR_ALREADY_EXISTS) ||
+		   (op->verb == VERB_DELETE && err->reason == ERR_NOT_FOUND)) {
+		op->done = true;
+	} else {
+		ctl_op_failed(j, op, err);
 	}
 	ctl_job_answered(j);
+}
+
+static void ctl_op_get(struct call *c, const struct err *err)
+{
+	struct ctl_call *call = c->arg;
+
+	ctl_call_done(call, c->obj, err);
+	free(c);
 }
 
 static void ctl_op_submit(struct ctl_job *j, struct plan_op *op)
 {
 	struct client *c = j->run->ctl->cfg.client;
 	struct ctl_call *call = xcalloc(1, sizeof(*call));
+	struct call *get;
 
 	call->job = j;
 	call->op = op;
 	switch (op->verb) {
+	case VERB_GET:
+		get = xcalloc(1, sizeof(*get));
+		*get = (struct call){ .verb = VERB_GET, .res = op->res, .ns = op->ns, .name = op->name, .done = ctl_op_get,
+				      .arg = call };
+		client_submit(c, get);
+		break;
 	case VERB_CREATE:
 		client_create(c, op->res, op->ns, take_ptr(&op->body), ctl_call_done, call);
 		break;
 	case VERB_UPDATE:
 		client_update(c, op->res, op->ns, op->name, op->subresource, take_ptr(&op->body), ctl_call_done, call);
+		break;
+	case VERB_PATCH:
+		client_patch(c, op->res, op->ns, op->name, op->subresource, op->patch_type, take_ptr(&op->body),
+			     ctl_call_done, call);
 		break;
 	default:
 		client_delete_as(c, op->res, op->ns, op->name, op->uid, op->propagation, ctl_call_done, call);
@@ -261,13 +417,28 @@ static void ctl_op_submit(struct ctl_job *j, struct plan_op *op)
 
 static void ctl_tell(struct ctl_run *run, const struct plan *p)
 {
-	const char *component = run->def->component ? run->def->component : run->def->name;
-
 	for (size_t i = 0; i < p->events.n; i++) {
 		const struct plan_event *ev = &p->events.v[i];
 
-		client_event(run->ctl->cfg.client, ev->about, NULL, component, NULL, ev->type, ev->reason, "%s", ev->text);
+		client_event(run->ctl->cfg.client, ev->about, NULL, ctl_component(run->def), NULL, ev->type, ev->reason,
+			     "%s", ev->text);
 	}
+}
+
+/* The next batch of the plan. */
+static void ctl_job_go(struct ctl_job *j)
+{
+	size_t end = j->next, from = j->next;
+
+	if (from == 0)
+		ctl_tell(j->run, &j->plan);
+	while (end < j->plan.ops.n && j->plan.ops.v[end].batch == j->plan.ops.v[from].batch)
+		end++;
+	j->next = end;
+	j->open = 1 + end - from;
+	for (size_t i = from; i < end; i++)
+		ctl_op_submit(j, &j->plan.ops.v[i]);
+	ctl_job_answered(j);
 }
 
 static void ctl_reconcile(void *arg, const char *key)
@@ -288,13 +459,10 @@ static void ctl_reconcile(void *arg, const char *key)
 		log_debug("reconcile failed, trying again", LS("controller", run->def->name), LS("key", key), LE(&e));
 		j->failed = true;
 	}
-	j->open = 1 + (j->failed ? 0 : j->plan.ops.n);
-	if (!j->failed) {
-		for (size_t i = 0; i < j->plan.ops.n; i++)
-			ctl_op_submit(j, &j->plan.ops.v[i]);
-		ctl_tell(run, &j->plan);
-	}
-	ctl_job_answered(j);
+	if (j->failed)
+		ctl_job_finish(j);
+	else
+		ctl_job_go(j);
 }
 
 /* --- waking --- */
@@ -312,11 +480,85 @@ static void ctl_on_event(void *arg, enum watch_type t, struct obj *obj, struct o
 	struct ctl_sub *sub = arg;
 	_cleanup_buf_ struct buf key = BUF_INIT;
 
-	sub->watch->key(obj, &key);
+	if (sub->watch->key)
+		sub->watch->key(obj, &key);
 	if (key.len)
 		ctl_wake(sub->run, key.s);
 	loop_defer(client_loop(sub->run->ctl->cfg.client), &sub->run->ctl->task);
 }
+
+struct obj *ctl_find(struct informer *i, const char *key)
+{
+	_cleanup_free_ char *ns = str_dup(str_sub(str_of(key), 0, strcspn(key, "/")));
+
+	return key[strlen(ns)] ? informer_find(i, ns, key + strlen(ns) + 1) : informer_find(i, "", key);
+}
+
+struct selector *ctl_selector(const struct node *root, struct err *e)
+{
+	const struct node *n = node_path(root, F_spec, F_selector);
+	struct selector *s = NULL;
+
+	if (node_streq(node_get(root, F_kind), "ReplicationController"))
+		return selector_from_map(n);
+	if (n && selector_from_node(&s, n, e) < 0)
+		return NULL;
+	return s;
+}
+
+static void ctl_wake_owner(struct ctl_run *run, const char *ns, const struct kid_owner *w)
+{
+	_cleanup_buf_ struct buf key = BUF_INIT;
+
+	if (!w || !w->kind || !streq(w->kind, run->def->kind))
+		return;
+	obj_key_print(&key, ns, w->name);
+	ctl_wake(run, key.s);
+}
+
+/* An orphan: whoever selects it may want it. */
+static void ctl_wake_selecting(struct ctl_run *run, const struct kid *c)
+{
+	for (struct obj *o = NULL; (o = informer_next(run->view.of[0], c->obj->ns, o));) {
+		_cleanup_buf_ struct buf key = BUF_INIT;
+		_cleanup_err_ struct err e = ERR_INIT;
+		struct selector *s = ctl_selector(obj_node(o), &e);
+
+		if (s && selector_match(s, c->labels->set)) {
+			obj_key_print(&key, o->ns, o->name);
+			ctl_wake(run, key.s);
+		}
+		selector_free(s);
+	}
+}
+
+static void ctl_on_kid_changed(void *arg, const struct kid_change *c)
+{
+	struct ctl_kin *kin = arg;
+	struct ctl *ctl = kin->ctl;
+
+	for (size_t i = 0; i < ARRAY_SIZE(ctl_defs); i++) {
+		struct ctl_run *run = &ctl->runs[i];
+
+		if (!(run->def->kids & kin->bit))
+			continue;
+		if (c->before != c->after)
+			ctl_wake_owner(run, c->ns, c->before);
+		ctl_wake_owner(run, c->ns, c->after);
+		if (c->orphan_news && !c->kid->terminating)
+			ctl_wake_selecting(run, c->kid);
+	}
+	loop_defer(client_loop(ctl->cfg.client), &ctl->task);
+}
+
+static void ctl_on_kid_event(void *arg, enum watch_type t, struct obj *obj, struct obj *old)
+{
+	struct ctl_kin *kin = arg;
+
+	kids_event(kin->kids, t, obj, old);
+}
+
+static const struct informer_ops ctl_kin_ops = { ctl_on_kid_event, NULL };
 
 static void ctl_on_synced(void *arg)
 {
@@ -344,6 +586,8 @@ static void ctl_run_init(struct ctl *c, size_t n)
 	run->ctl = c;
 	run->def = &ctl_defs[n];
 	run->view.cfg = &c->cfg;
+	for (size_t i = 0; i < CTL_N_KIDS; i++)
+		run->view.kids[i] = c->kin[i].kids;
 	TAILQ_INIT(&run->jobs);
 	run->queue = workqueue_new(client_loop(c->cfg.client), run->def->workers, ctl_reconcile, run);
 	while (run->watches < CTL_MAX_WATCHES && run->def->watches[run->watches].plural) {
@@ -375,8 +619,16 @@ struct ctl *ctl_new(const struct ctl_config *cfg)
 
 	c->cfg = *cfg;
 	c->task.run = ctl_check_shown;
+	for (unsigned i = 0; i < CTL_N_KIDS; i++) {
+		const struct resource *r = schema_res(ctl_kid_kinds[i].group, ctl_kid_kinds[i].plural);
+
+		c->kin[i] = (struct ctl_kin){ .ctl = c, .bit = 1u << i, .informer = informer_get(cfg->client, r, NULL) };
+		c->kin[i].kids = kids_new(ctl_on_kid_changed, &c->kin[i]);
+	}
 	for (size_t i = 0; i < ARRAY_SIZE(ctl_defs); i++)
 		ctl_run_init(c, i);
+	for (size_t i = 0; i < CTL_N_KIDS; i++)
+		informer_subscribe(c->kin[i].informer, &ctl_kin_ops, &c->kin[i]);
 	c->feed.event = ctl_on_feed;
 	client_feed(c->cfg.client, &c->feed);
 	return c;
@@ -388,6 +640,10 @@ struct ctl *ctl_free(struct ctl *c)
 		return NULL;
 	loop_undefer(client_loop(c->cfg.client), &c->task);
 	client_unfeed(c->cfg.client, &c->feed);
+	for (size_t i = 0; i < CTL_N_KIDS; i++) {
+		informer_unsubscribe(c->kin[i].informer, &c->kin[i]);
+		kids_free(c->kin[i].kids);
+	}
 	for (size_t i = 0; i < ARRAY_SIZE(ctl_defs); i++) {
 		struct ctl_run *run = &c->runs[i];
 		struct ctl_job *j;

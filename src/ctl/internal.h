@@ -11,17 +11,26 @@
 #include "base/map.h"
 #include "base/vec.h"
 #include "ctl/ctl.h"
+#include "ctl/kids.h"
 #include "schema/schema.h"
 
 #define CTL_MAX_WATCHES 4
 
 /* --- plans: the writes that a reconcile wants --- */
 struct plan_op {
-	enum verb verb; /* CREATE, UPDATE, PATCH, DELETE */
+	enum verb verb; /* CREATE, UPDATE, PATCH, DELETE; GET: it must be there and not be going */
 	const struct resource *res;
 	char *ns, *name, *subresource, *uid;
 	const char *propagation; /* of a delete; a literal or NULL */
+	enum patch_type patch_type;
 	struct doc *body;
+	unsigned batch; /* those of a batch go together, the next follows when all went well */
+	/* Events about `about`, once it is done or failed; the reasons are literals. */
+	struct obj *about;
+	const char *ok_reason, *fail_reason;
+	char *ok_text, *fail_text; /* one that ends with a blank gets the object's name, the error */
+	bool done;
+	char *failure; /* why not; NULL: done, or never tried */
 };
 struct plan_event {
 	struct obj *about;
@@ -31,15 +40,29 @@ struct plan_event {
 struct plan {
 	VEC(struct plan_op) ops;
 	VEC(struct plan_event) events; /* told when the writes went out */
+	unsigned batch; /* of the next op */
 	int64_t again_ms; /* > 0: look at this key again after that time */
+	bool failed; /* some op has a failure */
 };
 /* Strings are copied, bodies taken. AlreadyExists of a create and NotFound of a delete count as done. */
 void plan_create(struct plan *p, const struct resource *r, const char *ns, struct doc *body_take);
 void plan_update(struct plan *p, const struct resource *r, const char *ns, const char *name, const char *subresource,
 		 struct doc *body_take);
+void plan_patch(struct plan *p, const struct resource *r, const char *ns, const char *name, enum patch_type t,
+		struct doc *patch_take);
 void plan_delete(struct plan *p, const struct resource *r, const char *ns, const char *name, const char *uid);
 void plan_delete_as(struct plan *p, const struct resource *r, const char *ns, const char *name, const char *uid,
 		    const char *propagation);
+/* What follows is done only while o is there and not to go. */
+void plan_alive(struct plan *p, struct obj *o);
+/* The next op begins a new batch. */
+void plan_then(struct plan *p);
+/* What the last op is worth saying. NULLs: nothing. */
+void plan_say(struct plan *p, struct obj *about, const char *ok_reason, const char *ok_text, const char *fail_reason,
+	      const char *fail_text);
+void plan_again(struct plan *p, int64_t ms); /* the soonest counts */
+/* The first failure, or NULL. */
+const struct plan_op *plan_failure(const struct plan *p);
 
 /* type and reason are literals; the component is the controller's. */
 void plan_event(struct plan *p, struct obj *about, const char *type, const char *reason, const char *fmt, ...)
@@ -47,9 +70,11 @@ void plan_event(struct plan *p, struct obj *about, const char *type, const char 
 void plan_release(struct plan *p);
 
 /* --- views: the informers of one controller, in the order of its row --- */
+enum { CTL_PODS, CTL_REPLICASETS, CTL_N_KIDS }; /* what is indexed by owner (kids.h) */
 struct ctl_view {
 	const struct ctl_config *cfg;
 	struct informer *of[CTL_MAX_WATCHES];
+	struct kids *kids[CTL_N_KIDS];
 };
 
 struct ctl_run; /* one controller at work */
@@ -57,7 +82,7 @@ struct ctl_run; /* one controller at work */
 struct ctl_watch {
 	const char *group, *plural;
 	const char *field_selector; /* or NULL */
-	/* Appends the key ("ns/name" or "name") that obj wakes, or nothing. */
+	/* Appends the key ("ns/name" or "name") that obj wakes, or nothing. NULL: it wakes none itself. */
 	void (*key)(struct obj *obj, struct buf *out);
 };
 
@@ -67,6 +92,12 @@ struct ctl_def {
 	struct ctl_watch watches[CTL_MAX_WATCHES]; /* plural NULL ends */
 	/* Pure: reads the view, fills the plan. */
 	int (*reconcile)(const struct ctl_view *v, const char *key, struct plan *out, struct err *e);
+	/* Pure too, once that plan was carried out, or failed, and the view shows it: what is left to write. */
+	int (*settle)(const struct ctl_view *v, const char *key, const struct plan *did, struct plan *out, struct err *e);
+	/* Of its first watch, and those of which it owns objects: it is woken when one that it owns changes, or an
+	 * orphan that it selects turns up. */
+	const char *kind;
+	unsigned kids; /* bits 1 << CTL_PODS, ... */
 	/* Or, where one look at the caches is not enough: does its calls, then ctl_run_done. */
 	void (*start)(struct ctl_run *run, const struct ctl_view *v, const char *key);
 	/* Every change of every object (obj/call.h), for those that care about more than a few kinds. */
@@ -86,6 +117,11 @@ void ctl_run_done(struct ctl_run *run, const char *key, bool failed, int64_t aga
 
 void ctl_key_self(struct obj *o, struct buf *out); /* the object's own key */
 void ctl_key_namespace(struct obj *o, struct buf *out); /* its namespace */
+
+/* The object of a key "ns/name", or NULL. */
+struct obj *ctl_find(struct informer *i, const char *key);
+/* What a controller object selects by. NULL: nothing (e is set only if it is malformed). */
+struct selector *ctl_selector(const struct node *root, struct err *e);
 
 /* gc.c */
 void *gc_open(struct ctl_run *run);
@@ -123,5 +159,8 @@ void protection_key_of_claim(struct obj *o, struct buf *out);
 void protection_key_of_pod(struct obj *o, struct buf *out);
 int protection_claims_reconcile(const struct ctl_view *v, const char *key, struct plan *out, struct err *e);
 int protection_volumes_reconcile(const struct ctl_view *v, const char *key, struct plan *out, struct err *e);
+/* replicaset.c */
+int replicaset_reconcile(const struct ctl_view *v, const char *key, struct plan *out, struct err *e);
+int replicaset_settle(const struct ctl_view *v, const char *key, const struct plan *did, struct plan *out, struct err *e);
 
 #endif

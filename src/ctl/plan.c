@@ -1,5 +1,5 @@
 /*
- * Plans: lists of intended writes.
+ * Plans: lists of intended writes, in batches, with what is to be said of each.
  */
 #include <stdarg.h>
 
@@ -10,6 +10,7 @@ static struct plan_op *plan_add(struct plan *p, enum verb verb, const struct res
 {
 	struct plan_op op = { .verb = verb, .res = r, .ns = xstrdup_null(ns), .name = xstrdup_null(name), .body = body };
 
+	op.batch = p->batch;
 	VEC_PUSH(&p->ops, op);
 	return &p->ops.v[p->ops.n - 1];
 }
@@ -23,6 +24,12 @@ void plan_update(struct plan *p, const struct resource *r, const char *ns, const
 		 struct doc *body_take)
 {
 	plan_add(p, VERB_UPDATE, r, ns, name, body_take)->subresource = xstrdup_null(subresource);
+}
+
+void plan_patch(struct plan *p, const struct resource *r, const char *ns, const char *name, enum patch_type t,
+		struct doc *patch_take)
+{
+	plan_add(p, VERB_PATCH, r, ns, name, patch_take)->patch_type = t;
 }
 
 void plan_delete_as(struct plan *p, const struct resource *r, const char *ns, const char *name, const char *uid,
@@ -52,6 +59,43 @@ void plan_event(struct plan *p, struct obj *about, const char *type, const char 
 	VEC_PUSH(&p->events, ev);
 }
 
+void plan_alive(struct plan *p, struct obj *o)
+{
+	plan_add(p, VERB_GET, o->res, o->ns, o->name, NULL)->uid = xstrdup(o->uid);
+	plan_then(p);
+}
+
+void plan_then(struct plan *p)
+{
+	p->batch++;
+}
+
+void plan_say(struct plan *p, struct obj *about, const char *ok_reason, const char *ok_text, const char *fail_reason,
+	      const char *fail_text)
+{
+	struct plan_op *op = &p->ops.v[p->ops.n - 1];
+
+	op->about = obj_ref(about);
+	op->ok_reason = ok_reason;
+	op->ok_text = xstrdup_null(ok_text);
+	op->fail_reason = fail_reason;
+	op->fail_text = xstrdup_null(fail_text);
+}
+
+void plan_again(struct plan *p, int64_t ms)
+{
+	if (!p->again_ms || ms < p->again_ms)
+		p->again_ms = ms < 1 ? 1 : ms;
+}
+
+const struct plan_op *plan_failure(const struct plan *p)
+{
+	for (size_t i = 0; i < p->ops.n; i++)
+		if (p->ops.v[i].failure)
+			return &p->ops.v[i];
+	return NULL;
+}
+
 void plan_release(struct plan *p)
 {
 	for (size_t i = 0; i < p->ops.n; i++) {
@@ -61,7 +105,11 @@ void plan_release(struct plan *p)
 		free(op->name);
 		free(op->subresource);
 		free(op->uid);
+		free(op->ok_text);
+		free(op->fail_text);
+		free(op->failure);
 		doc_unref(op->body);
+		obj_unref(op->about);
 	}
 	VEC_RELEASE(&p->ops);
 	for (size_t i = 0; i < p->events.n; i++) {

@@ -1,0 +1,253 @@
+/*
+ * The index of kids by owner (kids.h).
+ */
+#include "ctl/kids.h"
+
+#include "base/hash.h"
+#include "base/time.h"
+
+#define KIDS_COST "controller.kubernetes.io/pod-deletion-cost"
+
+struct kids {
+	struct map *by_uid; /* struct kid */
+	struct map *owners; /* struct kid_owner by "ns/uid" */
+	struct map *labels; /* struct kid_labels by text */
+	void (*changed)(void *arg, const struct kid_change *c);
+	void *arg;
+};
+
+struct kids *kids_new(void (*changed)(void *arg, const struct kid_change *c), void *arg)
+{
+	struct kids *k = xcalloc(1, sizeof(*k));
+
+	k->by_uid = map_new(NULL);
+	k->owners = map_new(NULL);
+	k->labels = map_new(NULL);
+	k->changed = changed;
+	k->arg = arg;
+	return k;
+}
+
+/* --- labels --- */
+
+static struct kid_labels *kids_labels_get(struct kids *k, const struct node *set)
+{
+	_cleanup_buf_ struct buf text = BUF_INIT;
+	struct kid_labels *l;
+
+	if (node_count(set))
+		doc_print_json(&text, set, DOC_PRINT_SORTED);
+	l = map_get(k->labels, buf_str(&text));
+	if (!l) {
+		l = xcalloc(1, sizeof(*l));
+		if (node_count(set)) {
+			l->doc = doc_new();
+			l->set = node_copy(l->doc, set);
+		}
+		l->text = buf_detach(&text, NULL);
+		map_set(k->labels, str_of(l->text), l);
+	}
+	l->refs++;
+	return l;
+}
+
+static void kids_labels_put(struct kids *k, struct kid_labels *l)
+{
+	if (--l->refs)
+		return;
+	map_del(k->labels, str_of(l->text));
+	doc_unref(l->doc);
+	free(l->text);
+	free(l);
+}
+
+/* --- owners --- */
+
+static struct kid_owner *kids_owner_get(struct kids *k, const char *ns, const struct node *ref)
+{
+	_cleanup_free_ char *key = xasprintf("%s/%s", ns, node_gets(ref, F_uid));
+	struct kid_owner *w = map_getc(k->owners, key);
+
+	if (w)
+		return w;
+	w = xcalloc(1, sizeof(*w));
+	TAILQ_INIT(&w->list);
+	w->key = take_ptr(&key);
+	if (ref) {
+		w->kind = xstrdup(node_gets(ref, F_kind));
+		w->name = xstrdup(node_gets(ref, F_name));
+	}
+	map_set(k->owners, str_of(w->key), w);
+	return w;
+}
+
+static void kids_owner_put(struct kids *k, struct kid_owner *w)
+{
+	if (w->n)
+		return;
+	map_del(k->owners, str_of(w->key));
+	free(w->key);
+	free(w->kind);
+	free(w->name);
+	free(w);
+}
+
+const struct kid_owner *kids_of(const struct kids *k, const char *ns, const char *uid)
+{
+	_cleanup_free_ char *key = xasprintf("%s/%s", ns, uid);
+
+	return map_getc(k->owners, key);
+}
+
+struct kid *kids_find(const struct kids *k, const char *uid)
+{
+	return map_getc(k->by_uid, uid);
+}
+
+/* --- facts --- */
+
+static int64_t kid_time(const struct node *n)
+{
+	int64_t ns;
+
+	return time_parse_rfc3339(node_str(n), &ns) ? ns / SEC_NS : 0;
+}
+
+static int32_t kid_restarts(const struct node *statuses)
+{
+	int64_t most = 0;
+
+	NODE_FOREACH(c, statuses)
+		if (node_int(node_get(c, F_restartCount), 0) > most)
+			most = node_int(node_get(c, F_restartCount), 0);
+	return (int32_t)most;
+}
+
+static bool kid_is_sidecar(const struct node *spec, const char *name)
+{
+	NODE_FOREACH(c, node_get(spec, F_initContainers))
+		if (node_streq(node_get(c, F_name), name))
+			return node_streq(node_get(c, F_restartPolicy), "Always");
+	return false;
+}
+
+static int32_t kid_sidecar_restarts(const struct node *spec, const struct node *statuses)
+{
+	int64_t most = 0;
+
+	NODE_FOREACH(c, statuses)
+		if (node_int(node_get(c, F_restartCount), 0) > most && kid_is_sidecar(spec, node_gets(c, F_name)))
+			most = node_int(node_get(c, F_restartCount), 0);
+	return (int32_t)most;
+}
+
+static uint8_t kid_phase(const char *phase)
+{
+	static const char *const names[] = { [POD_PENDING] = "Pending", [POD_UNKNOWN] = "Unknown", [POD_RUNNING] = "Running",
+					     [POD_SUCCEEDED] = "Succeeded", [POD_FAILED] = "Failed" };
+
+	for (uint8_t i = 0; i < ARRAY_SIZE(names); i++)
+		if (streq(phase, names[i]))
+			return i;
+	return POD_PENDING;
+}
+
+static void kid_look(struct kid *c, const struct node *root)
+{
+	const struct node *spec = node_get(root, F_spec), *status = node_get(root, F_status), *cond;
+	const char *node = node_gets(spec, F_nodeName), *cost = meta_annotation(root, KIDS_COST);
+	int64_t n;
+
+	c->terminating = meta_is_deleting(root);
+	c->created_s = kid_time(node_get(meta_of(root), F_creationTimestamp));
+	c->phase = kid_phase(node_gets(status, F_phase));
+	cond = cond_find(node_get(status, F_conditions), "Ready");
+	c->ready = node_streq(node_get(cond, F_status), "True");
+	c->ready_s = c->ready ? kid_time(node_get(cond, F_lastTransitionTime)) : 0;
+	c->restarts = kid_restarts(node_get(status, F_containerStatuses));
+	c->sidecar_restarts = kid_sidecar_restarts(spec, node_get(status, F_initContainerStatuses));
+	c->cost = cost && str_to_i64(str_of(cost), &n) && n >= INT32_MIN && n <= INT32_MAX ? (int32_t)n : 0;
+	c->node = *node ? hash_sip(str_of(node)) : 0;
+}
+
+/* --- events --- */
+
+static void kids_drop(struct kids *k, struct kid *c)
+{
+	struct kid_owner *w = c->owner;
+	struct kid_change change = { .ns = c->obj->ns, .before = w };
+
+	map_del(k->by_uid, str_of(c->obj->uid));
+	TAILQ_REMOVE(&w->list, c, link);
+	w->n--;
+	k->changed(k->arg, &change);
+	kids_labels_put(k, c->labels);
+	kids_owner_put(k, w);
+	obj_unref(c->obj);
+	free(c);
+}
+
+static void kids_put(struct kids *k, struct obj *o)
+{
+	const struct node *root = obj_node(o);
+	struct kid *c = kids_find(k, o->uid);
+	struct kid_owner *w = kids_owner_get(k, o->ns, meta_controller(root)), *before = c ? c->owner : NULL;
+	struct kid_labels *labels = kids_labels_get(k, meta_labels(root)), *old_labels = c ? c->labels : NULL;
+	struct kid_change change = { .ns = o->ns, .before = before, .after = w };
+
+	if (!c) {
+		c = xcalloc(1, sizeof(*c));
+		map_set(k->by_uid, str_of(o->uid), c);
+	}
+	if (before != w) {
+		if (before) {
+			TAILQ_REMOVE(&before->list, c, link);
+			before->n--;
+		}
+		TAILQ_INSERT_TAIL(&w->list, c, link);
+		w->n++;
+		c->owner = w;
+	}
+	obj_ref(o);
+	obj_unref(c->obj);
+	c->obj = o;
+	c->labels = labels;
+	kid_look(c, root);
+	change.kid = c;
+	change.orphan_news = !w->kind && (before != w || labels != old_labels);
+	k->changed(k->arg, &change);
+	if (old_labels)
+		kids_labels_put(k, old_labels);
+	if (before)
+		kids_owner_put(k, before);
+}
+
+void kids_event(struct kids *k, enum watch_type t, struct obj *o, struct obj *old)
+{
+	struct kid *c = old && (t == WATCH_DELETED || !streq(old->uid, o->uid)) ? kids_find(k, old->uid) : NULL;
+
+	if (c)
+		kids_drop(k, c);
+	if (t != WATCH_DELETED)
+		kids_put(k, o);
+}
+
+static void kids_ignore(void *arg, const struct kid_change *c)
+{
+}
+
+struct kids *kids_free(struct kids *k)
+{
+	struct map_iter it = { 0 };
+
+	if (!k)
+		return NULL;
+	k->changed = kids_ignore;
+	while (map_next(k->by_uid, &it))
+		kids_drop(k, it.value);
+	map_free(k->by_uid);
+	map_free(k->owners);
+	map_free(k->labels);
+	free(k);
+	return NULL;
+}

@@ -1,0 +1,62 @@
+/*
+ * Kids: the pods (ReplicaSets, ControllerRevisions) that controllers own, found by
+ * their owner instead of by walking a namespace. One index for each kind, fed by
+ * its informer, shared by all controllers. Of a pod it keeps the few facts that
+ * controllers decide by, so that a look at a thousand of them parses nothing;
+ * equal sets of labels are kept once.
+ */
+#ifndef CTL_KIDS_H
+#define CTL_KIDS_H
+
+#include "base/map.h"
+#include "base/tree.h"
+#include "obj/call.h"
+
+enum pod_phase { POD_PENDING, POD_UNKNOWN, POD_RUNNING, POD_SUCCEEDED, POD_FAILED };
+
+struct kid_labels { /* counted */
+	unsigned refs;
+	struct doc *doc;
+	const struct node *set; /* an object, or NULL for none */
+	char *text; /* its key in the index */
+};
+
+struct kid_owner { /* who has kids; those of nobody stand under their namespace */
+	TAILQ_HEAD(kid_list, kid) list;
+	size_t n;
+	char *key; /* "ns/uid"; "ns/" for orphans */
+	char *kind, *name; /* NULL for orphans */
+};
+
+struct kid {
+	TAILQ_ENTRY(kid) link; /* of its owner, in order of appearance */
+	struct obj *obj; /* referenced: the newest state */
+	struct kid_owner *owner;
+	struct kid_labels *labels;
+	bool terminating; /* has a deletionTimestamp */
+	int64_t created_s;
+	/* of pods */
+	uint8_t phase;
+	bool ready;
+	int64_t ready_s; /* since when; 0: not ready */
+	int32_t restarts, sidecar_restarts; /* the most of any container */
+	int32_t cost; /* controller.kubernetes.io/pod-deletion-cost */
+	uint64_t node; /* hash of the node's name; 0: on none */
+};
+
+struct kid_change {
+	const char *ns;
+	const struct kid_owner *before, *after; /* NULL: was not there, is not there */
+	struct kid *kid; /* as it is now; NULL: it went */
+	bool orphan_news; /* it is an orphan, and came, lost its owner or got other labels */
+};
+
+struct kids;
+struct kids *kids_new(void (*changed)(void *arg, const struct kid_change *c), void *arg);
+struct kids *kids_free(struct kids *k);
+void kids_event(struct kids *k, enum watch_type t, struct obj *o, struct obj *old);
+/* NULL when there are none. uid "": the orphans of the namespace. */
+const struct kid_owner *kids_of(const struct kids *k, const char *ns, const char *uid);
+struct kid *kids_find(const struct kids *k, const char *uid);
+
+#endif
