@@ -100,8 +100,30 @@ struct container *container_free_(struct container *c)
 	free(c->id);
 	free(c->name);
 	free(c->log_dir);
+	free(c->groups);
 	free(c);
 	return NULL;
+}
+
+#define GROUPS_MAX 1024
+
+/* Who it runs as, when the keeper says so: those of an older daemon do not. */
+static void container_apply_user(struct container *c, struct fields f)
+{
+	struct field x;
+
+	if (fields_int(f, F_UID, -1) < 0)
+		return;
+	c->user_known = true;
+	c->uid = fields_int(f, F_UID, 0);
+	c->gid = fields_int(f, F_GID, 0);
+	c->n_groups = 0;
+	while (fields_next(&f, &x)) {
+		if (x.tag != F_GROUP || c->n_groups == GROUPS_MAX)
+			continue;
+		c->groups = xreallocarray(c->groups, c->n_groups + 1, sizeof(*c->groups));
+		c->groups[c->n_groups++] = field_int(&x);
+	}
 }
 
 /* What the keeper says of a container; NULL when it makes no sense. */
@@ -132,6 +154,7 @@ struct container *container_apply(struct sandbox *s, struct fields f)
 	c->finished_ns = fields_int(f, F_FINISHED, 0);
 	c->acked = c->acked || fields_int(f, F_ACKED, 0);
 	c->tty = fields_int(f, F_TTY, 0);
+	container_apply_user(c, f);
 	return c;
 }
 
@@ -155,6 +178,11 @@ void container_status(const struct container *c, struct container_status *out)
 		.oom_killed = c->oom_killed,
 		.started_ns = c->started_ns,
 		.finished_ns = c->finished_ns,
+		.user_known = c->user_known,
+		.uid = c->uid,
+		.gid = c->gid,
+		.groups = c->groups,
+		.n_groups = c->n_groups,
 	};
 }
 
@@ -248,9 +276,11 @@ static int spec_build(const struct run_container_spec *spec, uint64_t caps, bool
 	frame_add_int(&b, F_FLAGS,
 		      (spec->privileged ? SPEC_PRIVILEGED : 0) | (spec->read_only_root ? SPEC_READ_ONLY : 0) |
 			      (spec->no_new_privs ? SPEC_NO_NEW_PRIVS : 0) |
-			      (spec->unmask_proc ? SPEC_UNMASK_PROC : 0) | (cgroup ? SPEC_CGROUPNS : 0));
+			      (spec->unmask_proc ? SPEC_UNMASK_PROC : 0) |
+			      (spec->strict_groups ? SPEC_STRICT_GROUPS : 0) | (cgroup ? SPEC_CGROUPNS : 0));
 	frame_add_int(&b, F_CAPS, (int64_t)caps);
 	frame_add_int(&b, F_OOM_ADJ, spec->oom_score_adj);
+	frame_add_str(&b, F_APPARMOR, spec->apparmor);
 	for (size_t i = 0; i < spec->n_mounts; i++)
 		spec_add_mount(&b, &spec->mounts[i]);
 	if (b.len > FRAME_MAX)
@@ -341,6 +371,7 @@ static void container_started(void *arg, struct frame *f, const struct err *e)
 	c->state = CONTAINER_RUNNING;
 	c->pid = fields_int(f->body, F_PID, 0);
 	c->started_ns = fields_int(f->body, F_STARTED, 0);
+	container_apply_user(c, f->body);
 	TAILQ_INSERT_HEAD(&c->s->containers, c, link);
 	start_finish(st, c, NULL);
 }

@@ -36,7 +36,8 @@ enum frame_type {
 	FRAME_REPLY = 1, /* F_ERROR... when it failed */
 	FRAME_SETUP = 2, /* make the sandbox; reply: F_FD netns */
 	FRAME_STATE = 3, /* reply: all that the keeper knows; events come from then on */
-	FRAME_START = 4, /* fds: spec, seccomp, log directory, cgroup; reply when it runs: F_PID, F_STARTED */
+	/* fds: spec, seccomp, log directory, cgroup; reply when it runs: F_PID, F_STARTED, F_UID, F_GID, F_GROUP */
+	FRAME_START = 4,
 	FRAME_SIGNAL = 5,
 	FRAME_STOP = 6,
 	FRAME_REMOVE = 7, /* forget an exited container */
@@ -67,6 +68,8 @@ enum field_tag {
 	F_PID = 23,
 	F_CONTAINER = 24, /* nested */
 	F_CGROUP = 25, /* the pod's, below the root of the hierarchy: for the daemon's own use */
+	F_ID_BASE = 26, /* the pod has a user namespace of its own; the first of its ids on the host */
+	F_ID_COUNT = 27, /* and how many */
 	/* container: what the keeper keeps in memory */
 	F_CID = 32,
 	F_CNAME = 33,
@@ -98,6 +101,7 @@ enum field_tag {
 	F_CAPS = 73, /* bit mask */
 	F_MOUNT = 74, /* nested */
 	F_OOM_ADJ = 75,
+	F_APPARMOR = 76, /* the profile that the program is executed under */
 	F_MOUNT_TYPE = 80,
 	F_SOURCE = 81,
 	F_SUBPATH = 82,
@@ -122,6 +126,7 @@ enum {
 	SPEC_NO_NEW_PRIVS = 4,
 	SPEC_UNMASK_PROC = 8,
 	SPEC_CGROUPNS = 16, /* it has a cgroup of its own to be the root of its view */
+	SPEC_STRICT_GROUPS = 32, /* only the groups that are given, not those of /etc/group */
 };
 enum { MOUNT_READ_ONLY = 1, MOUNT_READ_ONLY_REC = 2, MOUNT_SLAVE = 4, MOUNT_SHARED = 8, MOUNT_TMPFS = 16 };
 

@@ -83,6 +83,9 @@ struct container {
 	int exit_code, signal;
 	bool oom_killed, acked, tty;
 	int64_t started_ns, finished_ns;
+	bool user_known;
+	uint32_t uid, gid, *groups;
+	size_t n_groups;
 };
 
 /* A question to a keeper. done gets the answer, or an error. */

@@ -22,6 +22,7 @@ struct sandbox;
 struct container;
 
 /* --- what a pod asks for, in neutral terms --- */
+#define RUN_IDS 65536 /* users and groups in a user namespace */
 #define RUN_UNLIMITED (-1)
 #define RUN_HUGETLB_MAX 8
 struct run_hugetlb {
@@ -43,6 +44,7 @@ struct run_sandbox_spec {
 	const char *name; /* "ns/pod", for messages and process titles */
 	const char *hostname;
 	bool host_network, host_pid, host_ipc, share_pid;
+	uint32_t id_base; /* 0: the host's users; else a user namespace whose ids 0.. are id_base.. on the host */
 	const char *cgroup_parent; /* "kubepods/burstable" below the runtime's root */
 	struct run_limits limits;
 	const char *const *sysctls; /* "net.ipv4.x=1"; NULL-terminated or NULL */
@@ -74,11 +76,13 @@ struct run_container_spec {
 	int64_t run_as_user, run_as_group; /* override user; -1: not given */
 	const int64_t *groups; /* supplementary */
 	size_t n_groups;
+	bool strict_groups; /* only those; else those of /etc/group, too */
 	bool run_as_non_root; /* refuse uid 0: CreateContainerConfigError with Kubernetes' text */
 	bool privileged, read_only_root, no_new_privs;
 	const char *const *cap_add, *const *cap_drop; /* "NET_ADMIN", "ALL"; NULL-terminated or NULL */
 	enum run_seccomp seccomp;
 	const char *seccomp_file;
+	const char *apparmor; /* a profile that the kernel has; NULL: none */
 	bool unmask_proc;
 	const struct run_mount *mounts; /* in order; the runtime itself adds /proc, /dev, /sys, /dev/shm */
 	size_t n_mounts;
@@ -101,6 +105,10 @@ struct container_status {
 	int signal;
 	bool oom_killed;
 	int64_t started_ns, finished_ns; /* unix */
+	bool user_known; /* who its first process was started as */
+	uint32_t uid, gid;
+	const uint32_t *groups; /* borrowed */
+	size_t n_groups;
 };
 
 struct run_config {

@@ -351,6 +351,10 @@ static void sandbox_put_setup(struct sandbox *s, const struct run_sandbox_spec *
 	frame_add_str(b, F_CGROUP, s->cgroup);
 	frame_add_str(b, F_HOSTNAME, spec->hostname);
 	frame_add_int(b, F_SHARE, s->share);
+	if (spec->id_base) {
+		frame_add_int(b, F_ID_BASE, spec->id_base);
+		frame_add_int(b, F_ID_COUNT, RUN_IDS);
+	}
 	frame_add_int(b, F_SHM_BYTES, spec->shm_bytes ? spec->shm_bytes : SHM_BYTES);
 	for (size_t i = 0; spec->sysctls && spec->sysctls[i]; i++)
 		frame_add_str(b, F_SYSCTL, spec->sysctls[i]);

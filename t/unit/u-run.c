@@ -940,6 +940,87 @@ static void test_shared_pid(void)
 	destroy(s);
 }
 
+/* --- users of the pod's own --- */
+
+#define BASE (3000u * RUN_IDS)
+
+static void test_users_exec(struct sandbox *s, const char *map)
+{
+	struct run_container_spec sleeper = SPEC("sleep", "600");
+	struct run_exec_spec x = { .argv = (const char *const[]){ "sh", "-c", "id -u; cat /proc/self/uid_map; echo > /dev/stdout", NULL },
+				   .out = true };
+	struct container *c;
+	struct container_status st;
+	char text[256] = "";
+	size_t n = 0;
+
+	sleeper.run_as_user = 1000;
+	sleeper.groups = (const int64_t[]){ 2000 };
+	sleeper.n_groups = 1;
+	c = start(s, &sleeper);
+	if (!c)
+		return;
+	container_status(c, &st);
+	ok(st.user_known && st.uid == 1000 && st.gid == 1000 && st.n_groups == 3 &&
+		   st.groups[0] == 1000 && st.groups[1] == 3000 && st.groups[2] == 2000,
+	   "who it was started as is known");
+	got.done = got.exec_ended = false;
+	container_exec(c, &x, on_io, on_exec_end, NULL);
+	WAIT(got.done);
+	if (got.io.out >= 0) {
+		WAIT(got.exec_ended);
+		while (n < sizeof(text) - 1 && read(got.io.out, text + n, 1) == 1)
+			n++;
+		close(got.io.out);
+	}
+	text[n] = '\0';
+	ok(starts_with(text, "1000\n") && strstr(text, map) && ends_with(text, "\n\n"), "a session has the same users");
+}
+
+static void test_users(bool shared_pid)
+{
+	struct run_sandbox_spec spec = { .hostname = "inner", .id_base = BASE, .share_pid = shared_pid };
+	struct sandbox *s = make_sandbox(&spec);
+	char *vol = path_join(dir, "users"), *file = path_join(vol, "f"), *map = xasprintf("%10u %10u %10u\n", 0, BASE, RUN_IDS);
+	struct run_mount m = { .type = RUN_MOUNT_BIND, .source = vol, .target = "/data" };
+	struct run_container_spec
+		own = SH("id -u; cat /proc/self/uid_map; touch /x && ls -ln /x | awk '{print $3}'; hostname"),
+		data = SH("touch /data/f; ls -ln /data/f | awk '{print $3}'"),
+		admin = SH("mkdir -p /m && mount -t tmpfs none /m && echo mounted; ip link set lo mtu 1400 && echo net; "
+			   "mknod /dev/x c 1 3 2>&1 | grep -c -i 'not permitted'; echo x > /dev/null && echo null; "
+			   "hostname other && hostname; grep -c cgroup /proc/self/mounts"),
+		all = SH("cat /proc/1/status 2>/dev/null | grep Name; ls /sys/class/net; (echo 1 > /proc/sysrq-trigger) 2>/dev/null "
+			 "|| echo no; touch /dev/shm/a && ls -ln /dev/shm/a | awk '{print $3}'");
+	struct stat st = { 0 };
+	const char *text;
+
+	ok(s, shared_pid ? "a pod with users of its own and one PID namespace" : "a pod with users of its own");
+	if (!s)
+		return;
+	mkdir(vol, 0777);
+	chmod(vol, 0777);
+	text = run_script(s, &own, 0);
+	ok(starts_with(text, "0\n") && strstr(text, map) && ends_with(text, "\n0\ninner\n"), "its root is nobody outside");
+	data.mounts = &m;
+	data.n_mounts = 1;
+	data.run_as_user = 1000;
+	is_str(run_script(s, &data, 0), "1000\n", "a volume has its ids");
+	ok(stat(file, &st) == 0 && st.st_uid == 1000, "which are the same on the disk");
+	admin.cap_add = (const char *const[]){ "SYS_ADMIN", "NET_ADMIN", NULL };
+	admin.seccomp = RUN_SECCOMP_UNCONFINED;
+	is_str(run_script(s, &admin, 0), "mounted\nnet\n1\nnull\nother\n1\n", "its root rules the pod's namespaces");
+	text = run_script(s, &all, 0);
+	ok(strstr(text, "lo\n") && ends_with(text, "no\n0\n"), "and nothing else");
+	test_users_exec(s, map);
+	data.strict_groups = true;
+	data.argv = (const char *const[]){ "id", "-G", NULL };
+	is_str(run_script(s, &data, 0), "1000\n", "strictly no groups but those that were given");
+	destroy(s);
+	unlink(file);
+	rmdir(vol);
+	free(vol), free(file), free(map);
+}
+
 static void test_host_spaces(void)
 {
 	struct run_sandbox_spec spec = {
@@ -1266,6 +1347,8 @@ int main(void)
 	   "sysctls of the host are refused");
 	destroy(s);
 	test_shared_pid();
+	test_users(false);
+	test_users(true);
 	test_host_spaces();
 	test_restart();
 	test_keeper_killed();

@@ -18,6 +18,7 @@
 #include <limits.h>
 #include <linux/filter.h>
 #include <linux/keyctl.h>
+#include <linux/magic.h>
 #include <linux/seccomp.h>
 #include <sched.h>
 #include <sys/ioctl.h>
@@ -26,6 +27,7 @@
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/statfs.h>
 #include <sys/syscall.h>
 #include <sys/sysmacros.h>
 
@@ -87,7 +89,7 @@ static void child_join(struct child *ch)
 {
 	const struct child_start *s = ch->start;
 	const int keep[] = { s->sync,	  s->std[0],	    s->std[1],	       s->std[2],
-			     s->c->pidfd, s->c->seccomp_fd, keeper.host_mnt_fd };
+			     s->c->pidfd, s->c->seccomp_fd, keeper.host_mnt_fd, keeper.user_fd };
 
 	child_close_but(keep, ARRAY_SIZE(keep));
 	if (setns(keeper.host_mnt_fd, CLONE_NEWNS) < 0)
@@ -95,6 +97,8 @@ static void child_join(struct child *ch)
 	rootfs_set_oom_adj(ch);
 	if (setns(ch->start->c->pidfd, CLONE_NEWNS | CLONE_NEWCGROUP) < 0)
 		child_fail(ch, errno, KIND_RUN, "enter the container's namespaces");
+	if (keeper.user_fd >= 0)
+		rootfs_become_inner(ch);
 	if (chdir("/") < 0)
 		child_fail(ch, errno, KIND_RUN, "chdir to \"/\"");
 }
@@ -177,6 +181,14 @@ static void child_pipes(struct child *ch)
 			child_fail(ch, errno, KIND_RUN, "set up standard input and output");
 	}
 	close(null);
+}
+
+/* While this is still the host's root: root of the pod's user namespace can then pass them on. */
+static void child_give_pipes(const struct child *ch)
+{
+	for (int i = 0; keeper.user_fd >= 0 && i < 3; i++)
+		if (ch->start->std[i] >= 0)
+			(void)!fchown(ch->start->std[i], keeper.id_base, keeper.id_base);
 }
 
 static void child_make_dirs(const char *path)
@@ -315,11 +327,46 @@ static void child_home(struct child *ch)
 	VEC_PUSH(&ch->spec.env, NULL);
 }
 
+#define REPORTED_GROUPS ((SYNC_MAX - 16) / sizeof(uint32_t))
+
+static void child_say_ready(const struct child *ch)
+{
+	char msg[SYNC_MAX] = { SYNC_READY };
+	uint32_t ids[2 + REPORTED_GROUPS] = { ch->uid, ch->gid };
+	size_t n = 2;
+
+	for (size_t i = 0; i < ch->groups.n && n < ARRAY_SIZE(ids); i++)
+		ids[n++] = ch->groups.v[i];
+	memcpy(msg + 1, ids, n * sizeof(*ids));
+	(void)!write(ch->start->sync, msg, 1 + n * sizeof(*ids));
+}
+
+/* The profile that the program gets as it is executed. The pod may have put something else on /proc. */
+static void child_apparmor(const struct child *ch)
+{
+	static const char *const files[] = { "/proc/self/attr/apparmor/exec", "/proc/self/attr/exec" };
+	_cleanup_close_ int fd = -1;
+	struct statfs fs;
+	char text[512];
+	int n;
+
+	if (!ch->spec.apparmor || !*ch->spec.apparmor)
+		return;
+	for (size_t i = 0; i < ARRAY_SIZE(files) && fd < 0; i++)
+		fd = open(files[i], O_WRONLY | O_CLOEXEC);
+	if (fd < 0 || fstatfs(fd, &fs) < 0 || fs.f_type != PROC_SUPER_MAGIC)
+		child_fail(ch, errno ? errno : EINVAL, KIND_RUN, "open the AppArmor attribute of the process");
+	n = snprintf(text, sizeof(text), "exec %s", ch->spec.apparmor);
+	if (n >= (int)sizeof(text) || write(fd, text, n) < 0)
+		child_fail(ch, errno, KIND_RUN, "unable to apply apparmor profile \"%s\"", ch->spec.apparmor);
+}
+
 static NORETURN void child_execute(struct child *ch)
 {
 	const char *program;
 
-	(void)!write(ch->start->sync, (char[]){ SYNC_READY }, 1);
+	child_say_ready(ch);
+	child_apparmor(ch);
 	if (ch->spec.flags & SPEC_NO_NEW_PRIVS) {
 		if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
 			child_fail(ch, errno, KIND_RUN, "set no_new_privs");
@@ -344,6 +391,8 @@ void child_main(const struct child_start *start)
 	setsid();
 	umask(022);
 	spec_read(&ch);
+	child_limits();
+	child_give_pipes(&ch);
 	if (start->is_exec)
 		child_join(&ch);
 	else
@@ -358,7 +407,6 @@ void child_main(const struct child_start *start)
 	child_chdir(&ch);
 	if (!start->is_exec)
 		rootfs_protect(&ch);
-	child_limits();
 	(void)syscall(SYS_keyctl, KEYCTL_JOIN_SESSION_KEYRING, "_ses.container");
 	/* All but the three, should one have been left inheritable. */
 	syscall(SYS_close_range, 3, ~0U, 1 << 2 /* CLOSE_RANGE_CLOEXEC */);

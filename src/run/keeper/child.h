@@ -21,7 +21,7 @@ struct spec {
 	VEC(const char *) argv, env; /* NULL-terminated */
 	VEC(struct spec_mount) mounts;
 	VEC(gid_t) groups;
-	const char *cwd, *user;
+	const char *cwd, *user, *apparmor;
 	int64_t uid, gid; /* -1: not given */
 	unsigned flags; /* SPEC_ bits */
 	uint64_t caps;
@@ -58,6 +58,7 @@ void user_become(const struct child *ch);
 
 /* rootfs.c: from the pod's namespaces into the container's root. */
 void rootfs_enter(struct child *ch);
+void rootfs_become_inner(const struct child *ch); /* root of the pod's user namespace */
 void rootfs_set_oom_adj(const struct child *ch); /* in the host's mount namespace */
 void rootfs_bind_console(const struct child *ch, int slave);
 void rootfs_protect(const struct child *ch); /* masked and read-only paths, read-only root */

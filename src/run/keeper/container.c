@@ -39,6 +39,7 @@ int sync_recv(int fd, struct sync_msg *m)
 		return n < 0 && errno == EAGAIN ? -EAGAIN : 0;
 	m->buf[n] = '\0';
 	m->type = m->buf[0];
+	m->n = n;
 	m->fd = -1;
 	m->eno = EIO;
 	m->kind = m->text = "";
@@ -79,7 +80,29 @@ static void container_free(struct container *c)
 	free(c->id);
 	free(c->name);
 	free(c->log_dir);
+	free(c->groups);
 	free(c);
+}
+
+void container_put_user(struct buf *b, const struct container *c)
+{
+	frame_add_int(b, F_UID, c->uid);
+	frame_add_int(b, F_GID, c->gid);
+	for (unsigned i = 0; i < c->n_groups; i++)
+		frame_add_int(b, F_GROUP, c->groups[i]);
+}
+
+static void container_take_user(struct container *c, const struct sync_msg *m)
+{
+	size_t n = (m->n - 1) / sizeof(uint32_t);
+
+	if (n < 2)
+		return;
+	memcpy(&c->uid, m->buf + 1, sizeof(uint32_t));
+	memcpy(&c->gid, m->buf + 1 + sizeof(uint32_t), sizeof(uint32_t));
+	c->n_groups = n - 2;
+	c->groups = xreallocarray(c->groups, n - 2, sizeof(uint32_t));
+	memcpy(c->groups, m->buf + 1 + 2 * sizeof(uint32_t), (n - 2) * sizeof(uint32_t));
 }
 
 static void container_running(struct container *c)
@@ -91,6 +114,7 @@ static void container_running(struct container *c)
 	frame_begin(b, FRAME_REPLY, c->asker.seq);
 	frame_add_int(b, F_PID, c->pid);
 	frame_add_int(b, F_STARTED, c->started_ns);
+	container_put_user(b, c);
 	conn_reply(c->asker, b, NULL, 0);
 	sandbox_save();
 }
@@ -120,8 +144,10 @@ static void container_synced(struct watch *w, uint32_t events)
 			continue;
 		}
 		close_fd(m.fd);
-		if (m.type == SYNC_READY)
+		if (m.type == SYNC_READY) {
 			c->ready = true;
+			container_take_user(c, &m);
+		}
 		if (m.type == SYNC_ERROR && !c->failed) {
 			c->failed = true;
 			conn_fail(c->asker, m.eno, m.kind, m.text);

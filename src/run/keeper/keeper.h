@@ -95,6 +95,8 @@ struct container {
 	int64_t started_ns, finished_ns;
 	int64_t log_size, log_max;
 	int log_files;
+	uint32_t uid, gid, *groups; /* who it was started as */
+	unsigned n_groups;
 	bool log_broken; /* the last line of the log has no end: the disk was full */
 };
 
@@ -123,6 +125,8 @@ struct keeper {
 	int host_mnt_fd; /* the mount namespace that the daemon lives in */
 	int own_pid_fd; /* for getting back after starting a session elsewhere */
 	int net_fd;
+	int user_fd; /* the pod's user namespace; -1: the host's */
+	uint32_t id_base, id_count; /* its first id on the host, and how many there are */
 	pid_t pod_init; /* of a shared PID namespace; 0: none */
 	bool is_set_up, ending;
 	struct asker destroyer;
@@ -157,6 +161,7 @@ void sandbox_put_container(struct buf *b, const struct container *c);
 
 /* container.c */
 struct container *container_find(struct fields f);
+void container_put_user(struct buf *b, const struct container *c);
 void container_on_start(struct asker a, struct frame *f);
 void container_on_signal(struct asker a, struct frame *f);
 void container_on_stop(struct asker a, struct frame *f);
@@ -195,7 +200,8 @@ struct child_start {
 NORETURN void child_main(const struct child_start *s);
 
 /* What a child sends before it executes its program: one byte of type, then for
- * SYNC_ERROR an errno (4 bytes), the kind, a NUL, the text. SYNC_TTY has an fd. */
+ * SYNC_ERROR an errno (4 bytes), the kind, a NUL, the text; for SYNC_READY its user,
+ * group and further groups (4 bytes each). SYNC_TTY has an fd. */
 enum sync_type { SYNC_TTY = 'T', SYNC_READY = 'R', SYNC_ERROR = 'E' };
 #define SYNC_MAX 1024
 struct sync_msg {
@@ -203,6 +209,7 @@ struct sync_msg {
 	int eno, fd;
 	char buf[SYNC_MAX];
 	const char *kind, *text; /* in buf */
+	size_t n; /* bytes in buf */
 };
 /* 1: a message, 0: the end, -EAGAIN. */
 int sync_recv(int fd, struct sync_msg *m);

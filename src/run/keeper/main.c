@@ -26,6 +26,7 @@ struct keeper keeper = {
 	.host_mnt_fd = -1,
 	.own_pid_fd = -1,
 	.net_fd = -1,
+	.user_fd = -1,
 	.listener.fd = -1,
 };
 

@@ -26,6 +26,7 @@ enum {
 	ATTR_NOSUID_ = 2,
 	ATTR_NODEV_ = 4,
 	ATTR_NOEXEC_ = 8,
+	ATTR_IDMAP_ = 0x100000,
 	AT_RECURSIVE_ = 0x8000,
 };
 struct mount_attr_ {
@@ -73,6 +74,13 @@ static int mount_setattr_(int fd, bool recursive, uint64_t set, uint64_t propaga
 
 	return syscall(SYS_mount_setattr, fd, "", AT_EMPTY_PATH | (recursive ? AT_RECURSIVE_ : 0), &a,
 		       sizeof(a));
+}
+
+int mount_set_idmap(int tree, int user_ns)
+{
+	struct mount_attr_ a = { .attr_set = ATTR_IDMAP_, .userns_fd = user_ns };
+
+	return syscall(SYS_mount_setattr, tree, "", AT_EMPTY_PATH, &a, sizeof(a));
 }
 
 int mount_set_read_only(int fd, bool recursive)

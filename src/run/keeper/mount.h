@@ -14,6 +14,7 @@ int mount_fscreate(int fs);
 int mount_fsmount(int fs, unsigned long flags); /* MS_NOSUID, MS_NODEV, MS_NOEXEC, MS_RDONLY */
 int mount_clone(int dirfd, bool recursive); /* open_tree of what an O_PATH fd names */
 int mount_move(int tree, int onto); /* both fds */
+int mount_set_idmap(int tree, int user_ns); /* of a clone that is not attached yet */
 /* Read-only and propagation (MS_PRIVATE, ...) of the mount at an fd that is its root. */
 int mount_set_read_only(int fd, bool recursive);
 int mount_set_propagation(int fd, unsigned long how);

@@ -16,6 +16,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <grp.h>
 #include <sched.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
@@ -100,6 +101,17 @@ static int source_open(const struct child *ch, const struct spec_mount *m)
 	return sub;
 }
 
+/* What has the host's ids on the disk has the pod's in this clone. */
+static void tree_set_idmap(const struct child *ch, int tree, const char *source)
+{
+	if (keeper.user_fd < 0 || mount_set_idmap(tree, keeper.user_fd) == 0)
+		return;
+	child_fail(ch, errno, KIND_CREATE,
+		   "failed to set MOUNT_ATTR_IDMAP on \"%s\" (maybe the filesystem used doesn't support idmap mounts on "
+		   "this kernel?)",
+		   source);
+}
+
 static void sources_clone(struct child *ch)
 {
 	for (size_t i = 0; i < ch->spec.mounts.n; i++) {
@@ -112,6 +124,7 @@ static void sources_clone(struct child *ch)
 		m->tree = mount_clone(fd, true);
 		if (m->tree < 0)
 			child_fail(ch, errno, KIND_CREATE, "clone the mount \"%s\"", m->source);
+		tree_set_idmap(ch, m->tree, m->source);
 		close(fd);
 	}
 }
@@ -138,6 +151,38 @@ static int container_dir(const struct child *ch)
 	return dir_open(ch, dir_open(ch, pod, "containers", 0700), ch->start->c->id, 0700);
 }
 
+/* Clones of the layers with the pod's ids. Linux before 6.15 wants them attached: on a
+ * tmpfs over the container's root directory, which goes with this mount namespace. */
+static int layers_place(const struct child *ch)
+{
+	char *path = xasprintf("%s/containers/%s/root", keeper.dir, ch->start->c->id);
+	int fd = -1;
+
+	if (mount("tmpfs", path, "tmpfs", 0, "mode=700") == 0)
+		fd = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	if (fd < 0)
+		child_fail(ch, errno, KIND_CREATE, "mount a tmpfs for the layers on \"%s\"", path);
+	free(path);
+	return fd;
+}
+
+static int layer_set_idmap(const struct child *ch, int layer, int place, size_t i)
+{
+	int tree = mount_clone(layer, false), at;
+	char name[24];
+
+	if (tree < 0)
+		child_fail(ch, errno, KIND_CREATE, "clone layer \"%s\"", ch->spec.layers.v[i]);
+	tree_set_idmap(ch, tree, ch->spec.layers.v[i]);
+	snprintf(name, sizeof(name), "%zu", i);
+	at = dir_open(ch, place, name, 0700);
+	if (mount_move(tree, at) < 0)
+		child_fail(ch, errno, KIND_CREATE, "attach layer \"%s\"", ch->spec.layers.v[i]);
+	close(at);
+	close(layer);
+	return tree;
+}
+
 /* Layers are named by the numbers of their fds, seen from /proc/self/fd: 128 of
  * them fit mount(2)'s one page, and no character of a path needs care. `volatile`
  * spares the disk all syncs: no container is ever started on an old upper layer. */
@@ -146,15 +191,23 @@ static void overlay_mount(const struct child *ch)
 	static const char *const variants[] = { ",volatile", "" };
 	int dir = container_dir(ch), upper = dir_open(ch, dir, "upper", 0755),
 	    work = dir_open(ch, dir, "work", 0700);
-	int root = dir_open(ch, dir, "root", 0700), r = -1;
+	int root = dir_open(ch, dir, "root", 0700), r = -1, place = -1;
 	_cleanup_buf_ struct buf lower = BUF_INIT;
 	char target[16];
+
+	/* The root's own owner is upper's. */
+	if (keeper.user_fd >= 0 && fchownat(upper, "", keeper.id_base, keeper.id_base, AT_EMPTY_PATH) < 0)
+		child_fail(ch, errno, KIND_CREATE, "give the container its root directory");
+	if (keeper.user_fd >= 0)
+		place = layers_place(ch);
 
 	for (size_t i = 0; i < ch->spec.layers.n; i++) {
 		int fd = open(ch->spec.layers.v[i], O_PATH | O_DIRECTORY | O_CLOEXEC);
 
 		if (fd < 0)
 			child_fail(ch, errno, KIND_CREATE, "open layer \"%s\"", ch->spec.layers.v[i]);
+		if (keeper.user_fd >= 0)
+			fd = layer_set_idmap(ch, fd, place, i);
 		buf_addf(&lower, "%s%d", i ? ":" : "", fd);
 	}
 	if (chdir("/proc/self/fd") < 0)
@@ -201,6 +254,9 @@ static int target_file(const struct child *ch, int root, const char *path)
 	return fd;
 }
 
+/* Its first process is born into a PID namespace of the host's users, so only they can mount its /proc. */
+static int proc_tree = -1;
+
 static void system_mount_all(const struct child *ch, int root)
 {
 	for (size_t i = 0; i < ARRAY_SIZE(system_mounts); i++) {
@@ -214,7 +270,10 @@ static void system_mount_all(const struct child *ch, int root)
 		fd = target_dir(ch, root, m->target);
 		if (ch->spec.flags & SPEC_PRIVILEGED)
 			flags &= ~(unsigned long)MS_RDONLY;
-		r = mount(m->type, fd_path(fd, path), m->type, flags, m->data);
+		if (streq(m->type, "proc") && proc_tree >= 0)
+			r = mount_move(proc_tree, fd);
+		else
+			r = mount(m->type, fd_path(fd, path), m->type, flags, m->data);
 		if (r < 0 && !m->optional)
 			child_fail(ch, errno, KIND_RUN, "mount %s on \"%s\"", m->type, m->target);
 		close(fd);
@@ -259,6 +318,33 @@ static void dev_copy(int from, int to, int depth)
 		close_fd(from);
 }
 
+/* Nobody makes devices in a user namespace: those of the host are bound in their place. */
+static int dev_trees[ARRAY_SIZE(devices)];
+
+static void dev_clone_all(const struct child *ch)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(devices); i++) {
+		char path[32];
+		int fd;
+
+		snprintf(path, sizeof(path), "/dev/%s", devices[i].name);
+		fd = child_open_dev(ch, path, O_PATH, makedev(devices[i].major, devices[i].minor));
+		dev_trees[i] = mount_clone(fd, false);
+		if (dev_trees[i] < 0)
+			child_fail(ch, errno, KIND_CREATE, "clone device %s", path);
+		close(fd);
+	}
+}
+
+static void dev_attach(const struct child *ch, int dev, size_t i)
+{
+	_cleanup_close_ int fd = openat(dev, devices[i].name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+
+	if (fd < 0 || mount_move(dev_trees[i], fd) < 0)
+		child_fail(ch, errno, KIND_RUN, "bind device /dev/%s", devices[i].name);
+	close(dev_trees[i]);
+}
+
 static void dev_fill(const struct child *ch, int root)
 {
 	int dev = path_open_in_root(root, "/dev", O_RDONLY | O_DIRECTORY, 0);
@@ -268,7 +354,9 @@ static void dev_fill(const struct child *ch, int root)
 	for (size_t i = 0; i < ARRAY_SIZE(devices); i++) {
 		const struct device *d = &devices[i];
 
-		if (mknodat(dev, d->name, S_IFCHR | 0666, makedev(d->major, d->minor)) < 0 ||
+		if (keeper.user_fd >= 0)
+			dev_attach(ch, dev, i);
+		else if (mknodat(dev, d->name, S_IFCHR | 0666, makedev(d->major, d->minor)) < 0 ||
 		    fchmodat(dev, d->name, 0666, 0) < 0)
 			child_fail(ch, errno, KIND_RUN, "make device /dev/%s", d->name);
 	}
@@ -366,8 +454,48 @@ static int root_open(const struct child *ch)
 	return fd;
 }
 
+static void proc_prepare(const struct child *ch)
+{
+	_cleanup_close_ int fs = mount_fsopen("proc");
+
+	if (fs < 0 || mount_fscreate(fs) < 0 ||
+	    (proc_tree = mount_fsmount(fs, MS_NOSUID | MS_NODEV | MS_NOEXEC)) < 0)
+		child_fail(ch, errno, KIND_CREATE, "prepare the container's /proc");
+}
+
+void rootfs_become_inner(const struct child *ch)
+{
+	if (setns(keeper.user_fd, CLONE_NEWUSER) < 0 || setgroups(0, NULL) < 0 || setresgid(0, 0, 0) < 0 ||
+	    setresuid(0, 0, 0) < 0)
+		child_fail(ch, errno, KIND_CREATE, "enter the pod's user namespace");
+}
+
+/* With the host's privileges all is ready. Into the pod's user namespace, and a mount
+ * namespace that belongs to it: the copies of the host's mounts are locked in there, so
+ * the root comes along as a clone, and goes on top of its own copy. */
+static int users_enter(const struct child *ch, int root)
+{
+	int tree = mount_clone(root, false), at;
+
+	dev_clone_all(ch);
+	proc_prepare(ch);
+	if (tree < 0 || fchdir(root) < 0)
+		child_fail(ch, errno, KIND_CREATE, "clone the root file system");
+	close(root);
+	rootfs_become_inner(ch);
+	if (unshare(CLONE_NEWNS | (ch->spec.flags & SPEC_CGROUPNS ? CLONE_NEWCGROUP : 0)) < 0)
+		child_fail(ch, errno, KIND_CREATE, "make a mount namespace");
+	at = open(".", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	if (at < 0 || mount_move(tree, at) < 0)
+		child_fail(ch, errno, KIND_CREATE, "attach the root file system");
+	close(at);
+	return tree;
+}
+
 void rootfs_enter(struct child *ch)
 {
+	bool inner = keeper.user_fd >= 0;
+
 	int shm = keeper.share & SHARE_IPC ? -1 : shm_clone(ch), root;
 
 	if (setns(keeper.host_mnt_fd, CLONE_NEWNS) < 0)
@@ -376,12 +504,14 @@ void rootfs_enter(struct child *ch)
 	if (shm < 0)
 		shm = shm_clone(ch);
 	sources_clone(ch);
-	if (unshare(CLONE_NEWNS | (ch->spec.flags & SPEC_CGROUPNS ? CLONE_NEWCGROUP : 0)) < 0)
+	if (unshare(CLONE_NEWNS | (!inner && ch->spec.flags & SPEC_CGROUPNS ? CLONE_NEWCGROUP : 0)) < 0)
 		child_fail(ch, errno, KIND_CREATE, "make a mount namespace");
 	if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
 		child_fail(ch, errno, KIND_CREATE, "make mounts private");
 	overlay_mount(ch);
 	root = root_open(ch);
+	if (inner)
+		root = users_enter(ch, root);
 	system_mount_all(ch, root);
 	dev_fill(ch, root);
 	shm_mount(ch, root, shm);

@@ -2,7 +2,9 @@
  * The pod's namespaces, its state file, and its end.
  *
  * The keeper enters the pod's network, IPC and UTS namespaces itself, so that
- * every child is born in them. Its mount namespace is empty but for one tmpfs,
+ * every child is born in them. With a user namespace (hostUsers: false) those
+ * belong to it, but the keeper stays the host's: a container's child prepares what
+ * needs the host's privileges and then enters it (rootfs.c). Its mount namespace is empty but for one tmpfs,
  * its root, which is the pod's /dev/shm: a keeper pins no mount of the host. The
  * host's mount namespace is held by an fd: a container's child goes there to find
  * layers and volumes as they are at that moment.
@@ -108,11 +110,13 @@ static int setup_sysctls(struct setup *s)
 /* An empty mount namespace whose root is the pod's shared memory. */
 static int setup_mounts(struct setup *s)
 {
-	char size[32];
+	char size[32], owner[16];
 	_cleanup_close_ int fs = mount_fsopen("tmpfs"), shm = -1, here = -1;
 
 	snprintf(size, sizeof(size), "%lld", (long long)fields_int(s->body, F_SHM_BYTES, 64 << 20));
-	if (fs < 0 || mount_fsconfig(fs, "size", size) < 0 || mount_fsconfig(fs, "mode", "1777") < 0 ||
+	snprintf(owner, sizeof(owner), "%u", keeper.id_base);
+	if (fs < 0 || mount_fsconfig(fs, "size", size) < 0 || mount_fsconfig(fs, "uid", owner) < 0 ||
+	    mount_fsconfig(fs, "gid", owner) < 0 || mount_fsconfig(fs, "mode", "1777") < 0 ||
 	    mount_fscreate(fs) < 0 || (shm = mount_fsmount(fs, MS_NOSUID | MS_NODEV | MS_NOEXEC)) < 0)
 		return setup_failed(s, "make the pod's shared memory", NULL);
 	if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
@@ -134,10 +138,48 @@ static int open_ns(const char *name)
 	return open(path, O_RDONLY | O_CLOEXEC);
 }
 
+static bool write_id_map(pid_t pid, const char *file)
+{
+	char path[64], text[64];
+	_cleanup_close_ int fd = -1;
+
+	snprintf(path, sizeof(path), "/proc/%d/%s", pid, file);
+	snprintf(text, sizeof(text), "0 %u %u\n", keeper.id_base, keeper.id_count);
+	fd = open(path, O_WRONLY | O_CLOEXEC);
+	return fd >= 0 && write(fd, text, strlen(text)) >= 0;
+}
+
+/* Namespaces that belong to a user namespace must be made inside it: a child is born
+ * into all of them, this process follows it into all but the user namespace. */
+static int setup_users(struct setup *s, int flags)
+{
+	_cleanup_close_ int pidfd = -1;
+	int p[2], ok;
+	char path[64];
+	pid_t pid;
+
+	if (pipe2(p, O_CLOEXEC) < 0)
+		return setup_failed(s, "make a pipe", NULL);
+	pid = keeper_fork(CLONE_NEWUSER | flags, -1, &pidfd);
+	if (pid == 0) {
+		close(p[1]);
+		(void)!read(p[0], path, 1); /* until its namespaces are held */
+		_exit(0);
+	}
+	close(p[0]);
+	errno = pid < 0 ? -pid : 0;
+	snprintf(path, sizeof(path), "/proc/%d/ns/user", pid);
+	ok = pid > 0 && write_id_map(pid, "uid_map") && write_id_map(pid, "gid_map") &&
+	     (keeper.user_fd = open(path, O_RDONLY | O_CLOEXEC)) >= 0 && setns(pidfd, flags) == 0;
+	ok = ok ? 0 : setup_failed(s, "make the pod's user namespace", NULL);
+	close(p[1]);
+	return ok;
+}
+
 static int setup_namespaces(struct setup *s)
 {
 	const char *host = fields_str(s->body, F_HOSTNAME);
-	int flags = CLONE_NEWNS;
+	int flags = 0, own = CLONE_NEWNS;
 
 	keeper.host_mnt_fd = open_ns("mnt");
 	keeper.own_pid_fd = open_ns("pid");
@@ -148,8 +190,10 @@ static int setup_namespaces(struct setup *s)
 	if (!(keeper.share & SHARE_IPC))
 		flags |= CLONE_NEWIPC;
 	if (keeper.share & SHARE_PID_POD)
-		flags |= CLONE_NEWPID;
-	if (unshare(flags) < 0)
+		own |= CLONE_NEWPID;
+	if (keeper.id_base && setup_users(s, flags) < 0)
+		return -EPERM;
+	if (unshare(keeper.id_base ? own : own | flags) < 0)
 		return setup_failed(s, "make namespaces", NULL);
 	if (host && *host && !(keeper.share & SHARE_NET) && sethostname(host, strlen(host)) < 0)
 		return setup_failed(s, "set hostname", host);
@@ -228,6 +272,8 @@ void sandbox_on_setup(struct asker a, struct frame *f)
 	keeper.dir = xstrdup(dir ? dir : "");
 	keeper.cgroup = xstrdup_null(fields_str(f->body, F_CGROUP));
 	keeper.share = fields_int(f->body, F_SHARE, 0);
+	keeper.id_base = fields_int(f->body, F_ID_BASE, 0);
+	keeper.id_count = fields_int(f->body, F_ID_COUNT, 0);
 	(void)((r = setup_directory(&s)) < 0 || (r = setup_namespaces(&s)) < 0 ||
 	       (r = setup_mounts(&s)) < 0 || (r = setup_pod_init(&s)) < 0);
 	if (r < 0) {
@@ -260,6 +306,7 @@ void sandbox_put_container(struct buf *b, const struct container *c)
 	frame_add_int(b, F_TTY, c->tty);
 	frame_add_int(b, F_STDIN, c->stdin_open ? c->stdin_once ? 2 : 1 : 0);
 	frame_add_str(b, F_LOG_DIR, c->log_dir);
+	container_put_user(b, c);
 	frame_nest_end(b, at);
 }
 

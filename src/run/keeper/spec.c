@@ -61,6 +61,9 @@ static void spec_add(struct child *ch, const struct field *f)
 	case F_CAPS:
 		s->caps = field_int(f);
 		break;
+	case F_APPARMOR:
+		s->apparmor = field_str(f);
+		break;
 	case F_OOM_ADJ:
 		s->oom_adj = field_int(f);
 		break;

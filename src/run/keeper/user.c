@@ -138,7 +138,7 @@ void user_resolve(struct child *ch)
 	ch->gid = gid;
 	ch->home = found && e.home.n ? str_dup(e.home) : "/";
 	group_add(ch, gid);
-	if (found)
+	if (found && !(s->flags & SPEC_STRICT_GROUPS))
 		group_add_of(ch, groups, e.name);
 	for (size_t i = 0; i < s->groups.n; i++)
 		group_add(ch, s->groups.v[i]);
