@@ -205,7 +205,7 @@ static int opt_store(const struct opt *o, void *into, const char *value, bool fi
 		if (first)
 			opt_list_clear(to);
 		while (rest.p) {
-			struct str part = str_trim(str_cut(&rest, ','));
+			struct str part = str_trim(str_cut(&rest, o->whole ? '\0' : ','));
 
 			if (part.n)
 				opt_list_push(to, part);

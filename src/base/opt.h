@@ -34,6 +34,7 @@ struct opt {
 	int64_t min, max; /* OPT_INT */
 	const char *help; /* one sentence */
 	bool hidden;
+	bool whole; /* OPT_LIST: commas belong to the values */
 };
 
 /* Sets defaults, then file (may be NULL), then environment, then argv. Positional

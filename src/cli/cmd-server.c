@@ -112,7 +112,7 @@ static const struct opt server_opts[] = {
 	{ OPT_INT, "max-pods", 0, O(max_pods), "N", "KINGLET_MAX_PODS", "110", 1, 4096,
 	  .help = "most pods on this node" },
 	{ OPT_LIST, "kubelet-arg", 0, O(kubelet_args), "NAME=VALUE", "KINGLET_KUBELET_ARG",
-	  .help = "a setting of the kubelet, by its name there" },
+	  .help = "a setting of the kubelet, by its name there", .whole = true },
 	{ OPT_INT, "kubelet-port", 0, O(kubelet_port), "PORT", "KINGLET_KUBELET_PORT", "10250", 0, 65535,
 	  .help = "port of the node's own HTTPS server, at the bind address; 0: none" },
 	{ OPT_STRING, "resolv-conf", 0, O(resolv_conf), "FILE", "KINGLET_RESOLV_CONF",

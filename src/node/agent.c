@@ -103,6 +103,7 @@ struct node_agent *agent_free(struct node_agent *n)
 	unsubscribe(n->configmaps, n);
 	unsubscribe(n->secrets, n);
 	unsubscribe(n->services, n);
+	handler_release(n);
 	server_free(n->server);
 	while (map_next(n->by_uid, &it))
 		pod_free(it.value);

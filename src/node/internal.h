@@ -186,7 +186,7 @@ struct node_agent {
 	const struct resource *r_pods, *r_nodes, *r_leases, *r_configmaps, *r_secrets, *r_services,
 		*r_accounts;
 	struct informer *pods, *configmaps, *secrets, *services; /* the latter three from first need */
-	struct informer *nodes;
+	struct informer *nodes, *classes; /* the latter from first need (handler.c) */
 	bool recovered, begun; /* recovery is over; so is the first list, and pods are followed */
 	struct map *by_uid;    /* struct pod */
 	struct map *found;     /* sandbox id -> struct sandbox, between recovery and the first list */

@@ -30,6 +30,22 @@ const char *sysctl_refusal(const char *name, char *const *unsafe, bool host_net,
 const char *sysctl_pattern_problem(const char *pattern);
 char *sysctl_dotted(const char *name, struct arena *a); /* with dots as separators */
 
+/* --- security.c --- */
+int security_spec(struct ctr *c, const struct node *spec, const struct image *img, struct arena *a,
+		  struct run_container_spec *out, struct err *e) MUST_CHECK;
+/* status.containerStatuses[].user: who its first process was started as. */
+void security_put_user(struct doc *d, struct node *status, struct ctr *c);
+
+/* --- users.c --- */
+/* *ret 0: the host's users. */
+int users_take(struct pod *p, uint32_t *ret, struct err *e) MUST_CHECK;
+
+/* --- handler.c --- */
+/* -EAGAIN without an error: the class is not known yet; the pod is woken. */
+int handler_check(struct pod *p, struct err *e) MUST_CHECK;
+void handler_release(struct node_agent *n);
+void handler_put(struct node_agent *n, struct doc *d, struct node *status); /* what the Node says of them */
+
 /* --- groups.c --- */
 /* Weights of the classes by the pods that are here; writes what changed. */
 void groups_run(struct node_agent *n);

@@ -9,7 +9,7 @@
 #include <unistd.h>
 
 #include "base/arch.h"
-#include "node/internal.h"
+#include "node/isolate.h"
 
 #define STATUS_EVERY_MS 300000
 #define RETRY_MS 1000
@@ -237,6 +237,7 @@ static void put_status(struct node_agent *n, struct doc *d, struct node *root)
 	put_info(n, d, status);
 	put_images(n, d, status);
 	put_conditions(n, d, status);
+	handler_put(n, d, status);
 }
 
 struct doc *node_status_make(struct node_agent *n)

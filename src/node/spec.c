@@ -18,19 +18,6 @@ static int config_error(struct err *e)
 	return -e->code;
 }
 
-static const char *const *string_list(struct arena *a, const struct node *list)
-{
-	const char **v;
-	size_t n = 0;
-
-	if (!node_count(list))
-		return NULL;
-	v = arena_zalloc(a, (node_count(list) + 1) * sizeof(*v));
-	NODE_FOREACH (s, list)
-		v[n++] = arena_strdup(a, node_cstr_or(s, ""));
-	return v;
-}
-
 static size_t strings_count(char *const *v)
 {
 	size_t n = 0;
@@ -38,14 +25,6 @@ static size_t strings_count(char *const *v)
 	while (v && v[n])
 		n++;
 	return n;
-}
-
-/* The container's own setting, else the pod's. */
-static const struct node *sec_get(struct pod *p, const struct node *spec, enum field f)
-{
-	const struct node *own = node_path(spec, F_securityContext, f);
-
-	return own ? own : node_path(pod_spec(p), F_securityContext, f);
 }
 
 char *spec_hostname(struct pod *p)
@@ -93,6 +72,8 @@ int spec_sandbox(struct pod *p, struct arena *a, struct run_sandbox_spec *out, s
 		.cgroup_parent = qos_cgroup(qos_of(spec)),
 	};
 	free(host);
+	if (users_take(p, &out->id_base, e) < 0)
+		return -e->code;
 	qos_pod_limits(spec, &out->limits);
 	out->limits.pids_max = max_i64(p->agent->pod_max_pids, 0);
 	if (node_count(sysctls)) {
@@ -175,94 +156,6 @@ static void spec_env(struct ctr *c, const struct image *img, const struct env_li
 	for (size_t i = 0; i < all.n; i++)
 		v[i] = arena_printf(a, "%s=%s", all.v[i].name, all.v[i].value);
 	out->env = v;
-}
-
-/* --- security --- */
-
-static int check_non_root(struct ctr *c, const struct image *img, const struct run_container_spec *s,
-			  struct err *e)
-{
-	struct pod *p = c->pod;
-	struct str rest = str_of(img->user), user = str_cut(&rest, ':');
-	int64_t uid = s->run_as_user;
-
-	if (!s->run_as_non_root)
-		return 0;
-	if (uid == 0)
-		return err_set(
-			e, ERR_INVALID,
-			"container's runAsUser breaks non-root policy (pod: \"%s_%s(%s)\", container: %s)",
-			p->name, p->ns, p->uid, c->name);
-	if (uid > 0)
-		return 0;
-	if (user.n && !str_to_i64(user, &uid))
-		return err_set(e, ERR_INVALID,
-			       "container has runAsNonRoot and image has non-numeric user (%" STR_FMT
-			       "), cannot verify user is non-root (pod: \"%s_%s(%s)\", container: %s)",
-			       STR_ARG(user), p->name, p->ns, p->uid, c->name);
-	if (!user.n || uid == 0)
-		return err_set(e, ERR_INVALID,
-			       "container has runAsNonRoot and image will run as root (pod: \"%s_%s(%s)\", "
-			       "container: %s)",
-			       p->name, p->ns, p->uid, c->name);
-	return 0;
-}
-
-static void spec_groups(struct pod *p, struct arena *a, struct run_container_spec *out)
-{
-	const struct node *sec = node_get(pod_spec(p), F_securityContext),
-			  *extra = node_get(sec, F_supplementalGroups);
-	int64_t fs_group = pod_fs_group(p), *v = arena_alloc(a, (node_count(extra) + 1) * sizeof(*v));
-	size_t n = 0;
-
-	NODE_FOREACH (g, extra)
-		v[n++] = node_int(g, 0);
-	if (fs_group >= 0)
-		v[n++] = fs_group;
-	out->groups = v;
-	out->n_groups = n;
-}
-
-static int spec_seccomp(struct ctr *c, const struct node *spec, struct arena *a,
-			struct run_container_spec *out, struct err *e)
-{
-	const struct node *prof = sec_get(c->pod, spec, F_seccompProfile);
-	const char *type = node_gets(prof, F_type), *file = node_gets(prof, F_localhostProfile);
-
-	out->seccomp =
-		out->privileged || streq(type, "Unconfined") ? RUN_SECCOMP_UNCONFINED : RUN_SECCOMP_DEFAULT;
-	if (out->privileged || !streq(type, "Localhost"))
-		return 0;
-	if (!*file || *file == '/' || strstr(file, ".."))
-		return err_set(e, ERR_INVALID,
-			       "localhostProfile must be set if seccompProfile type is Localhost.");
-	out->seccomp = RUN_SECCOMP_FILE;
-	out->seccomp_file = arena_printf(a, "%s/seccomp/%s", c->pod->agent->state_dir, file);
-	return 0;
-}
-
-static int spec_security(struct ctr *c, const struct node *spec, const struct image *img, struct arena *a,
-			 struct run_container_spec *out, struct err *e)
-{
-	const struct node *own = node_get(spec, F_securityContext), *caps = node_get(own, F_capabilities);
-	struct pod *p = c->pod;
-
-	out->user = arena_strdup(a, img->user ? img->user : "");
-	out->run_as_user = node_int(sec_get(p, spec, F_runAsUser), -1);
-	out->run_as_group = node_int(sec_get(p, spec, F_runAsGroup), -1);
-	out->run_as_non_root = node_bool(sec_get(p, spec, F_runAsNonRoot), false);
-	out->privileged = node_bool(node_get(own, F_privileged), false);
-	out->read_only_root = node_bool(node_get(own, F_readOnlyRootFilesystem), false);
-	out->no_new_privs = !node_bool(node_get(own, F_allowPrivilegeEscalation), true) && !out->privileged;
-	out->unmask_proc = node_streq(node_get(own, F_procMount), "Unmasked");
-	out->cap_add = string_list(a, node_get(caps, F_add));
-	out->cap_drop = string_list(a, node_get(caps, F_drop));
-	spec_groups(p, a, out);
-	if (check_non_root(c, img, out, e) < 0)
-		return config_error(e);
-	if (spec_seccomp(c, spec, a, out, e) < 0)
-		return config_error(e);
-	return 0;
 }
 
 /* --- mounts --- */
@@ -473,7 +366,7 @@ int spec_container(struct ctr *c, const struct image *img, struct arena *a, stru
 	if (spec_command(spec, img, &env, a, out, e) < 0)
 		return -e->code;
 	spec_env(c, img, &env, a, out);
-	if (spec_security(c, spec, img, a, out, e) < 0 || spec_mounts(c, spec, &env, a, out, e) < 0)
+	if (security_spec(c, spec, img, a, out, e) < 0 || spec_mounts(c, spec, &env, a, out, e) < 0)
 		return -e->code;
 	spec_resources(c, spec, out);
 	log_dir = pod_log_dir(c->pod->agent, c->pod->ns, c->pod->name, c->pod->uid);

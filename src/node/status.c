@@ -5,7 +5,7 @@
  * as one strategic merge patch (conditions of others stay) when they differ.
  */
 #include "base/hash.h"
-#include "node/internal.h"
+#include "node/isolate.h"
 
 #define MESSAGES_BYTES (12 << 10) /* of termination messages, over all containers of a pod */
 
@@ -230,6 +230,7 @@ static void put_ctr(struct doc *d, struct node *list, struct ctr *c)
 		node_set(d, o, F_resources, node_copy(d, res));
 	}
 	put_mounts(d, o, spec);
+	security_put_user(d, o, c);
 }
 
 static int ctr_name_cmp(const void *a, const void *b)

@@ -163,6 +163,9 @@ static int step_sandbox(struct pod *p, struct err *e)
 	if (!p->agent->net && !pod_host_network(p))
 		return err_set(e, ERR_SERVICE_UNAVAILABLE,
 			       "network is not ready: this node has no pod network");
+	r = handler_check(p, e);
+	if (r < 0)
+		return r == -EAGAIN && !err_is_set(e) ? STEP_WAIT : r;
 	a = arena_new();
 	r = spec_sandbox(p, a, &spec, e);
 	if (r == 0) {

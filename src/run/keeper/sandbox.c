@@ -54,37 +54,42 @@ static void sandbox_loopback_up(void)
 	}
 }
 
-/* Those that belong to a namespace of the pod; any other would change the host. */
+/* Those that belong to a namespace of the pod; any other would change the host. name: below /proc/sys. */
 static bool sysctl_is_ours(const char *name)
 {
-	static const char *const ipc[] = { "kernel.shm", "kernel.msg", "kernel.sem=", "fs.mqueue." };
+	static const char *const ipc[] = { "kernel/shm", "kernel/msg", "fs/mqueue/" };
 
-	if (starts_with(name, "net."))
+	if (starts_with(name, "net/"))
 		return !(keeper.share & SHARE_NET);
 	for (size_t i = 0; i < ARRAY_SIZE(ipc); i++)
 		if (starts_with(name, ipc[i]))
 			return !(keeper.share & SHARE_IPC);
-	return false;
+	return streq(name, "kernel/sem") && !(keeper.share & SHARE_IPC);
+}
+
+/* The first separator of a name says whether dots or slashes part it; the other then stands for itself. */
+static void sysctl_path(char *name)
+{
+	if (name[strcspn(name, "./")] == '/')
+		return;
+	for (; *name; name++)
+		*name = *name == '.' ? '/' : *name == '/' ? '.' : *name;
 }
 
 static int sysctl_write(const char *assignment)
 {
-	char path[256] = "/proc/sys/";
+	char path[256] = "/proc/sys/", *name = path + strlen(path);
 	const char *eq = strchr(assignment, '=');
-	size_t at = strlen(path), n = eq ? (size_t)(eq - assignment) : 0;
+	size_t n = eq ? (size_t)(eq - assignment) : 0;
 	_cleanup_close_ int fd = -1;
 
-	if (!eq || !sysctl_is_ours(assignment) || at + n >= sizeof(path)) {
-		errno = EPERM;
+	errno = EPERM;
+	if (!eq || n >= sizeof(path) - strlen(path))
 		return -1;
-	}
-	for (size_t i = 0; i < n;
-	     i++) /* the name may use either separator; with '/', dots stand for themselves */
-		path[at + i] = assignment[i] == '.' && !memchr(assignment, '/', n) ? '/' : assignment[i];
-	if (strstr(path, "/../")) {
-		errno = EPERM;
+	memcpy(name, assignment, n);
+	sysctl_path(name);
+	if (!sysctl_is_ours(name) || strstr(path, "/../"))
 		return -1;
-	}
 	fd = open(path, O_WRONLY | O_CLOEXEC);
 	if (fd < 0)
 		return -1;
