@@ -37,6 +37,7 @@
 #define LIMIT_LIST_ITEMS 1000 /* in one list of a pod, service or metadata; checks of a list are quadratic */
 #define LIMIT_QUOTA_NAMES 1000 /* resources that one ResourceQuota limits */
 #define LIMIT_RANGE_NAMES 128 /* resources in all lines of one LimitRange */
+#define LIMIT_STATIC_PODS 500 /* manifests in the directory of static pods */
 #define LIMIT_HOST_PORTS 2000 /* of one pod */
 #define LIMIT_MERGE_ITEMS 2000 /* in a list that a strategic merge patch merges */
 #define LIMIT_RULE_PERMISSIONS 20000 /* that the rules of a role are worth, when somebody must hold all of them */

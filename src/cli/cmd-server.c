@@ -115,6 +115,8 @@ static const struct opt server_opts[] = {
 	  .help = "a setting of the kubelet, by its name there", .whole = true },
 	{ OPT_INT, "kubelet-port", 0, O(kubelet_port), "PORT", "KINGLET_KUBELET_PORT", "10250", 0, 65535,
 	  .help = "port of the node's own HTTPS server, at the bind address; 0: none" },
+	{ OPT_STRING, "pod-manifest-path", 0, O(manifest_dir), "DIR", "KINGLET_POD_MANIFEST_PATH",
+	  .help = "manifests of static pods; DATA-DIR/agent/pod-manifests by default" },
 	{ OPT_STRING, "resolv-conf", 0, O(resolv_conf), "FILE", "KINGLET_RESOLV_CONF",
 	  .help = "name servers for pods; /etc/resolv.conf by default" },
 	{ OPT_STRING, "bridge", 0, O(bridge), "NAME", "KINGLET_BRIDGE", KINGLET_BRIDGE,
@@ -460,6 +462,7 @@ static int server_open_agent(struct server *s, struct err *e)
 {
 	_cleanup_free_ char *cgroup = server_cgroup(s->opts->cgroup, s->opts->data_dir);
 	_cleanup_free_ char *allocations = path_join(s->agent_dir, "addresses");
+	_cleanup_free_ char *manifests = path_join(s->agent_dir, "pod-manifests");
 	struct run_config run = { .loop = s->loop, .state_dir = s->agent_dir, .cgroup_name = cgroup,
 				  .on_exit = server_on_exit, .on_sandbox_lost = server_on_sandbox_lost, .arg = s };
 	struct net_config net = { .bridge = s->opts->bridge, .table = server_table(s->opts->bridge), .pod_cidr = s->pod_cidr,
@@ -470,6 +473,7 @@ static int server_open_agent(struct server *s, struct err *e)
 				    .cluster_dns = s->opts->cluster_dns, .cluster_domain = s->opts->cluster_domain,
 				    .resolv_conf = s->opts->resolv_conf, .service_host = s->service_ip,
 				    .service_port = 443, .max_pods = (int)s->opts->max_pods,
+				    .manifest_dir = str_empty(s->opts->manifest_dir) ? manifests : s->opts->manifest_dir,
 				    .kubelet_args = s->kubelet_args.v };
 
 	if (s->opts->kubelet_port)

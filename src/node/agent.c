@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "node/isolate.h"
+#include "node/static.h"
 
 #define DEFAULT_MAX_PODS 110
 
@@ -75,6 +76,7 @@ int agent_new(struct node_agent **ret, const struct node_config *cfg, struct err
 		agent_free(n);
 		return -e->code;
 	}
+	n->statics = statics_new(n, cfg->manifest_dir);
 	n->server = server_new(n);
 	if (cfg->listen.address && server_listen(n->server, &cfg->listen, e) < 0) {
 		agent_free(n);
@@ -97,6 +99,7 @@ struct node_agent *agent_free(struct node_agent *n)
 	if (!n)
 		return NULL;
 	n->ending = true;
+	statics_free(n->statics);
 	image_store_unwatch(n->images);
 	unsubscribe(n->pods, n);
 	unsubscribe(n->nodes, n);
@@ -152,11 +155,15 @@ struct pod *agent_pod(struct node_agent *n, const char *ns, const char *name)
 
 void agent_forget(struct node_agent *n, struct pod *p)
 {
+	bool was_static = p->is_static;
+
 	map_del(n->by_uid, str_of(p->uid));
 	pod_free(p);
+	if (was_static && !n->ending)
+		statics_run(n->statics); /* another of its name may wait */
 }
 
-static struct pod *agent_add(struct node_agent *n, struct obj *o)
+struct pod *agent_add(struct node_agent *n, struct obj *o)
 {
 	struct pod *p = pod_new(n, o);
 	struct sandbox *s = map_take(n->found, str_of(o->uid));
@@ -173,6 +180,10 @@ static void on_pod(void *arg, enum watch_type t, struct obj *o, struct obj *old 
 
 	if (!n->begun || !*o->uid)
 		return;
+	if (static_mirror_hash(o)) {
+		static_mirror_seen(n, o, t == WATCH_DELETED);
+		return;
+	}
 	p = map_getc(n->by_uid, o->uid);
 	if (t == WATCH_DELETED) {
 		if (p)
@@ -182,7 +193,7 @@ static void on_pod(void *arg, enum watch_type t, struct obj *o, struct obj *old 
 	} else {
 		/* A pod of the same name that was replaced between two looks has gone. */
 		p = agent_pod(n, o->ns, o->name);
-		if (p && !p->gone)
+		if (p && !p->gone && !p->is_static)
 			pod_object_gone(p, p->obj);
 		agent_add(n, o);
 	}
@@ -337,8 +348,11 @@ static void agent_begin(struct node_agent *n)
 	if (n->begun || !n->recovered || !informer_synced(n->pods))
 		return;
 	n->begun = true;
+	statics_start(n->statics);
 	for (struct obj *o = informer_next(n->pods, NULL, NULL); o; o = informer_next(n->pods, NULL, o))
-		if (!map_getc(n->by_uid, o->uid))
+		if (static_mirror_hash(o))
+			static_mirror_seen(n, o, false);
+		else if (!map_getc(n->by_uid, o->uid))
 			agent_add(n, o);
 	reconcile_net(n);
 	sweep(n, "files", 0, drop_files);
@@ -362,8 +376,13 @@ static void on_node(void *arg, enum watch_type t, struct obj *o, struct obj *old
 {
 	struct node_agent *n = arg;
 
-	if (streq(o->name, n->name))
-		register_seen(n, t == WATCH_DELETED ? NULL : o);
+	bool known = n->node;
+
+	if (!streq(o->name, n->name))
+		return;
+	register_seen(n, t == WATCH_DELETED ? NULL : o);
+	if (!known && n->node)
+		statics_kick(n->statics);
 }
 
 static const struct informer_ops node_ops = {.on_event = on_node};

@@ -13,6 +13,7 @@
  *	volume*.c writer.c   volumes
  *	probe*.c    probes
  *	status.c    what the API is told
+ *	static*.c   static pods and their mirrors (static.h)
  *	register.c heartbeat.c   the Node object and its Lease
  *	server.c serve-*.c auth.c stream.c   the HTTP server (server.h): logs, exec, attach, port-forward
  *
@@ -142,6 +143,11 @@ struct pod {
 	struct obj *obj; /* newest state seen */
 	enum pod_state state;
 	bool gone;    /* no object of this uid in the API any more */
+	bool is_static;	   /* from a manifest of this node: obj is made of that */
+	struct obj *mirror; /* what the API shows of a static pod; NULL: nothing */
+	bool mirror_busy;
+	int64_t mirror_retry_ms;
+	struct backoff mirror_backoff;
 	bool rejected; /* not admitted: nothing of it was ever made */
 	bool settled; /* the API had a final phase when the pod was first seen: its status is not touched */
 	bool rebuild; /* TEARDOWN leads to SETUP: a new sandbox */
@@ -205,6 +211,7 @@ struct node_agent {
 	struct http_server *http;
 	struct server *server;
 	bool volatile_ready; /* the shared tmpfs for secrets is there */
+	struct statics *statics; /* static.h; NULL: no directory */
 	bool ending;
 };
 
@@ -215,6 +222,7 @@ int agent_ref(struct node_agent *n, enum agent_ref kind, const char *ns, const c
 /* Services of the cluster, for environment variables; NULL while not known. */
 struct informer *agent_services(struct node_agent *n);
 struct pod *agent_pod(struct node_agent *n, const char *ns, const char *name);
+struct pod *agent_add(struct node_agent *n, struct obj *o);
 void agent_forget(struct node_agent *n, struct pod *p);
 /* The images of a pod's containers may be removed. */
 void agent_unhold_images(struct node_agent *n, const char *uid);
@@ -232,6 +240,7 @@ void pod_put(struct pod *p);  /* one pending call came back */
 bool pod_deleting(struct pod *p);
 const struct node *pod_spec(struct pod *p);
 const struct node *pod_status_node(struct pod *p);
+struct obj *pod_api_obj(struct pod *p); /* the object that the API has of it: a static pod's is its mirror, or NULL */
 bool pod_host_network(struct pod *p);
 char *pod_dir(const struct pod *p); /* <state_dir>/files/<uid>; owned by the caller; likewise below */
 char *pod_log_dir(const struct node_agent *n, const char *ns, const char *name, const char *uid);

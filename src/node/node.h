@@ -43,6 +43,7 @@ struct node_config {
 	const char *service_host; /* KUBERNETES_SERVICE_HOST and port for containers; may be NULL */
 	int service_port;
 	int max_pods; /* 0: 110 */
+	const char *manifest_dir; /* of static pods; NULL: none */
 	const char *const *kubelet_args; /* "name=value" (args.c has the names), NULL-terminated or NULL */
 	struct runtime
 		*runtime; /* its callbacks are agent_on_exit, agent_on_sandbox_lost with the agent as arg */

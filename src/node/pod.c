@@ -7,6 +7,7 @@
  * pod from one state to another.
  */
 #include "node/internal.h"
+#include "node/static.h"
 
 #define STATUS_GATHER_MS 100 /* changes on the way to somewhere are told together */
 #define EVENT_AGAIN_MS 30000
@@ -29,7 +30,14 @@ const struct node *pod_spec(struct pod *p)
 
 const struct node *pod_status_node(struct pod *p)
 {
-	return node_get(obj_node(p->obj), F_status);
+	struct obj *o = pod_api_obj(p);
+
+	return o ? node_get(obj_node(o), F_status) : NULL;
+}
+
+struct obj *pod_api_obj(struct pod *p)
+{
+	return p->is_static ? p->mirror : p->obj;
 }
 
 bool pod_deleting(struct pod *p)
@@ -116,6 +124,13 @@ struct pod *pod_new(struct node_agent *n, struct obj *o)
 	p->ns = xstrdup(o->ns);
 	p->name = xstrdup(o->name);
 	p->obj = obj_ref(o);
+	p->is_static = meta_annotation(obj_node(o), STATIC_SOURCE) && streq(o->uid, meta_annotation(obj_node(o), STATIC_HASH));
+	if (p->is_static) {
+		struct obj *mirror = informer_find(n->pods, o->ns, o->name);
+
+		if (mirror && static_mirror_hash(mirror))
+			p->mirror = obj_ref(mirror);
+	}
 	p->task.run = pod_run_task;
 	p->timer = loop_timer_new(n->loop, pod_timer, p);
 	if (time_parse_rfc3339(node_str(node_get(pod_status_node(p), F_startTime)), &ns))
@@ -137,6 +152,7 @@ struct pod *pod_free(struct pod *p)
 	volume_tokens_free(p);
 	map_free(p->mounted);
 	obj_unref(p->obj);
+	obj_unref(p->mirror);
 	free(p->uid);
 	free(p->ns);
 	free(p->name);
@@ -159,7 +175,7 @@ static int64_t pod_grace_s(struct pod *p)
 	const struct node *meta = meta_of(obj_node(p->obj));
 	int64_t own = node_int(node_get(pod_spec(p), F_terminationGracePeriodSeconds), 30);
 
-	if (p->gone)
+	if (p->gone && !p->is_static)
 		return min_i64(own, ORPHAN_GRACE_S);
 	if (pod_deleting(p))
 		return node_int(node_get(meta, F_deletionGracePeriodSeconds), own);
@@ -182,7 +198,7 @@ void pod_object_gone(struct pod *p, struct obj *last)
 	if (last->rv > p->obj->rv)
 		pod_set_obj(p, last);
 	p->gone = true;
-	if (p->state == POD_STOP)
+	if (p->state == POD_STOP && !p->is_static)
 		p->stop_at_ms = min_i64(p->stop_at_ms, time_mono_ms() + ORPHAN_GRACE_S * SEC_MS);
 	pod_kick(p);
 }
@@ -453,6 +469,8 @@ static bool pod_tell(struct pod *p)
 
 	if (p->gone || p->settled)
 		return true;
+	if (!pod_api_obj(p))
+		return false;
 	if (p->status_busy || p->status_retry_ms > now)
 		return false;
 	p->status_retry_ms = 0;
@@ -470,7 +488,7 @@ static void pod_arm(struct pod *p)
 {
 	int64_t now = time_mono_ms(), due = INT64_MAX;
 	const int64_t times[] = {p->step_retry_ms, p->status_due_ms, p->status_retry_ms, p->delete_retry_ms,
-				 p->undo_retry_ms};
+				 p->undo_retry_ms, p->mirror_retry_ms};
 
 	for (size_t i = 0; i < ARRAY_SIZE(times); i++)
 		if (times[i])
@@ -500,7 +518,7 @@ static void pod_run_task(struct loop_task *t)
 {
 	struct pod *p = CONTAINER_OF(t, struct pod, task);
 	enum pod_state was;
-	bool told;
+	bool told, mirrored;
 
 	pod_check_deadline(p);
 	pod_refs(p);
@@ -515,10 +533,12 @@ static void pod_run_task(struct loop_task *t)
 		else if (was == POD_TEARDOWN)
 			pod_in_teardown(p);
 	} while (p->state != was);
+	mirrored = !p->is_static || static_mirror_run(p);
 	told = pod_tell(p);
 	if (p->state == POD_OVER) {
-		pod_in_over(p, told);
-		if (p->gone && !p->pending) {
+		if (!p->is_static)
+			pod_in_over(p, told);
+		if (p->gone && mirrored && !p->pending) {
 			pod_drop_logs(p);
 			agent_forget(p->agent, p);
 			return;

@@ -6,6 +6,7 @@
  */
 #include "base/hash.h"
 #include "node/isolate.h"
+#include "node/static.h"
 
 #define MESSAGES_BYTES (12 << 10) /* of termination messages, over all containers of a pod */
 
@@ -18,6 +19,13 @@ bool status_terminal(const char *phase)
 static bool pod_finished(const struct pod *p)
 {
 	return p->state == POD_OVER || (p->state == POD_TEARDOWN && !p->rebuild);
+}
+
+static int64_t status_generation(struct pod *p)
+{
+	struct obj *o = pod_api_obj(p);
+
+	return o ? node_int(node_get(meta_of(obj_node(o)), F_generation), 0) : 0;
 }
 
 /* --- phase --- */
@@ -365,7 +373,7 @@ static void put_conditions(struct doc *d, struct node *status, struct pod *p, co
 						    : NULL;
 	struct node *order;
 
-	k.generation = node_int(node_get(meta_of(obj_node(p->obj)), F_generation), 0);
+	k.generation = status_generation(p);
 	put_cond(&k, "PodReadyToStartContainers", p->sandbox && p->ip[0] && !pod_finished(p) && !p->rebuild,
 		 NULL, NULL);
 	put_initialized(&k, p, phase);
@@ -410,11 +418,11 @@ struct doc *status_make(struct pod *p)
 {
 	struct doc *d = doc_new();
 	struct node *root = node_new(d, DOC_OBJECT), *status;
-	int64_t generation = node_int(node_get(meta_of(obj_node(p->obj)), F_generation), 0);
+	int64_t generation = status_generation(p);
 	const char *phase = status_phase(p);
 
 	doc_set_root(d, root);
-	node_sets(d, node_need_object(d, root, F_metadata), F_uid, p->uid);
+	node_sets(d, node_need_object(d, root, F_metadata), F_uid, pod_api_obj(p) ? pod_api_obj(p)->uid : p->uid);
 	status = node_need_object(d, root, F_status);
 	if (generation)
 		node_seti(d, status, F_observedGeneration, generation);
@@ -507,7 +515,10 @@ static void status_sent(void *arg, struct obj *o, const struct err *err)
 		p->told_hash = 0;
 	} else if (o) {
 		p->told_rv = o->rv;
-		pod_update(p, o);
+		if (p->is_static)
+			static_mirror_seen(p->agent, o, false);
+		else
+			pod_update(p, o);
 	}
 	pod_put(p);
 }
@@ -524,7 +535,7 @@ static bool told_already(struct pod *p, const struct doc *d)
 
 	doc_print_json(&b, doc_root(d), DOC_PRINT_COMPACT);
 	hash = hash_sip(buf_str(&b));
-	if (hash == p->told_hash && p->told_rv == p->obj->rv)
+	if (hash == p->told_hash && p->told_rv == pod_api_obj(p)->rv)
 		return true;
 	p->told_hash = hash;
 	return false;
