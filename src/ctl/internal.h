@@ -159,6 +159,9 @@ void protection_key_of_claim(struct obj *o, struct buf *out);
 void protection_key_of_pod(struct obj *o, struct buf *out);
 int protection_claims_reconcile(const struct ctl_view *v, const char *key, struct plan *out, struct err *e);
 int protection_volumes_reconcile(const struct ctl_view *v, const char *key, struct plan *out, struct err *e);
+/* deployment.c, deployment-status.c */
+int deployment_reconcile(const struct ctl_view *v, const char *key, struct plan *out, struct err *e);
+int deployment_settle(const struct ctl_view *v, const char *key, const struct plan *did, struct plan *out, struct err *e);
 /* replicaset.c */
 int replicaset_reconcile(const struct ctl_view *v, const char *key, struct plan *out, struct err *e);
 int replicaset_settle(const struct ctl_view *v, const char *key, const struct plan *did, struct plan *out, struct err *e);
