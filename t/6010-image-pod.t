@@ -60,7 +60,7 @@ test_expect_success 'images that are not to be had' '
 	kubectl run pull --image=127.0.0.1:1/demo:1 &&
 	kubectl run bad --image=bad/name --dry-run=client -o yaml | sed "s,bad/name,Bad/Name," | kubectl apply -f - &&
 	wait_for "test_equal ErrImageNeverPull \$(reason never)" &&
-	wait_for "reason pull | grep -E \"^(ErrImagePull|ImagePullBackOff)$\"" &&
+	wait_for "reason pull | grep -E \"^(RegistryUnavailable|ImagePullBackOff)$\"" &&
 	wait_for "test_equal InvalidImageName \$(reason bad)" &&
 	kubectl describe pod pull >got &&
 	test_grep "Failed to pull image .127.0.0.1:1/demo:1.: failed to pull and unpack image" got

@@ -5,18 +5,21 @@
  * To add a verb: one function, one row in image_verbs, a line in the text and in
  * man/kinglet-image.8.
  */
+#include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stddef.h>
 #include <stdio.h>
+#include <unistd.h>
 
 #include "base/path.h"
 #include "base/vec.h"
 #include "cli/cli.h"
-#include "image/image.h"
+#include "cli/image-view.h"
 
 struct image_opts {
-	char *data_dir, *registries;
-	bool quiet;
+	char *data_dir, *registries, *creds, *output;
+	bool quiet, json, keep_blobs;
 };
 
 static const struct opt image_opts[] = {
@@ -24,8 +27,15 @@ static const struct opt image_opts[] = {
 	  .help = "the server's data directory: images are in agent/images below it" },
 	{ OPT_STRING, "private-registry", 0, offsetof(struct image_opts, registries), "FILE", "KINGLET_PRIVATE_REGISTRY",
 	  KINGLET_REGISTRIES, .help = "mirrors, rewrites, TLS settings and credentials of image registries" },
+	{ OPT_STRING, "creds", 0, offsetof(struct image_opts, creds), "USER:PASSWORD", "KINGLET_IMAGE_CREDS",
+	  .help = "credentials for the registry that pull and push speak to" },
+	{ OPT_BOOL, "keep-blobs", 0, offsetof(struct image_opts, keep_blobs), NULL, NULL, "true",
+	  .help = "keep the compressed layers of what is pulled or imported, for push and export" },
+	{ OPT_STRING, "output", 'o', offsetof(struct image_opts, output), "FILE", .help = "where export writes to; by default to "
+	  "the standard output" },
+	{ OPT_BOOL, "json", 0, offsetof(struct image_opts, json), .help = "ls prints JSON, in the form of `crictl images`" },
 	{ OPT_BOOL, "quiet", 'q', offsetof(struct image_opts, quiet),
-	  .help = "ls prints only the images' ids; import and pull say nothing of their progress" },
+	  .help = "ls prints only the images' ids; import, pull and push say nothing of their progress" },
 	{ .type = OPT_END },
 };
 
@@ -35,6 +45,7 @@ struct image_cmd {
 	struct image_store *store;
 	bool waiting, interrupted;
 	bool failed; /* something was said on stderr */
+	struct image_view view;
 };
 
 /* --- waiting for what runs on the loop --- */
@@ -54,6 +65,7 @@ static void image_wait(struct image_cmd *c)
 
 static void image_complain(struct image_cmd *c, const struct err *err)
 {
+	image_view_end(&c->view);
 	if (!c->interrupted)
 		fprintf(stderr, "kinglet image: %s\n", err_msg(err));
 	c->failed = true;
@@ -88,17 +100,33 @@ static int image_verb_import(struct image_cmd *c, int argc, char **argv, struct 
 	for (int i = 0; i < argc && !c->interrupted; i++) {
 		c->waiting = true;
 		image_import(c->store, streq(argv[i], "-") ? "/dev/stdin" : argv[i],
-			     IMAGE_IMPORT_PIN | IMAGE_IMPORT_KEEP_BLOBS, image_on_progress, image_on_imported, c);
+			     IMAGE_IMPORT_PIN | (c->opts->keep_blobs ? IMAGE_IMPORT_KEEP_BLOBS : 0), image_on_progress, image_on_imported, c);
 		image_wait(c);
 		fflush(stdout);
 	}
 	return 0;
 }
 
+/* --creds; NULL when there are none. */
+static int image_creds(struct image_cmd *c, char **user, const char **password, struct err *e)
+{
+	const char *both = c->opts->creds, *colon = both ? strchr(both, ':') : NULL;
+
+	if (!both)
+		return 0;
+	if (!colon)
+		return err_set(e, ERR_BAD_REQUEST, "--creds has to be USER:PASSWORD");
+	*user = xmemdupz(both, (size_t)(colon - both));
+	*password = colon + 1;
+	return 0;
+}
+
 static void image_on_pull_progress(void *arg, const struct image_progress *p)
 {
-	if (p->what)
-		image_on_progress(arg, p->what);
+	struct image_cmd *c = arg;
+
+	if (!c->opts->quiet)
+		image_view_show(&c->view, p);
 }
 
 static void image_on_pulled(void *arg, struct image *i, const struct image_pulled *info, const struct err *err)
@@ -109,14 +137,19 @@ static void image_on_pulled(void *arg, struct image *i, const struct image_pulle
 		image_complain(c, err);
 		return;
 	}
+	image_view_end(&c->view);
 	printf("%s\n", *i->repo_digest ? i->repo_digest : i->id);
 	c->waiting = false;
 }
 
 static int image_verb_pull(struct image_cmd *c, int argc, char **argv, struct err *e)
 {
-	struct image_pull_opts o = { .keep_blobs = true, .progress = image_on_pull_progress };
+	struct image_pull_opts o = { .keep_blobs = c->opts->keep_blobs, .progress = image_on_pull_progress };
+	_cleanup_free_ char *user = NULL;
 
+	if (image_creds(c, &user, &o.password, e) < 0)
+		return -e->code;
+	o.user = user;
 	for (int i = 0; i < argc && !c->interrupted; i++) {
 		c->waiting = true;
 		image_pull(c->store, argv[i], &o, image_on_pulled, c);
@@ -135,20 +168,6 @@ struct image_rows {
 	VEC(struct image_row) rows;
 	bool quiet;
 };
-
-/* As crictl prints sizes: decimal units, three digits. */
-static char *image_size_text(int64_t bytes)
-{
-	static const char *const units[] = { "B", "kB", "MB", "GB", "TB" };
-	double v = (double)bytes;
-	size_t u = 0;
-
-	while (v >= 999.5 && u + 1 < ARRAY_SIZE(units)) {
-		v /= 1000;
-		u++;
-	}
-	return xasprintf("%.3g%s", v, units[u]);
-}
 
 static void image_add_row(struct image_rows *all, const struct image *i, const char *repo, const char *tag)
 {
@@ -209,7 +228,13 @@ static void image_print_rows(struct image_rows *all)
 static int image_verb_ls(struct image_cmd *c, int argc, char **argv, struct err *e)
 {
 	struct image_rows all = { .quiet = c->opts->quiet };
+	_cleanup_buf_ struct buf text = BUF_INIT;
 
+	if (c->opts->json) {
+		image_view_list(c->store, &text);
+		fputs(text.s, stdout);
+		return 0;
+	}
 	image_each(c->store, image_add_rows, &all);
 	if (all.rows.n)
 		qsort(all.rows.v, all.rows.n, sizeof(*all.rows.v), image_row_cmp);
@@ -240,6 +265,80 @@ static int image_verb_rm(struct image_cmd *c, int argc, char **argv, struct err 
 	return 0;
 }
 
+/* --- tag, inspect, prune --- */
+
+static int image_verb_tag(struct image_cmd *c, int argc, char **argv, struct err *e)
+{
+	return image_tag(c->store, argv[0], argv[1], e);
+}
+
+static int image_verb_inspect(struct image_cmd *c, int argc, char **argv, struct err *e)
+{
+	_cleanup_buf_ struct buf text = BUF_INIT;
+	int r = image_view_inspect(c->store, argv, argc, &text, e);
+
+	fputs(text.s, stdout);
+	return r;
+}
+
+static int image_verb_prune(struct image_cmd *c, int argc, char **argv, struct err *e)
+{
+	_cleanup_buf_ struct buf report = BUF_INIT;
+	int r = image_prune(c->store, &report, e);
+
+	fputs(report.s, stdout);
+	if (r == 0 && !c->opts->keep_blobs)
+		r = image_drop_blobs(c->store, NULL, e);
+	return r;
+}
+
+/* --- push, export --- */
+
+static void image_on_pushed(void *arg, const char *digest, const struct err *err)
+{
+	struct image_cmd *c = arg;
+
+	if (err) {
+		image_complain(c, err);
+		return;
+	}
+	printf("%s\n", digest);
+	c->waiting = false;
+}
+
+static int image_verb_push(struct image_cmd *c, int argc, char **argv, struct err *e)
+{
+	struct image_push_opts o = { .progress = c->opts->quiet ? NULL : image_on_progress };
+	_cleanup_free_ char *user = NULL;
+
+	if (image_creds(c, &user, &o.password, e) < 0)
+		return -e->code;
+	o.user = user;
+	c->waiting = true;
+	image_push(c->store, argv[0], argc > 1 ? argv[1] : NULL, &o, image_on_pushed, c);
+	image_wait(c);
+	return 0;
+}
+
+static int image_verb_export(struct image_cmd *c, int argc, char **argv, struct err *e)
+{
+	const char *path = c->opts->output && !streq(c->opts->output, "-") ? c->opts->output : NULL;
+	_cleanup_close_ int file = -1;
+	int r;
+
+	if (path) {
+		file = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+		if (file < 0)
+			return err_errno(e, errno, "write '%s'", path);
+	} else if (isatty(STDOUT_FILENO)) {
+		return err_set(e, ERR_BAD_REQUEST, "an archive is nothing for a terminal: say --output FILE");
+	}
+	r = image_export(c->store, argv, path ? file : STDOUT_FILENO, e);
+	if (r < 0 && path)
+		unlink(path);
+	return r;
+}
+
 /* --- the verbs --- */
 
 static const struct image_verb {
@@ -249,9 +348,14 @@ static const struct image_verb {
 	int (*run)(struct image_cmd *c, int argc, char **argv, struct err *e);
 } image_verbs[] = {
 	{ "import", 1, -1, "FILE...", image_verb_import },
+	{ "export", 1, -1, "REFERENCE...", image_verb_export },
 	{ "pull", 1, -1, "REFERENCE...", image_verb_pull },
+	{ "push", 1, 2, "REFERENCE [DESTINATION]", image_verb_push },
+	{ "tag", 2, 2, "REFERENCE NAME", image_verb_tag },
 	{ "ls", 0, 0, "", image_verb_ls },
+	{ "inspect", 1, -1, "REFERENCE...", image_verb_inspect },
 	{ "rm", 1, -1, "REFERENCE...", image_verb_rm },
+	{ "prune", 0, 0, "", image_verb_prune },
 };
 
 static const struct image_verb *image_verb_find(const char *name, struct err *e)
@@ -306,6 +410,7 @@ static int image_run(void *opts, int argc, char **argv, struct err *e)
 	if (n < v->min_args || (v->max_args >= 0 && n > v->max_args))
 		return err_set(e, ERR_BAD_REQUEST, "usage: kinglet image %s%s%s", v->name, *v->args ? " " : "", v->args);
 	c.loop = loop_new();
+	image_view_init(&c.view);
 	rc = image_run_verb(&c, v, n, argv + 2, e);
 	loop_free(c.loop);
 	if (rc < 0)
@@ -315,14 +420,20 @@ static int image_run(void *opts, int argc, char **argv, struct err *e)
 
 const struct cmd cmd_image = {
 	.name = "image",
-	.args = "import FILE... | pull REFERENCE... | ls | rm REFERENCE...",
-	.summary = "import, pull, list and remove images",
-	.text = "  import FILE...        take in archives of `docker save` or OCI layouts, plain or compressed;\n"
-		"                        - is standard input\n"
-		"  pull REFERENCE...     fetch images from their registries\n"
+	.args = "VERB [ARGUMENT...]",
+	.summary = "pull, push, import, export, list and remove images",
+	.text = "  pull REFERENCE...     fetch images from their registries\n"
+		"  push REFERENCE [DEST] send an image to a registry, under its own name or another\n"
+		"  tag REFERENCE NAME    give an image another name\n"
 		"  ls                    list the images of this machine\n"
+		"  inspect REFERENCE...  tell all that is known of images, as JSON\n"
 		"  rm REFERENCE...       forget names, or images by id; an image without a name goes, with the\n"
 		"                        layers that no other has, when no container uses it\n"
+		"  prune                 remove the images that no container uses, but those from files; with\n"
+		"                        --no-keep-blobs also the compressed layers of the others\n"
+		"  import FILE...        take in archives of `docker save` or OCI layouts, plain or compressed;\n"
+		"                        - is standard input\n"
+		"  export REFERENCE...   write images into one archive that is both\n"
 		"\n"
 		"It works whether or not a server runs; a server sees the change at once.",
 	.opts = image_opts,

@@ -9,6 +9,7 @@
  *	                    as overlayfs lower directories
  *	partial/<hex>       transfers that broke off: the next pull goes on from there
  *	holds/<holder>      the image that a container uses: it is not removed
+ *	used/<hex>          its time: when the last holder of an image let it go
  *	tmp/                what is being imported; emptied at start
  *	lock                held while index.json or layers change
  *
@@ -58,6 +59,7 @@ struct image {
 	char **blobs; /* digests of the compressed layers, lowest first, when they were kept; else empty */
 	int64_t size; /* bytes of its blobs */
 	int64_t created_s;
+	int64_t added_s; /* when it came here */
 	bool pinned; /* imported from a file: never collected */
 };
 struct image *image_ref_image(struct image *i);
@@ -135,6 +137,46 @@ void image_store_set_limits(struct image_store *s, const struct image_limits *l)
  * unless somebody holds it: then the names go and ERR_CONFLICT says who. Removed texts ("Untagged: x",
  * "Deleted: sha256:...") are appended to report when it is not NULL. */
 int image_remove(struct image_store *s, const char *ref, struct buf *report, struct err *e) MUST_CHECK;
+/* Another name for it; an image that had the name loses it. */
+int image_tag(struct image_store *s, const char *ref, const char *name, struct err *e) MUST_CHECK;
+/* Removes the images that nobody holds, but those that are pinned, and all transfers that broke off. */
+int image_prune(struct image_store *s, struct buf *report, struct err *e) MUST_CHECK;
+/* Removes the compressed layers of an image, or with NULL of all that are not pinned. */
+int image_drop_blobs(struct image_store *s, const char *id, struct err *e) MUST_CHECK;
+bool image_in_use(struct image_store *s, const struct image *i);
+void image_holders(struct image_store *s, const struct image *i, void (*f)(void *arg, const char *holder), void *arg);
+/* A config or manifest. */
+int image_read_blob(struct image_store *s, const char *digest, struct buf *out, struct err *e) MUST_CHECK;
+
+/* Collects garbage: when the disk is used to high_percent or more, unused images go until it is down to low_percent, the
+ * longest unused first; none that came within min_age_s. max_age_s > 0: what was not used for so long goes in any case.
+ * {0, 0, 0, 0} removes all that is unused (the kubelet's DeleteUnusedImages, for eviction). Pinned and held ones stay.
+ * One collection at a time: another call meanwhile does nothing. done comes from the loop; not when the store is closed. */
+struct image_gc_policy {
+	int high_percent, low_percent;
+	int64_t min_age_s, max_age_s;
+};
+#define IMAGE_GC_POLICY_DEFAULT { 85, 80, 120, 0 }
+struct image_gc_result {
+	int64_t capacity, available; /* bytes of the disk, before */
+	int64_t wanted, freed; /* bytes; wanted 0: there was no need */
+	unsigned removed;
+};
+void image_gc(struct image_store *s, const struct image_gc_policy *policy,
+	      void (*done)(void *arg, const struct image_gc_result *r), void *arg);
+
+/* --- pushing and exporting: for commands, they read files on the loop --- */
+struct image_push_opts {
+	const char *user, *password; /* NULL: those of registries.yaml, or none */
+	void (*progress)(void *arg, const char *what); /* may be NULL */
+};
+/* The image that ref stands for, to the registry of dest (NULL: of ref itself), with all its digests: its compressed
+ * layers have to be kept here. done: digest "sha256:..." of the manifest, or err. */
+void image_push(struct image_store *s, const char *ref, const char *dest, const struct image_push_opts *opts,
+		void (*done)(void *arg, const char *digest, const struct err *err), void *arg);
+/* A tar that is an OCI layout and a docker-archive at once, of images (NULL-terminated references) with their names. */
+int image_export(struct image_store *s, char *const *refs, int fd, struct err *e) MUST_CHECK;
+
 /* A container uses the image: it stays until image_unhold. Both survive restarts; holder is a file name. */
 int image_hold(struct image_store *s, const struct image *i, const char *holder, struct err *e) MUST_CHECK;
 void image_unhold(struct image_store *s, const char *holder);

@@ -5,7 +5,8 @@
  *
  *	{"version": 1, "images": [{"id": "sha256:...", "names": ["docker.io/library/x:1"],
  *	 "repoDigest": "docker.io/library/x@sha256:...", "manifest": "sha256:...",
- *	 "layers": ["sha256:<diff ID>", ...], "blobs": ["sha256:...", ...], "size": 1234, "pinned": true}]}
+ *	 "layers": ["sha256:<diff ID>", ...], "blobs": ["sha256:...", ...], "size": 1234,
+ *	 "added": 1764000000, "pinned": true}]}
  *
  * The file is only ever replaced, so its inode and time say whether another
  * process has changed it. A struct image that was handed out is never changed by
@@ -82,7 +83,7 @@ void image_drop_name(struct image *i, size_t at)
 	while (i->names[at++]);
 }
 
-static void image_add_name(struct image *i, const char *name)
+void image_add_name(struct image *i, const char *name)
 {
 	size_t n = 0;
 
@@ -92,6 +93,12 @@ static void image_add_name(struct image *i, const char *name)
 	i->names = xreallocarray(i->names, n + 2, sizeof(char *));
 	i->names[n] = xstrdup(name);
 	i->names[n + 1] = NULL;
+}
+
+void image_clear_blobs(struct image *i)
+{
+	image_names_free(i->blobs);
+	i->blobs = list_empty();
 }
 
 /* "docker.io/library/x:1" -> "docker.io/library/x@sha256:..." */
@@ -198,6 +205,7 @@ static struct image *index_image(struct image_store *s, const struct node *n, st
 	i->repo_digest = xstrdup(node_cstr_or(node_getc(n, "repoDigest"), ""));
 	i->manifest = xstrdup(node_cstr_or(node_getc(n, "manifest"), ""));
 	i->size = node_int(node_getc(n, "size"), 0);
+	i->added_s = node_int(node_getc(n, "added"), 0);
 	i->pinned = node_bool(node_getc(n, "pinned"), false);
 	if (index_layers(s, i, node_getc(n, "layers"), e) < 0 || index_config(s, i, e) < 0) {
 		err_wrap(e, "image %s", i->id);
@@ -317,6 +325,7 @@ static void index_print_image(struct doc *d, struct node *list, const struct ima
 	for (size_t a = 0; i->blobs[a]; a++)
 		node_append(blobs, node_new_cstr(d, i->blobs[a]));
 	node_setk(d, n, STR_LIT("size"), node_new_int(d, i->size));
+	node_setk(d, n, STR_LIT("added"), node_new_int(d, i->added_s));
 	node_setk(d, n, STR_LIT("pinned"), node_new_bool(d, i->pinned));
 }
 
@@ -421,7 +430,7 @@ static int index_move_all(struct image_store *s, const char *tmp_name, const str
 }
 
 /* A name belongs to one image: it leaves the others. */
-static void index_take_name(struct image_store *s, const struct image *owner, const char *name)
+void image_take_name(struct image_store *s, const struct image *owner, const char *name)
 {
 	for (size_t k = 0; k < s->images.n; k++) {
 		struct image *i = s->images.v[k];
@@ -454,8 +463,8 @@ static int index_add_image(struct image_store *s, const char *tmp_name, const st
 		VEC_PUSH(&s->images, i);
 		image_names_free(i->names);
 		i->names = list_empty();
-		image_names_free(i->blobs);
-		i->blobs = list_empty();
+		image_clear_blobs(i);
+		i->added_s = time_wall_s();
 	}
 	i->pinned |= (flags & INDEX_PIN) != 0;
 	/* Another manifest may have the same content in other blobs. */
@@ -474,7 +483,7 @@ static int index_add_image(struct image_store *s, const char *tmp_name, const st
 			return -e->code;
 		name = image_ref_print(&r);
 		image_ref_release(&r);
-		index_take_name(s, i, name);
+		image_take_name(s, i, name);
 		image_add_name(i, name);
 	}
 	if (!streq(i->manifest, node_cstr(node_getc(n, "manifest")))) {

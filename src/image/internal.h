@@ -23,6 +23,7 @@
 
 struct unpack;
 struct pull;
+struct push;
 struct fetch;
 struct registries;
 
@@ -36,13 +37,14 @@ struct image_store {
 	int watch_fd;
 	void (*watch_changed)(void *arg);
 	void *watch_arg;
-	bool closing;
+	bool closing, gc_runs;
 	bool index_bad; /* what is there now can't be read */
 	struct job_queue *jobs; /* removal of big trees */
 	struct job_queue *io; /* writing and hashing of what comes; NULL before the first transfer */
 	LIST_HEAD(, unpack) unpacks;
 	TAILQ_HEAD(, pull) pulls; /* in the order in which they were asked for */
 	TAILQ_HEAD(, fetch) fetches; /* likewise */
+	LIST_HEAD(, push) pushes;
 	struct image_limits limits;
 	char *registries_path; /* NULL: none */
 	struct registries *registries;
@@ -57,6 +59,8 @@ int image_store_lock(struct image_store *s, struct err *e) MUST_CHECK;
 /* Removes layers and blobs that no image needs, unless something is imported. The lock is held. */
 void image_sweep(struct image_store *s);
 bool image_held(const struct image_store *s, const char *id, struct buf *by); /* by: may be NULL */
+void image_each_holder(const struct image_store *s, const char *id, void (*f)(void *arg, const char *holder), void *arg);
+struct map *image_held_ids(const struct image_store *s); /* keys: all that somebody holds; the caller's */
 /* What registries.yaml says now; borrowed; NULL: nothing. */
 struct registries *image_store_registries(struct image_store *s);
 /* Images without a name that nobody holds leave the list: true when there were some. The lock is held. */
@@ -82,6 +86,9 @@ int image_index_add(struct image_store *s, const char *tmp_name, const struct no
 		    char ***ret_names, char **ret_id, struct err *e) MUST_CHECK;
 void image_names_free(char **names);
 void image_drop_name(struct image *i, size_t at);
+void image_add_name(struct image *i, const char *name);
+void image_take_name(struct image_store *s, const struct image *owner, const char *name); /* from all others */
+void image_clear_blobs(struct image *i);
 
 /* --- import.c: the child as its parent sees it --- */
 #define UNPACK_IN_FD 3
@@ -99,6 +106,9 @@ void image_unpack_close(struct unpack *u); /* the store is closed: done gets an 
 
 /* --- pull.c --- */
 void image_pull_close(struct pull *p); /* likewise */
+
+/* --- push.c --- */
+void image_push_close(struct push *p); /* likewise */
 
 /* --- fetch.c --- */
 #define PARTIAL_KEEP_S 3600

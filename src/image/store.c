@@ -26,7 +26,7 @@
 #define REGISTRIES_MAX_BYTES (1u << 20)
 #define SHORT_ID_MIN 4 /* characters of an id that count as its prefix */
 
-static const char *const store_dirs[] = { "blobs", "blobs/sha256", "layers", "layers/empty", "holds", "partial", "tmp" };
+static const char *const store_dirs[] = { "blobs", "blobs/sha256", "layers", "layers/empty", "holds", "used", "partial", "tmp" };
 
 char *image_path(const struct image_store *s, const char *sub, const char *name)
 {
@@ -162,7 +162,7 @@ static void store_clean_tmp(struct image_store *s)
 
 /* --- what no image needs --- */
 
-/* 'l' or 'b' before a name: a layer and its blob, when that is a plain tar, are called the same. */
+/* The directory's first letter stands before a name: a layer and its blob, when that is a plain tar, are called the same. */
 static void store_need(struct map *m, char kind, const char *name)
 {
 	_cleanup_free_ char *key = xasprintf("%c%s", kind, name);
@@ -183,6 +183,7 @@ static struct map *store_needed(const struct image_store *s)
 			store_need(m, 'l', path_base(img->layers[k]));
 		for (size_t k = 0; img->blobs[k]; k++)
 			store_need(m, 'b', digest_hex(img->blobs[k]));
+		store_need(m, 'u', digest_hex(img->id));
 		store_need(m, 'b', digest_hex(img->id));
 		store_need(m, 'b', digest_hex(img->manifest));
 	}
@@ -224,6 +225,7 @@ void image_sweep(struct image_store *s)
 	if (trash >= 0) {
 		store_sweep_dir(s, "layers", needed, trash);
 		store_sweep_dir(s, "blobs/sha256", needed, trash);
+		store_sweep_dir(s, "used", needed, trash);
 	}
 	map_free(needed);
 	if (rmdir(path) < 0) /* it holds something */
@@ -247,24 +249,57 @@ static bool hold_read(const struct image_store *s, const char *holder, struct bu
 	return path_read(path, HOLD_MAX_BYTES, id, &e) == 0;
 }
 
-bool image_held(const struct image_store *s, const char *id, struct buf *by)
+void image_each_holder(const struct image_store *s, const char *id, void (*f)(void *arg, const char *holder), void *arg)
 {
 	_cleanup_free_ char *path = path_join(s->dir, "holds");
 	_cleanup_buf_ struct buf got = BUF_INIT;
 	DIR *d = opendir(path);
-	bool held = false;
 	struct dirent *de;
 
-	while (d && !held && (de = readdir(d))) {
-		if (de->d_name[0] == '.' || !hold_read(s, de->d_name, &got) || !streq(got.s, id))
-			continue;
-		held = true;
-		if (by)
-			buf_adds(by, de->d_name);
-	}
+	while (d && (de = readdir(d)))
+		if (de->d_name[0] != '.' && hold_read(s, de->d_name, &got) && streq(got.s, id))
+			f(arg, de->d_name);
 	if (d)
 		closedir(d);
-	return held;
+}
+
+struct map *image_held_ids(const struct image_store *s)
+{
+	_cleanup_free_ char *path = path_join(s->dir, "holds");
+	_cleanup_buf_ struct buf got = BUF_INIT;
+	struct map *m = map_new(NULL);
+	DIR *d = opendir(path);
+	struct dirent *de;
+	static char yes;
+
+	while (d && (de = readdir(d)))
+		if (de->d_name[0] != '.' && hold_read(s, de->d_name, &got))
+			map_set(m, buf_str(&got), &yes);
+	if (d)
+		closedir(d);
+	return m;
+}
+
+struct held {
+	bool held;
+	struct buf *by;
+};
+
+static void held_take(void *arg, const char *holder)
+{
+	struct held *h = arg;
+
+	if (!h->held && h->by)
+		buf_adds(h->by, holder);
+	h->held = true;
+}
+
+bool image_held(const struct image_store *s, const char *id, struct buf *by)
+{
+	struct held h = { .by = by };
+
+	image_each_holder(s, id, held_take, &h);
+	return h.held;
 }
 
 static struct image *store_by_id(struct image_store *s, const char *id)
@@ -290,6 +325,17 @@ int image_hold(struct image_store *s, const struct image *i, const char *holder,
 	return path_write(path, str_of(i->id), 0600, e);
 }
 
+/* The hold's file goes where its time tells when the image was used last. */
+static void hold_end(struct image_store *s, const char *path, const char *id)
+{
+	_cleanup_free_ char *used = image_path(s, "used", digest_hex(id));
+
+	if (!digest_text_ok(str_of(id)) || rename(path, used) < 0)
+		unlink(path);
+	else
+		(void)!utimensat(AT_FDCWD, used, NULL, 0);
+}
+
 void image_unhold(struct image_store *s, const char *holder)
 {
 	_cleanup_free_ char *path = image_path(s, "holds", holder);
@@ -300,7 +346,7 @@ void image_unhold(struct image_store *s, const char *holder)
 
 	if (!hold_name_ok(holder) || !hold_read(s, holder, &id))
 		return;
-	unlink(path);
+	hold_end(s, path, id.s);
 	if (image_index_load(s, &e) < 0 || !(i = store_by_id(s, id.s)) || i->names[0])
 		return;
 	/* It had waited for this only. When that fails, the next start does it. */
@@ -391,6 +437,7 @@ int image_store_open(struct image_store **ret, struct loop *l, const char *dir, 
 struct image_store *image_store_close(struct image_store *s)
 {
 	struct pull *p;
+	struct push *h;
 	struct unpack *u;
 
 	if (!s)
@@ -399,6 +446,8 @@ struct image_store *image_store_close(struct image_store *s)
 	image_store_unwatch(s);
 	while ((p = TAILQ_FIRST(&s->pulls)))
 		image_pull_close(p);
+	while ((h = LIST_FIRST(&s->pushes)))
+		image_push_close(h);
 	while ((u = LIST_FIRST(&s->unpacks)))
 		image_unpack_close(u);
 	job_queue_free(s->io);

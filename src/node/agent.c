@@ -14,6 +14,7 @@
 
 #include "node/isolate.h"
 #include "node/static.h"
+#include "node/pull.h"
 
 #define DEFAULT_MAX_PODS 110
 
@@ -108,6 +109,7 @@ struct node_agent *agent_free(struct node_agent *n)
 	unsubscribe(n->services, n);
 	handler_release(n);
 	server_free(n->server);
+	pulls_forget(n);
 	while (map_next(n->by_uid, &it))
 		pod_free(it.value);
 	map_free(n->by_uid);
@@ -528,6 +530,20 @@ struct informer *agent_services(struct node_agent *n)
 
 /* --- images --- */
 
+/* ... in vain so far, and now it is here. */
+static bool waits_for_image(struct ctr *c)
+{
+	const struct node *spec = ctr_spec(c);
+	struct image *i;
+
+	if (!spec || !c->reason || !(starts_with(c->reason, "ErrImage") || starts_with(c->reason, "ImagePull") ||
+				     streq(c->reason, "RegistryUnavailable")))
+		return false;
+	i = image_find(c->pod->agent->images, node_gets(spec, F_image));
+	image_unref(i);
+	return i != NULL;
+}
+
 /* Images came or went: the Node's list is updated, and pods that wait for an image try again. */
 static void images_changed(void *arg)
 {
@@ -541,8 +557,7 @@ static void images_changed(void *arg)
 		for (size_t i = 0; i < p->n_ctrs; i++) {
 			struct ctr *c = p->ctrs[i];
 
-			if (c->state == CTR_WAIT && c->reason &&
-			    (starts_with(c->reason, "ErrImage") || starts_with(c->reason, "Image"))) {
+			if (c->state == CTR_WAIT && waits_for_image(c)) {
 				c->retry_ms = 0;
 				c->pull = (struct backoff){0};
 				pod_kick(p);

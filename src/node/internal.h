@@ -6,7 +6,7 @@
  *	steps.c     what is made for a pod before its containers, and unmade after them
  *	container*.c one container of a pod: start, end, restart (container.h)
  *	order.c     the order among a pod's containers
- *	pull.c      its image
+ *	pull*.c     its image
  *	restart.c   restart policy and back-off (pure)
  *	spec.c env.c expand.c qos.c   Pod to run_container_spec
  *	files.c     /etc/hosts, hostname, resolv.conf
@@ -109,7 +109,7 @@ struct ctr {
 	bool restart_asked; /* stopped by a probe or for a new image: the attempt counts as failed */
 	struct backoff crash, pull;
 	char *pull_error; /* of the last pull */
-	const char *pull_reason;
+	const char *pull_reason; /* static; likewise: ErrImagePull or RegistryUnavailable */
 	struct probe *probes[PROBE_KINDS];
 };
 
@@ -188,6 +188,8 @@ struct node_agent {
 	int service_port, max_pods;
 	struct runtime *runtime;
 	struct image_store *images;
+	struct pull_records *pull_records; /* from first need */
+	LIST_HEAD(, pull_call) pull_calls; /* under way in the image store */
 	struct net *net;
 	const struct resource *r_pods, *r_nodes, *r_leases, *r_configmaps, *r_secrets, *r_services,
 		*r_accounts;
@@ -300,6 +302,7 @@ int ctr_image(struct ctr *c, struct image **ret);
 /* "docker.io/library/busybox:1.36" for the status; owned by the caller */
 char *image_display_name(struct image *i, const char *asked);
 bool pull_policy_needs(const char *policy, const char *image, bool present);
+void pull_duration(int64_t ms, char out[48]); /* pure */
 
 /* qos.c (pure) */
 enum qos { QOS_GUARANTEED, QOS_BURSTABLE, QOS_BEST_EFFORT };

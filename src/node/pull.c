@@ -1,8 +1,14 @@
 /*
  * The image of a container: pull policy, pull and back-off, with the reasons,
- * messages and events of the kubelet's image manager.
+ * messages and events of the kubelet's image manager (pkg/kubelet/images, 1.36).
+ *
+ * An image that is here may be used by a pod whose policy is not Always only when
+ * it was brought by hand, pulled without credentials, or pulled with credentials
+ * that the pod has (pull-record.c); else it is pulled again with the pod's own.
  */
-#include "node/internal.h"
+#include "node/pull.h"
+
+#include <errno.h>
 
 /* ErrImagePull is shown this long before it turns into ImagePullBackOff. */
 #define PULL_ERROR_SHOWN_MS 2000
@@ -41,12 +47,41 @@ char *image_display_name(struct image *i, const char *asked)
 	return out ? out : xstrdup(asked);
 }
 
+/* As Go prints a duration that was cut to milliseconds: "393ms", "1.2s", "2m0.5s", "1h0m3s". */
+void pull_duration(int64_t ms, char out[48])
+{
+	char s[16];
+	int n;
+
+	if (ms <= 0 || ms < SEC_MS) {
+		snprintf(out, 48, ms > 0 ? "%dms" : "0s", (int)ms);
+		return;
+	}
+	n = snprintf(s, sizeof(s), "%d.%03d", (int)(ms / SEC_MS % 60), (int)(ms % SEC_MS));
+	while (s[n - 1] == '0')
+		s[--n] = '\0';
+	if (s[n - 1] == '.')
+		s[--n] = '\0';
+	if (ms >= 3600 * SEC_MS)
+		snprintf(out, 48, "%lldh%dm%ss", (long long)(ms / 3600 / SEC_MS), (int)(ms / 60 / SEC_MS % 60), s);
+	else if (ms >= 60 * SEC_MS)
+		snprintf(out, 48, "%dm%ss", (int)(ms / 60 / SEC_MS), s);
+	else
+		snprintf(out, 48, "%ss", s);
+}
+
 static void pull_event(struct ctr *c, const char *type, const char *reason, const char *text)
 {
-	char *path = ctr_field_path(c);
+	_cleanup_free_ char *path = ctr_field_path(c);
 
 	pod_event(c->pod, path, type, reason, "%s", text);
-	free(path);
+}
+
+static struct pull_records *pull_records_of(struct node_agent *n)
+{
+	if (!n->pull_records)
+		n->pull_records = pull_records_new(n->state_dir, n->images);
+	return n->pull_records;
 }
 
 static void pull_wait(struct ctr *c, const char *reason, const char *message, int64_t retry_ms)
@@ -60,41 +95,69 @@ static void pull_wait(struct ctr *c, const char *reason, const char *message, in
 		pull_event(c, "Warning", "Failed", text);
 }
 
+/* Nobody is there, or whoever is says that he can't now. */
+static bool pull_unavailable(const struct err *err)
+{
+	return err->code == ECONNREFUSED || err->code == EHOSTUNREACH || err->code == ENETUNREACH ||
+	       err->reason == ERR_SERVICE_UNAVAILABLE;
+}
+
 static void pull_failed(struct ctr *c, const char *image, const struct err *err)
 {
 	int64_t now = time_mono_ms();
-	_cleanup_free_ char *text = xasprintf("Failed to pull image \"%s\": %s", image, err_msg(err));
+	_cleanup_free_ char *text = xasprintf("Failed to pull image \"%s\": %s", image, err_msg(err)), *message = NULL;
 
+	c->pull_reason = pull_unavailable(err) ? "RegistryUnavailable" : "ErrImagePull";
+	message = pull_unavailable(err) ? xasprintf("image pull failed for %s because the registry is unavailable: %s", image,
+						    err_msg(err)) :
+					  xstrdup(err_msg(err));
 	backoff_next(&c->pull, now, BACKOFF_FIRST_MS, BACKOFF_MAX_MS);
-	set_str(&c->pull_error, err_msg(err));
+	set_str(&c->pull_error, message);
 	pull_event(c, "Warning", "Failed", text);
 	c->reason = NULL;
-	pull_wait(c, "ErrImagePull", err_msg(err), now + PULL_ERROR_SHOWN_MS);
+	pull_wait(c, c->pull_reason, message, now + PULL_ERROR_SHOWN_MS);
 }
 
 struct pull_call {
-	struct ctr *ctr;
+	LIST_ENTRY(pull_call) link; /* in the agent's list */
+	struct ctr *ctr; /* NULL: the agent is gone */
 	char *image;
-	int64_t begun_ms;
+	bool recorded; /* pull_records_begin was told */
 };
+
+static void pull_succeeded(struct ctr *c, const struct pull_call *call, struct image *img, const struct image_pulled *info)
+{
+	char took[48], all[48];
+	_cleanup_free_ char *text = NULL;
+
+	pull_duration(info->took_ms, took);
+	pull_duration(info->waited_ms + info->took_ms, all);
+	text = xasprintf("Successfully pulled image \"%s\" in %s (%s including waiting). Image size: %lld bytes.", call->image,
+			 took, all, (long long)img->size);
+	pull_event(c, "Normal", "Pulled", text);
+	pull_records_done(pull_records_of(c->pod->agent), img, call->image, info->source, info->hash);
+	c->pulled = true;
+	c->pull = (struct backoff){0};
+	c->retry_ms = 0;
+}
 
 static void pull_done(void *arg, struct image *img, const struct image_pulled *info, const struct err *err)
 {
 	struct pull_call *call = arg;
 	struct ctr *c = call->ctr;
-	double s = (double)(time_mono_ms() - call->begun_ms) / 1000;
-	_cleanup_free_ char *text = NULL;
 
+	if (!c) {
+		free(call->image);
+		free(call);
+		return;
+	}
+	LIST_REMOVE(call, link);
 	c->pulling = false;
 	if (img && !err) {
-		text = xasprintf("Successfully pulled image \"%s\" in %.3gs (%.3gs including waiting). Image "
-				 "size: %lld bytes.",
-				 call->image, s, s, (long long)img->size);
-		pull_event(c, "Normal", "Pulled", text);
-		c->pulled = true;
-		c->pull = (struct backoff){0};
-		c->retry_ms = 0;
+		pull_succeeded(c, call, img, info);
 	} else {
+		if (call->recorded)
+			pull_records_failed(pull_records_of(c->pod->agent), call->image);
 		pull_failed(c, call->image, err);
 	}
 	free(call->image);
@@ -102,31 +165,44 @@ static void pull_done(void *arg, struct image *img, const struct image_pulled *i
 	pod_put(c->pod);
 }
 
-static int pull_start(struct ctr *c, const char *image)
+static void pull_start(struct ctr *c, const char *image, struct image_keyring *keys)
 {
+	const struct image_pull_opts opts = {.keys = keys};
 	_cleanup_free_ char *text = NULL, *ev = NULL;
 	int64_t now = time_mono_ms(), until;
 	struct pull_call *call;
 
-	if (c->pulling)
-		return 0;
 	if (backoff_active(&c->pull, c->pull.last_ms, now, &until)) {
 		ev = xasprintf("Back-off pulling image \"%s\"", image);
-		text = xasprintf("%s: ErrImagePull: %s", ev, c->pull_error ? c->pull_error : "");
+		text = xasprintf("%s: %s: %s", ev, c->pull_reason ? c->pull_reason : "ErrImagePull",
+				 c->pull_error ? c->pull_error : "");
 		if (!c->reason || !streq(c->reason, "ImagePullBackOff"))
-			pull_event(c, "Normal", "BackOff", text);
+			pull_event(c, "Normal", "BackOff", ev);
 		pull_wait(c, "ImagePullBackOff", text, until);
-		return 0;
+		return;
 	}
 	text = xasprintf("Pulling image \"%s\"", image);
 	pull_event(c, "Normal", "Pulling", text);
 	call = xcalloc(1, sizeof(*call));
-	*call = (struct pull_call){c, xstrdup(image), now};
+	*call = (struct pull_call){.ctr = c, .image = xstrdup(image), .recorded = keys != NULL};
+	LIST_INSERT_HEAD(&c->pod->agent->pull_calls, call, link);
+	if (keys)
+		pull_records_begin(pull_records_of(c->pod->agent), image);
 	c->pulling = true;
 	c->retry_ms = 0;
 	c->pod->pending++;
-	image_pull(c->pod->agent->images, image, NULL, pull_done, call);
-	return 0;
+	image_pull(c->pod->agent->images, image, &opts, pull_done, call);
+}
+
+void pulls_forget(struct node_agent *n)
+{
+	struct pull_call *call, *next;
+
+	LIST_FOREACH_SAFE (call, &n->pull_calls, link, next)
+		call->ctr = NULL;
+	LIST_INIT(&n->pull_calls);
+	pull_records_free(n->pull_records);
+	n->pull_records = NULL;
 }
 
 static int bad_name(struct ctr *c, const char *image)
@@ -152,34 +228,66 @@ static int never_there(struct ctr *c, const char *image)
 	return 0;
 }
 
+static int already_there(struct ctr *c, const char *image)
+{
+	_cleanup_free_ char *text = xasprintf(
+		"Container image \"%s\" already present on machine and can be accessed by the pod", image);
+
+	pull_event(c, "Normal", "Pulled", text);
+	c->pulled = true; /* told once for each attempt */
+	return 1;
+}
+
+/* The attempt's first look: 1: the image that is here will do. */
+static int pull_decide(struct ctr *c, const char *image, struct image *img)
+{
+	const char *policy = node_gets(ctr_spec(c), F_imagePullPolicy);
+	bool needs = pull_policy_needs(policy, image, img);
+	_cleanup_free_ char *missing = NULL, *text = NULL;
+	struct image_keyring *keys = NULL;
+
+	if (!img && !needs)
+		return never_there(c, image);
+	if (!pull_keyring(c->pod, &keys, &missing))
+		return 0;
+	if (*missing) {
+		text = xasprintf("Unable to retrieve some image pull secrets (%s); attempting to pull the image may "
+				 "not succeed.",
+				 missing);
+		pod_event_again(c->pod, "FailedToRetrieveImagePullSecret", text);
+	}
+	if (!needs && !pull_records_must_pull(pull_records_of(c->pod->agent), img, image, keys)) {
+		image_keyring_unref(keys);
+		return already_there(c, image);
+	}
+	c->pulled = false;
+	if (streq(policy, "Never")) /* that it is here is nothing for those who may not use it to know */
+		never_there(c, image);
+	else
+		pull_start(c, image, keys);
+	image_keyring_unref(keys);
+	return 0;
+}
+
 int ctr_image(struct ctr *c, struct image **ret)
 {
-	const struct node *spec = ctr_spec(c);
-	const char *image = node_gets(spec, F_image), *policy = node_gets(spec, F_imagePullPolicy);
+	const char *image = node_gets(ctr_spec(c), F_image);
 	_cleanup_err_ struct err e = ERR_INIT;
-	_cleanup_free_ char *text = NULL;
 	struct image_ref ref = {0};
 	struct image *img;
 	bool valid = image_ref_parse(&ref, image, &e) == 0;
+	int r;
 
 	image_ref_release(&ref);
 	if (!valid)
 		return bad_name(c, image);
+	if (c->pulling)
+		return 0;
 	img = image_find(c->pod->agent->images, image);
-	if (!c->pulled || !img) {
-		if (pull_policy_needs(policy, image, img)) {
-			image_unref(img);
-			c->pulled = false;
-			return pull_start(c, image);
-		}
-		if (!img)
-			return never_there(c, image);
-		text = xasprintf(
-			"Container image \"%s\" already present on machine and can be accessed by the pod",
-			image);
-		pull_event(c, "Normal", "Pulled", text);
-		c->pulled = true; /* told once for each attempt */
-	}
-	*ret = img;
-	return 1;
+	r = c->pulled && img ? 1 : pull_decide(c, image, img);
+	if (r > 0)
+		*ret = img;
+	else
+		image_unref(img);
+	return r;
 }

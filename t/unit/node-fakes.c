@@ -670,6 +670,26 @@ void image_pull(struct image_store *s UNUSED, const char *ref UNUSED,
 	later(pull_answer, arg, (void *)done);
 }
 
+struct image_keyring *image_keyring_new(void)
+{
+	return NULL;
+}
+struct image_keyring *image_keyring_unref(struct image_keyring *k UNUSED)
+{
+	return NULL;
+}
+int image_keyring_add(struct image_keyring *k UNUSED, struct str json UNUSED, bool wrapped UNUSED,
+		      const char *source UNUSED, struct err *e UNUSED)
+{
+	return 0;
+}
+void image_keyring_each(const struct image_keyring *k UNUSED, const char *ref UNUSED,
+			void (*f)(void *arg, const char *source, const char *hash), void *arg)
+{
+	if (fake.credential_hash)
+		f(arg, fake.credential_source, fake.credential_hash);
+}
+
 int image_store_watch(struct image_store *s UNUSED, void (*changed)(void *arg), void *arg UNUSED,
 		      struct err *e UNUSED)
 {

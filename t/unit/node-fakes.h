@@ -20,6 +20,7 @@ struct fake {
 	const char *start_error, *start_kind; /* container_start fails with this */
 	void (*images_changed)(void *arg);
 	const char *pod_ip; /* NULL: 10.42.0.5 */
+	const char *credential_source, *credential_hash; /* what image_keyring_each tells; NULL: nothing */
 	bool stubborn; /* containers do not end when told */
 	void (*found)(void *arg, struct sandbox *s);
 };
