@@ -163,7 +163,8 @@ test_expect_success 'a registry that is away' '
 	wait_for "test_equal ImagePullBackOff \"\$(reason away)\"" &&
 	message away >got &&
 	test_grep "^Back-off pulling image \"127.0.0.1:5999/x:1\": RegistryUnavailable: image pull failed for 127.0.0.1:5999/x:1 because the registry is unavailable: " got &&
-	image tag 127.0.0.1:5000/team/a:1 127.0.0.1:5999/x:1 &&
+	image -q import demo.tar && # what came from a file is for everybody
+	image tag example.org/demo:1 127.0.0.1:5999/x:1 &&
 	ready away
 '
 
