@@ -8,7 +8,7 @@
  *	order.c     the order among a pod's containers
  *	pull*.c     its image
  *	restart.c   restart policy and back-off (pure)
- *	spec.c env.c expand.c qos.c   Pod to run_container_spec
+ *	spec*.c env.c expand.c qos.c   Pod to run_container_spec
  *	files.c     /etc/hosts, hostname, resolv.conf
  *	volume*.c writer.c   volumes
  *	probe*.c    probes
@@ -346,6 +346,10 @@ int spec_container(struct ctr *c, const struct image *img, struct arena *a, stru
 		   struct err *e) MUST_CHECK;
 int spec_sandbox(struct pod *p, struct arena *a, struct run_sandbox_spec *out, struct err *e) MUST_CHECK;
 char *spec_hostname(struct pod *p); /* owned by the caller */
+
+/* spec-mounts.c */
+int spec_mounts(struct ctr *c, const struct node *spec, const struct env_list *env, struct arena *a,
+		struct run_container_spec *out, struct err *e) MUST_CHECK;
 
 /* files.c */
 int files_write(struct pod *p, struct err *e) MUST_CHECK;

@@ -1,0 +1,180 @@
+/*
+ * What is mounted into a container: the volumes that it names, and the files that
+ * every container gets. Mirrors the kubelet's makeMounts.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/stat.h>
+
+#include "node/isolate.h"
+
+struct mounts {
+	struct run_mount *v;
+	size_t n, cap;
+};
+
+static bool has_target(const struct mounts *m, const char *target)
+{
+	for (size_t i = 0; i < m->n; i++)
+		if (streq(m->v[i].target, target))
+			return true;
+	return false;
+}
+
+/* One directory below the volume's root, with the mode of that root. */
+static int make_subdir(int root, const char *path, mode_t mode)
+{
+	int fd = path_open_in_root(root, path, O_PATH | O_CLOEXEC, 0);
+	char self[64];
+
+	if (fd != -ENOENT)
+		return fd;
+	fd = path_mkdirs_in_root(root, path, mode);
+	if (fd >= 0) { /* past the umask */
+		snprintf(self, sizeof(self), "/proc/self/fd/%d", fd);
+		(void)!chmod(self, mode);
+	}
+	return fd;
+}
+
+/* A subPath that is not there is made, as directories; nothing leads out of the volume. */
+static int make_subpath(const char *volume, const char *sub, struct err *e)
+{
+	_cleanup_close_ int root = open(volume, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	size_t n = strlen(sub);
+	struct stat st;
+
+	if (root < 0 && errno == ENOTDIR)
+		return err_set(e, ERR_INVALID,
+			       "failed to prepare subPath for volumeMount: '%s' is no directory", volume);
+	if (root < 0 || fstat(root, &st) < 0)
+		return err_errno(e, errno, "open '%s'", volume);
+	for (size_t i = 1; i <= n; i++) {
+		_cleanup_free_ char *part = NULL;
+		int fd;
+
+		if (sub[i] && sub[i] != '/')
+			continue;
+		part = xmemdupz(sub, i);
+		fd = make_subdir(root, part, st.st_mode & 07777);
+		if (fd < 0)
+			return err_errno(e, -fd, "failed to prepare subPath '%s' for volumeMount", sub);
+		close_fd(fd);
+	}
+	return 0;
+}
+
+static int subpath_of(struct ctr *c, const struct node *m, const char *volume, const struct env_list *env,
+		      struct arena *a, const char **ret, struct err *e)
+{
+	const char *sub = node_gets(m, F_subPath), *expr = node_gets(m, F_subPathExpr);
+
+	*ret = NULL;
+	if (*expr) {
+		sub = expand_vars(a, expr, &env, 1);
+		if (strstr(sub, "$("))
+			return err_set(e, ERR_INVALID, "missing value for \"%s\" in container \"%s\"", expr,
+				       c->name);
+	}
+	if (!*sub)
+		return 0;
+	if (*sub == '/')
+		return err_set(e, ERR_INVALID, "error SubPath `%s` must not be an absolute path", sub);
+	if (make_subpath(volume, sub, e) < 0)
+		return -e->code;
+	*ret = arena_strdup(a, sub);
+	return 0;
+}
+
+static bool volume_read_only(const struct node *vol)
+{
+	return node_get(vol, F_configMap) || node_get(vol, F_secret) || node_get(vol, F_projected) ||
+	       node_get(vol, F_downwardAPI);
+}
+
+static int mount_volume(struct ctr *c, const struct node *m, const struct env_list *env, struct arena *a,
+			struct mounts *out, struct err *e)
+{
+	struct pod *p = c->pod;
+	const char *name = node_gets(m, F_name), *path = volume_path(p, name),
+		   *target = node_gets(m, F_mountPath);
+	const char *prop = node_gets(m, F_mountPropagation), *rro = node_gets(m, F_recursiveReadOnly);
+	struct run_mount r = {.type = RUN_MOUNT_BIND};
+
+	if (!path)
+		return err_set(e, ERR_INVALID,
+			       "volumeMount \"%s\" refers to a volume that the pod does not have", name);
+	r.source = arena_strdup(a, path);
+	r.target = *target == '/' ? arena_strdup(a, target) : arena_printf(a, "/%s", target);
+	r.read_only = node_bool(node_get(m, F_readOnly), false) ||
+		      volume_read_only(node_named(node_get(pod_spec(p), F_volumes), name));
+	r.recursive_read_only = r.read_only && (streq(rro, "Enabled") || streq(rro, "IfPossible"));
+	r.propagation = streq(prop, "HostToContainer") ? 'h' : streq(prop, "Bidirectional") ? 'b' : 0;
+	if (subpath_of(c, m, path, env, a, &r.subpath, e) < 0)
+		return -e->code;
+	VEC_PUSH(out, r);
+	return 0;
+}
+
+static void mount_file(struct ctr *c, const char *file, const char *target, struct arena *a,
+		       struct mounts *out)
+{
+	char *dir;
+
+	if (has_target(out, target))
+		return;
+	dir = pod_dir(c->pod);
+	VEC_PUSH(out, ((struct run_mount){.type = RUN_MOUNT_BIND,
+					  .source = arena_printf(a, "%s/%s", dir, file),
+					  .target = target}));
+	free(dir);
+}
+
+/* A file of its own for each attempt, writable for any user. */
+static int mount_termination_log(struct ctr *c, const struct node *spec, unsigned attempt, struct arena *a,
+				 struct mounts *out, struct err *e)
+{
+	const char *target = node_cstr_or(node_get(spec, F_terminationMessagePath), "/dev/termination-log");
+	_cleanup_free_ char *pod = pod_dir(c->pod);
+	char *dir = arena_printf(a, "%s/containers/%s", pod, c->name),
+	     *file = arena_printf(a, "%s/%u", dir, attempt);
+
+	if (!*target || has_target(out, target))
+		return 0;
+	if (path_mkdirs(dir, 0755, e) < 0 || path_write(file, STR_NONE, 0666, e) < 0)
+		return -e->code;
+	if (chmod(file, 0666) < 0)
+		return err_errno(e, errno, "change the mode of '%s'", file);
+	VEC_PUSH(out, ((struct run_mount){
+			      .type = RUN_MOUNT_BIND, .source = file, .target = arena_strdup(a, target)}));
+	return 0;
+}
+
+int spec_mounts(struct ctr *c, const struct node *spec, const struct env_list *env, struct arena *a,
+		struct run_container_spec *out, struct err *e)
+{
+	struct mounts m = {0};
+	int r = 0;
+
+	NODE_FOREACH (vm, node_get(spec, F_volumeMounts)) {
+		r = mount_volume(c, vm, env, a, &m, e);
+		if (r < 0)
+			break;
+	}
+	if (r == 0)
+		r = mount_termination_log(c, spec, out->attempt, a, &m, e);
+	if (r == 0) {
+		mount_file(c, "etc-hosts", "/etc/hosts", a, &m);
+		mount_file(c, "hostname", "/etc/hostname", a, &m);
+		mount_file(c, "resolv.conf", "/etc/resolv.conf", a, &m);
+		out->mounts = arena_alloc(a, (m.n + 1) * sizeof(*m.v));
+		memcpy((void *)out->mounts, m.v, m.n * sizeof(*m.v));
+		out->n_mounts = m.n;
+	}
+	VEC_RELEASE(&m);
+	if (r < 0) {
+		free(e->kind);
+		e->kind = xstrdup("CreateContainerConfigError");
+	}
+	return r;
+}
