@@ -36,6 +36,9 @@ int link_bridge(struct nl_sock *s, const char *name, struct in_addr gateway, int
 /* A veth pair: host_if on the bridge here, eth0 in the other namespace; both down. */
 int link_veth(struct nl_sock *s, const char *host_if, int bridge_index, int netns_fd, int mtu, struct in_addr ip,
 	      struct err *e) MUST_CHECK;
+/* What comes from a port of the bridge may go out there again: a pod that calls itself by a host port or a service,
+ * where bridges filter as routers do (br_netfilter). */
+int link_hairpin(struct nl_sock *s, const char *name, struct err *e) MUST_CHECK;
 int link_up(struct nl_sock *s, const char *name, struct err *e) MUST_CHECK;
 int link_delete(struct nl_sock *s, const char *name); /* 0 or -errno; -ENODEV when absent */
 int link_address(struct nl_sock *s, const char *name, struct in_addr a, unsigned bits, struct err *e) MUST_CHECK;
@@ -44,6 +47,16 @@ int link_default_route(struct nl_sock *s, struct in_addr gateway, struct err *e)
 /* --- nft.c --- */
 /* Replaces the whole table by: what pods send to outside the cluster is masqueraded. */
 int nft_install(const char *table, const struct net_cidr *pods, const struct net_cidr *cluster, struct err *e) MUST_CHECK;
+/* A host port, and where it leads. */
+struct nft_port {
+	uint8_t protocol;
+	struct in_addr host_ip; /* 0: any */
+	uint16_t host_port, port; /* host order */
+	struct in_addr ip;
+};
+/* All host ports of this machine, at once; without any their chains go. */
+int nft_set_ports(const char *table, const char *bridge, const struct net_cidr *pods, const struct nft_port *v, size_t n,
+		  struct err *e) MUST_CHECK;
 int nft_remove(const char *table); /* 0 or -errno; -ENOENT when absent */
 
 /* --- ipam.c --- */
@@ -53,6 +66,20 @@ struct ipam *ipam_close(struct ipam *i);
 int ipam_take(struct ipam *i, const char *id, struct in_addr *ret, struct err *e) MUST_CHECK;
 void ipam_give(struct ipam *i, const char *id);
 void ipam_keep(struct ipam *i, const char *const *keep, size_t n);
+int ipam_find(const struct ipam *i, const char *id, struct in_addr *ret); /* 0 or -ENOENT */
 struct in_addr ipam_gateway(const struct ipam *i);
+
+/* --- ports.c --- */
+struct ports;
+struct ports_config {
+	const char *table, *bridge, *file;
+	struct net_cidr pods;
+};
+/* Sets up what the file remembers; *missing tells what the kernel lacks for it. */
+int ports_open(struct ports **ret, const struct ports_config *cfg, struct buf *missing, struct err *e) MUST_CHECK;
+struct ports *ports_close(struct ports *p);
+int ports_set(struct ports *p, const char *id, struct in_addr ip, const struct net_port *v, size_t n,
+	      struct err *e) MUST_CHECK;
+void ports_keep(struct ports *p, const char *const *keep, size_t n); /* keep: sorted */
 
 #endif

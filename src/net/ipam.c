@@ -132,6 +132,14 @@ int ipam_take(struct ipam *i, const char *id, struct in_addr *ret, struct err *e
 	return 0;
 }
 
+int ipam_find(const struct ipam *i, const char *id, struct in_addr *ret)
+{
+	uint32_t a = (uint32_t)(uintptr_t)map_getc(i->by_id, id);
+
+	ret->s_addr = htonl(a);
+	return a ? 0 : -ENOENT;
+}
+
 static void ipam_drop(struct ipam *i, struct str id)
 {
 	uint32_t a = (uint32_t)(uintptr_t)map_get(i->by_id, id);

@@ -136,6 +136,19 @@ int link_veth(struct nl_sock *s, const char *host_if, int bridge_index, int netn
 	return 0;
 }
 
+int link_hairpin(struct nl_sock *s, const char *name, struct err *e)
+{
+	struct ifinfomsg ifi = { .ifi_family = AF_BRIDGE, .ifi_index = link_index(s, name) };
+	struct nl_msg *m = nl_msg_new(RTM_SETLINK, 0, &ifi, sizeof(ifi));
+	struct nlattr *port = nla_nest_start(m, IFLA_PROTINFO | NLA_F_NESTED);
+	int rc;
+
+	nla_put_u8(m, IFLA_BRPORT_MODE, 1);
+	nla_nest_end(m, port);
+	rc = nl_request(s, m);
+	return rc < 0 ? err_errno(e, -rc, "let the link '%s' send back what it brought", name) : 0;
+}
+
 int link_up(struct nl_sock *s, const char *name, struct err *e)
 {
 	struct ifinfomsg ifi = { .ifi_family = AF_UNSPEC, .ifi_flags = IFF_UP, .ifi_change = IFF_UP };

@@ -23,6 +23,7 @@
 struct net {
 	struct nl_sock *nl;
 	struct ipam *ipam;
+	struct ports *ports;
 	struct net_cidr pods, cluster;
 	char *bridge;
 	int bridge_index, mtu;
@@ -81,6 +82,14 @@ static void net_masquerade(struct net *n, const struct net_config *cfg)
 			 err_msg(&e));
 }
 
+static int net_open_ports(struct net *n, const struct net_config *cfg, struct err *e)
+{
+	_cleanup_free_ char *file = xasprintf("%s.ports", cfg->state_file);
+	struct ports_config pc = { .table = cfg->table, .bridge = n->bridge, .file = file, .pods = n->pods };
+
+	return ports_open(&n->ports, &pc, &n->missing, e);
+}
+
 static int net_setup(struct net *n, const struct net_config *cfg, struct err *e)
 {
 	if (!net_cidr_parse(&n->pods, cfg->pod_cidr) || !net_cidr_parse(&n->cluster, cfg->cluster_cidr) ||
@@ -99,7 +108,7 @@ static int net_setup(struct net *n, const struct net_config *cfg, struct err *e)
 	n->bridge_index = link_index(n->nl, cfg->bridge);
 	net_forwarding(n);
 	net_masquerade(n, cfg);
-	return 0;
+	return net_open_ports(n, cfg, e);
 }
 
 int net_open(struct net **ret, const struct net_config *cfg, struct err *e)
@@ -123,6 +132,7 @@ struct net *net_close(struct net *n)
 		return NULL;
 	nl_close_(n->nl);
 	ipam_close(n->ipam);
+	ports_close(n->ports);
 	buf_release(&n->missing);
 	free(n->bridge);
 	free(n);
@@ -158,7 +168,7 @@ static int net_attach_link(struct net *n, const char *host_if, int netns_fd, str
 	(void)link_delete(n->nl, host_if); /* a half-made one of before */
 	if (link_veth(n->nl, host_if, n->bridge_index, netns_fd, n->mtu, ip, e) < 0)
 		return -e->code;
-	if (link_up(n->nl, host_if, e) < 0 || nl_open_in(&pod, netns_fd, e) < 0)
+	if (link_hairpin(n->nl, host_if, e) < 0 || link_up(n->nl, host_if, e) < 0 || nl_open_in(&pod, netns_fd, e) < 0)
 		return -e->code;
 	rc = net_attach_pod_side(pod, n, ip, e);
 	nl_close_(pod);
@@ -191,13 +201,25 @@ int net_detach(struct net *n, const char *id, struct err *e)
 	rc = link_delete(n->nl, host_if);
 	if (rc < 0 && rc != -ENODEV)
 		return err_errno(e, -rc, "remove the pod's network link '%s'", host_if);
+	if (ports_set(n->ports, id, (struct in_addr){ 0 }, NULL, 0, e) < 0)
+		return -e->code;
 	ipam_give(n->ipam, id);
 	return 0;
+}
+
+int net_set_ports(struct net *n, const char *id, const struct net_port *v, size_t count, struct err *e)
+{
+	struct in_addr ip = { 0 };
+
+	if (count && ipam_find(n->ipam, id, &ip) < 0)
+		return err_set(e, ERR_INTERNAL, "the pod has no address");
+	return ports_set(n->ports, id, ip, v, count, e);
 }
 
 void net_reconcile(struct net *n, const char *const *keep, size_t n_keep)
 {
 	ipam_keep(n->ipam, keep, n_keep);
+	ports_keep(n->ports, keep, n_keep);
 }
 
 /* --- the host --- */

@@ -34,7 +34,15 @@ struct net_attachment {
 int net_attach(struct net *n, const char *id, int netns_fd, struct net_attachment *out, struct err *e) MUST_CHECK;
 /* Frees link and address; absent is success. */
 int net_detach(struct net *n, const char *id, struct err *e) MUST_CHECK;
-/* Addresses whose id is not in keep (sorted array) are freed: after a restart. */
+/* Host ports of a pod that is attached; they replace those that it had. They stay when this process ends, and go with
+ * net_detach. */
+struct net_port {
+	int protocol; /* IPPROTO_TCP, IPPROTO_UDP, IPPROTO_SCTP */
+	const char *host_ip; /* "": any address of this machine */
+	uint16_t host_port, port;
+};
+int net_set_ports(struct net *n, const char *id, const struct net_port *v, size_t count, struct err *e) MUST_CHECK;
+/* Addresses and ports whose id is not in keep (sorted array) are freed: after a restart. */
 void net_reconcile(struct net *n, const char *const *keep, size_t n_keep);
 
 /* The address that this node has towards others: of the default route, else the first one that is not our bridge's, else

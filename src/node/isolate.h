@@ -40,6 +40,11 @@ void security_put_user(struct doc *d, struct node *status, struct ctr *c);
 /* *ret 0: the host's users. */
 int users_take(struct pod *p, uint32_t *ret, struct err *e) MUST_CHECK;
 
+/* --- ports.c --- */
+bool ports_admit(struct pod *p); /* as admit_isolation */
+/* Of a pod that has its address; goes with net_detach. */
+int ports_up(struct pod *p, struct err *e) MUST_CHECK;
+
 /* --- handler.c --- */
 /* -EAGAIN without an error: the class is not known yet; the pod is woken. */
 int handler_check(struct pod *p, struct err *e) MUST_CHECK;

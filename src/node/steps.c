@@ -218,6 +218,8 @@ static int step_network(struct pod *p, struct err *e)
 	if (net_attach(p->agent->net, p->uid, sandbox_netns(p->sandbox), &at, e) < 0)
 		return err_wrap(e, "failed to set up the network of pod \"%s_%s\"", p->name, p->ns);
 	snprintf(p->ip, sizeof(p->ip), "%s", at.ip);
+	if (ports_up(p, e) < 0)
+		return err_wrap(e, "failed to set up the host ports of pod \"%s_%s\"", p->name, p->ns);
 	if (sandbox_set_note(p->sandbox, "ip", p->ip, e) < 0)
 		return -e->code;
 	return STEP_DONE;

@@ -708,6 +708,12 @@ int net_attach(struct net *n UNUSED, const char *id UNUSED, int netns_fd UNUSED,
 	snprintf(out->ip, sizeof(out->ip), "%s", fake.pod_ip ? fake.pod_ip : "10.42.0.5");
 	return 0;
 }
+int net_set_ports(struct net *n UNUSED, const char *id UNUSED, const struct net_port *v UNUSED, size_t count UNUSED,
+		  struct err *e UNUSED)
+{
+	return 0;
+}
+
 int net_detach(struct net *n UNUSED, const char *id UNUSED, struct err *e UNUSED)
 {
 	return 0;
