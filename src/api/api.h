@@ -35,6 +35,7 @@ struct api_config {
 	const char *admission_on, *admission_off; /* names of admission steps with commas between; NULL: as they are */
 	const char *admission_config_file; /* kube-apiserver's AdmissionConfiguration, or NULL */
 	bool anonymous; /* to health and version only */
+	bool local_storage; /* there is a StorageClass local-path, the default one */
 	struct audit_config audit;
 	int64_t slow_ms; /* requests that take longer are logged; 0: none */
 	/* A connected socket to the node's agent for streams and logs: fd or -errno. */

@@ -2,7 +2,7 @@
  * Objects that every Kubernetes cluster has: priority classes for pods that the
  * cluster itself needs, the flow schemas and priority levels of API priority and
  * fairness (kinglet needs none, but clients list them and tools refer to them),
- * the range of service addresses, and the authority of client certificates for
+ * the range of service addresses, the storage class of local directories, and the authority of client certificates for
  * extension API servers. Every flow schema gets its condition Dangling.
  *
  * They are made when they are missing. Those that Kubernetes keeps up to date
@@ -283,6 +283,15 @@ static void objects_classes(struct objects_sync *s)
 	}
 }
 
+static void objects_storage(struct objects_sync *s)
+{
+	if (s->api->cfg.local_storage)
+		objects_put(s, schema_res("storage.k8s.io", "storageclasses"), "", "local-path", KEEP_THERE, F_provisioner,
+			    "{\"metadata\":{\"name\":\"local-path\",\"annotations\":{\"storageclass.kubernetes.io/is-default-class\":"
+			    "\"true\"}},\"provisioner\":\"kinglet.io/local-path\",\"volumeBindingMode\":\"WaitForFirstConsumer\","
+			    "\"reclaimPolicy\":\"Delete\",\"allowVolumeExpansion\":true}");
+}
+
 static void objects_service_cidr(struct objects_sync *s)
 {
 	const struct resource *res = schema_res("networking.k8s.io", "servicecidrs");
@@ -326,6 +335,7 @@ bool objects_sync(struct api *a, void (*done)(void *arg, bool failed), void *arg
 	objects_classes(s);
 	objects_flowcontrol(s);
 	objects_flows_status(s);
+	objects_storage(s);
 	objects_service_cidr(s);
 	objects_authentication(s);
 	if (s->open) {

@@ -28,6 +28,7 @@
 #include "ctl/ctl.h"
 #include "image/image.h"
 #include "net/net.h"
+#include "node/local-dirs.h"
 #include "node/node.h"
 #include "run/run.h"
 #include "sched/sched.h"
@@ -99,6 +100,8 @@ static const struct opt server_opts[] = {
 	  KINGLET_KUBECONFIG, .help = "where to write the administrator's kubeconfig" },
 	{ OPT_STRING, "write-kubeconfig-mode", 0, O(write_kubeconfig_mode), "MODE", "KINGLET_KUBECONFIG_MODE", "0600",
 	  .help = "its permissions" },
+	{ OPT_LIST, "disable", 0, O(disabled), "PART", "KINGLET_DISABLE",
+	  .help = "leave out a part that is there by default: local-storage (the class local-path)" },
 	{ OPT_HEADING, .help = "Node" },
 	{ OPT_BOOL, "disable-agent", 0, O(disable_agent), NULL, "KINGLET_DISABLE_AGENT",
 	  .help = "run no node agent: pods are not run on this machine" },
@@ -123,6 +126,8 @@ static const struct opt server_opts[] = {
 	  .help = "bridge that pods are attached to" },
 	{ OPT_STRING, "cgroup", 0, O(cgroup), "NAME", NULL, NULL,
 	  .help = "cgroup that pods run below; by default kinglet, or kinglet-HASH for another data directory" },
+	{ OPT_STRING, "default-local-storage-path", 0, O(local_storage), "DIR", "KINGLET_DEFAULT_LOCAL_STORAGE_PATH", NULL,
+	  .help = "where volumes of the class local-path live; storage in the data directory by default" },
 	{ OPT_HEADING, .help = "Images" },
 	{ OPT_STRING, "private-registry", 0, O(registries), "FILE", "KINGLET_PRIVATE_REGISTRY", KINGLET_REGISTRIES,
 	  .help = "mirrors, rewrites, TLS settings and credentials of image registries" },
@@ -147,7 +152,7 @@ struct server {
 	int64_t started_ms;
 	struct loop *loop;
 	int lock;
-	char *node_name, node_ip[46], *server_dir, *agent_dir;
+	char *node_name, node_ip[46], *server_dir, *agent_dir, *local_storage;
 	char *service_ip; /* the first of the service CIDR: `kubernetes` */
 	char *pod_cidr;
 	int port;
@@ -163,6 +168,7 @@ struct server {
 	struct image_store *images;
 	struct net *net;
 	struct node_agent *agent;
+	struct local_dirs *local_dirs;
 	struct loop_signal *sigterm, *sigint, *sighup, *sigpipe;
 	struct loop_hook *trim;
 	struct loop_timer *release;
@@ -364,6 +370,30 @@ static int server_issuers(struct server *s, struct err *e)
 	return 0;
 }
 
+/* Parts that k3s' --disable names too, as far as they are here. */
+static const char *const server_parts[] = { "local-storage" };
+
+static bool server_disabled(const struct server *s, const char *part)
+{
+	for (size_t i = 0; i < s->opts->disabled.n; i++)
+		if (streq(s->opts->disabled.v[i], part))
+			return true;
+	return false;
+}
+
+static int server_check_parts(const struct server *s, struct err *e)
+{
+	for (size_t i = 0; i < s->opts->disabled.n; i++) {
+		bool known = false;
+
+		for (size_t k = 0; k < ARRAY_SIZE(server_parts); k++)
+			known = known || streq(server_parts[k], s->opts->disabled.v[i]);
+		if (!known)
+			return err_set(e, ERR_BAD_REQUEST, "--disable %s: there is no such part", s->opts->disabled.v[i]);
+	}
+	return 0;
+}
+
 static int server_open_api(struct server *s, struct err *e)
 {
 	struct tls_config tls = { .cert_pem = s->pki.server_cert, .key_pem = s->pki.server_key,
@@ -378,7 +408,7 @@ static int server_open_api(struct server *s, struct err *e)
 					     s->opts->audit_days, s->opts->audit_backups, s->opts->audit_compress },
 				  .admission_on = s->opts->admission_on, .admission_off = s->opts->admission_off,
 				  .admission_config_file = s->opts->admission_config,
-				  .dial_node = server_dial_node, .arg = s };
+				  .local_storage = !server_disabled(s, "local-storage"), .dial_node = server_dial_node, .arg = s };
 	_cleanup_free_ char *address = NULL;
 
 	if (server_issuers(s, e) < 0)
@@ -491,6 +521,7 @@ static int server_open_agent(struct server *s, struct err *e)
 	if (agent_new(&s->agent, &node, e) < 0)
 		return -e->code;
 	agent_start(s->agent);
+	s->local_dirs = local_dirs_new(node.client, s->node_name, s->local_storage);
 	return 0;
 }
 
@@ -591,7 +622,8 @@ static int server_start(struct server *s, struct err *e)
 
 	s->server_dir = path_join(s->opts->data_dir, "server");
 	s->agent_dir = path_join(s->opts->data_dir, "agent");
-	if (server_names(s, e) < 0 || server_pod_cidr(s, &s->pod_cidr, e) < 0 || server_lock(s, e) < 0)
+	s->local_storage = s->opts->local_storage ? xstrdup(s->opts->local_storage) : path_join(s->opts->data_dir, "storage");
+	if (server_check_parts(s, e) < 0 || server_names(s, e) < 0 || server_pod_cidr(s, &s->pod_cidr, e) < 0 || server_lock(s, e) < 0)
 		return -e->code;
 	s->loop = loop_new();
 	s->sigterm = loop_signal_new(s->loop, SIGTERM, server_on_signal, s);
@@ -607,7 +639,7 @@ static int server_start(struct server *s, struct err *e)
 	api_start(s->api, server_ready, s);
 	s->ctl = ctl_new(&(struct ctl_config){ .client = client_named(s->client, "kube-controller-manager"),
 					       .root_ca_pem = s->pki.ca_cert, .csr_read = server_csr_read,
-					       .csr_sign = server_csr_sign, .csr_arg = s });
+					       .csr_sign = server_csr_sign, .csr_arg = s, .local_storage = s->local_storage });
 	s->sched = sched_new(client_named(s->client, "kube-scheduler"), "default-scheduler");
 	server_node_marks(s);
 	return s->opts->disable_agent ? 0 : server_open_agent(s, e);
@@ -617,6 +649,7 @@ static void server_stop(struct server *s)
 {
 	if (s->http)
 		http_server_drain(s->http);
+	local_dirs_free(s->local_dirs);
 	agent_free(s->agent);
 	sched_free(s->sched);
 	ctl_free(s->ctl);
@@ -650,6 +683,7 @@ static void server_stop(struct server *s)
 	free(s->pod_cidr);
 	free(s->server_dir);
 	free(s->agent_dir);
+	free(s->local_storage);
 	if (s->lock >= 0)
 		close_fd(s->lock);
 }

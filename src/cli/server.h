@@ -15,8 +15,8 @@ struct server_opts {
 	char *manifest_dir, *resolv_conf, *bridge, *cgroup, *log_level, *advertise_address;
 	char *jwks_uri, *event_ttl, *audit_policy, *audit_log;
 	int64_t port, kubelet_port, max_pods, audit_mb, audit_days, audit_backups, slow_ms;
-	struct opt_list tls_sans, node_labels, node_taints, kubelet_args, sa_issuers, api_audiences;
-	char *registries, *pull_deadline;
+	struct opt_list tls_sans, node_labels, node_taints, kubelet_args, sa_issuers, api_audiences, disabled;
+	char *registries, *pull_deadline, *local_storage;
 	int64_t parallel_pulls;
 	bool disable_agent, anonymous_auth, audit_compress, no_default_endpoint;
 };

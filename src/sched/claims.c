@@ -7,9 +7,9 @@
  */
 #include "base/log.h"
 #include "sched/internal.h"
+#include "schema/claims.h"
 
 #define CLAIMS_WAIT_MS 600000
-#define CLAIM_NODE "volume.kubernetes.io/selected-node"
 
 struct claims_wait {
 	struct sched_pod *p;
@@ -56,7 +56,7 @@ static void claims_give(struct sched *s, const struct sched_pod *p, struct obj *
 	spec = node_need_object(d, root, F_spec);
 	node_set(d, spec, F_claimRef, obj_reference(d, claim));
 	node_setk(d, node_need_object(d, node_need_object(d, root, F_metadata), F_annotations),
-		  str_of("pv.kubernetes.io/bound-by-controller"), node_new_cstr(d, "yes"));
+		  str_of(BOUND_BY_CONTROLLER), node_new_cstr(d, "yes"));
 	claims_ask(s, p, volume, d);
 }
 
@@ -122,8 +122,7 @@ static int claims_state(struct sched *s, const struct sched_pod *p)
 
 		if (!claim || meta_is_deleting(root))
 			return -1;
-		if (!*node_gets(node_get(root, F_spec), F_volumeName) ||
-		    !meta_annotation(root, "pv.kubernetes.io/bind-completed"))
+		if (!claim_is_bound(root))
 			all = 0;
 	}
 	return all;

@@ -4,24 +4,20 @@
  * must find (or be given) a volume there. A ReadWriteOncePod claim serves one pod.
  */
 #include "sched/internal.h"
-
-#define CLAIM_CLASS_NONE "kubernetes.io/no-provisioner"
+#include "schema/claims.h"
 
 struct obj *claims_class_of(struct sched *s, struct obj *claim)
 {
-	const struct node *spec = node_get(obj_node(claim), F_spec);
-	const char *name = node_gets(spec, F_storageClassName);
+	const char *name = storage_class(obj_node(claim));
 
-	if (!*name)
-		name = meta_annotation(obj_node(claim), "volume.beta.kubernetes.io/storage-class");
-	return name && *name ? informer_find(s->of[KIND_CLASSES], "", name) : NULL;
+	return *name ? informer_find(s->of[KIND_CLASSES], "", name) : NULL;
 }
 
 bool claims_is_late(struct sched *s, struct obj *claim)
 {
 	struct obj *class = claims_class_of(s, claim);
 
-	return class && node_streq(node_get(obj_node(class), F_volumeBindingMode), "WaitForFirstConsumer");
+	return class && class_is_late(obj_node(class));
 }
 
 static bool claims_once(const struct obj *claim)
@@ -101,7 +97,7 @@ static char *claims_look(struct sched_cycle *c, const char *name)
 	if (claims_once(claim) && claims_in_use(c, name))
 		c->claims.once = true;
 	bound = node_gets(node_get(obj_node(claim), F_spec), F_volumeName);
-	if (*bound && meta_annotation(obj_node(claim), "pv.kubernetes.io/bind-completed")) {
+	if (claim_is_bound(obj_node(claim))) {
 		volume = informer_find(c->s->of[KIND_VOLUMES], "", bound);
 		VEC_PUSH(&c->claims.bound, volume ? obj_ref(volume) : NULL);
 		return NULL;
@@ -138,72 +134,28 @@ static bool volume_usable_on(struct obj *volume, const struct sched_node *n)
 	return !required || affinity_terms_match(required, n);
 }
 
-static bool volume_serves(struct obj *volume, struct obj *claim, int64_t want)
+static bool volume_free_for(const struct node *volume, const struct node *claim)
 {
-	const struct node *v = node_get(obj_node(volume), F_spec), *c = node_get(obj_node(claim), F_spec);
-	const struct node *ref = node_get(v, F_claimRef);
-	struct quantity q;
-
-	if (ref && !(streq(node_gets(ref, F_name), claim->name) && streq(node_gets(ref, F_namespace), claim->ns)))
+	if (meta_is_deleting(volume))
 		return false;
-	if (!ref && !node_streq(node_path(obj_node(volume), F_status, F_phase), "Available"))
-		return false;
-	if (meta_is_deleting(obj_node(volume)) || !streq(node_gets(v, F_storageClassName), node_gets(c, F_storageClassName)) ||
-	    !streq(node_cstr_or(node_get(v, F_volumeMode), "Filesystem"), node_cstr_or(node_get(c, F_volumeMode), "Filesystem")))
-		return false;
-	NODE_FOREACH(mode, node_get(c, F_accessModes))
-	{
-		bool has = false;
-
-		NODE_FOREACH(have, node_get(v, F_accessModes))
-			has = has || node_equal(mode, have);
-		if (!has)
-			return false;
-	}
-	return quantity_from_node(&q, node_getc(node_get(v, F_capacity), "storage")) && quantity_value(&q) >= want;
-}
-
-static int64_t volume_size(struct obj *volume)
-{
-	struct quantity q;
-
-	return quantity_from_node(&q, node_getc(node_path(obj_node(volume), F_spec, F_capacity), "storage"))
-		       ? quantity_value(&q)
-		       : 0;
-}
-
-static bool volume_selected(struct obj *volume, struct obj *claim)
-{
-	const struct node *by = node_path(obj_node(claim), F_spec, F_selector);
-	struct selector *s = NULL;
-	struct err e = ERR_INIT;
-	bool hit;
-
-	if (!by)
-		return true;
-	if (selector_from_node(&s, by, &e) < 0) {
-		err_release(&e);
-		return false;
-	}
-	hit = selector_match(s, meta_labels(obj_node(volume)));
-	selector_free(s);
-	return hit;
+	if (node_path(volume, F_spec, F_claimRef))
+		return volume_is_kept_for(volume, claim);
+	return node_streq(node_path(volume, F_status, F_phase), "Available");
 }
 
 struct obj *claims_volume_for(struct sched *s, struct obj *claim, const struct sched_node *n)
 {
+	const struct node *root = obj_node(claim);
 	struct obj *best = NULL, *v = NULL;
-	struct quantity q;
-	int64_t want = 0;
 
-	if (quantity_from_node(&q, node_getc(node_path(obj_node(claim), F_spec, F_resources, F_requests), "storage")))
-		want = quantity_value(&q);
 	while ((v = informer_next(s->of[KIND_VOLUMES], NULL, v)) != NULL) {
-		if (!volume_serves(v, claim, want) || !volume_usable_on(v, n) || !volume_selected(v, claim))
+		const struct node *volume = obj_node(v);
+
+		if (!volume_free_for(volume, root) || volume_unfit(volume, root) || !volume_usable_on(v, n))
 			continue;
-		if (node_path(obj_node(v), F_spec, F_claimRef))
+		if (node_path(volume, F_spec, F_claimRef))
 			return v; /* kept for this claim */
-		if (!best || volume_size(v) < volume_size(best))
+		if (volume_is_better(volume, best ? obj_node(best) : NULL))
 			best = v;
 	}
 	return best;
@@ -213,7 +165,7 @@ static bool class_provides_on(struct obj *class, const struct sched_node *n)
 {
 	const struct node *allowed = node_get(obj_node(class), F_allowedTopologies);
 
-	if (streq(node_gets(obj_node(class), F_provisioner), CLAIM_CLASS_NONE))
+	if (streq(node_gets(obj_node(class), F_provisioner), CLASS_NONE))
 		return false;
 	if (!node_count(allowed))
 		return true;
@@ -251,7 +203,7 @@ SCHED_FILTER(filter_claims)
 	}
 	for (size_t i = 0; i < c->claims.later.n; i++) {
 		struct obj *claim = c->claims.later.v[i], *class = claims_class_of(c->s, claim);
-		const char *chosen = meta_annotation(obj_node(claim), "volume.kubernetes.io/selected-node");
+		const char *chosen = meta_annotation(obj_node(claim), CLAIM_NODE);
 
 		if (chosen && !streq(chosen, n->name)) /* a provisioner is at work there */
 			return "node(s) didn't find available persistent volumes to bind";

@@ -1,0 +1,233 @@
+/*
+ * Follows PersistentVolumes. What must never happen is that a directory is removed
+ * that is none of ours because an object says so: provisioned volumes are only
+ * removed below the node's own storage directory, hostPath ones (as in Kubernetes)
+ * only below /tmp; to recycle a hostPath is its maker's explicit wish, and still
+ * not granted for the first level of the file system.
+ */
+#include "node/local-dirs.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/job.h"
+#include "base/log.h"
+#include "base/map.h"
+#include "base/path.h"
+#include "schema/claims.h"
+
+struct local_dirs {
+	struct client *client;
+	struct loop *loop;
+	char *node, *dir;
+	struct informer *volumes, *nodes; /* the latter from first need: whose turn a hostPath without a node is */
+	struct job_queue *jobs;
+	struct map *busy; /* volumes that are being cleaned, by name */
+};
+
+struct local_clean {
+	struct local_dirs *l;
+	struct obj *volume;
+	char *path;
+	bool remove; /* the directory too */
+	struct err err;
+};
+
+/* --- whose is it --- */
+
+static bool local_names_node(const struct node *affinity, const char *node)
+{
+	NODE_FOREACH(term, node_path(affinity, F_required, F_nodeSelectorTerms))
+		NODE_FOREACH(x, node_get(term, F_matchExpressions))
+			NODE_FOREACH(v, node_get(x, F_values))
+				if (streq(node_gets(x, F_key), "kubernetes.io/hostname") && node_streq(v, node))
+					return true;
+	return false;
+}
+
+/* A volume that is tied to no node is looked after by the first of all nodes. */
+static bool local_is_first(struct local_dirs *l)
+{
+	struct obj *first;
+
+	if (!l->nodes)
+		l->nodes = informer_get(l->client, schema_res("", "nodes"), NULL);
+	first = informer_next(l->nodes, NULL, NULL);
+	return first ? streq(first->name, l->node) : true;
+}
+
+static bool local_is_ours(struct local_dirs *l, const struct node *spec)
+{
+	const struct node *affinity = node_get(spec, F_nodeAffinity);
+
+	return affinity ? local_names_node(affinity, l->node) : local_is_first(l);
+}
+
+static bool local_is_below(const char *path, const char *dir)
+{
+	size_t n = strlen(dir);
+
+	return !strncmp(path, dir, n) && path[n] == '/' && path[n + 1] && !strstr(path, "/..") && !strstr(path, "/./") &&
+	       !strstr(path, "//");
+}
+
+/* --- cleaning, off the loop --- */
+
+static int local_empty(const char *path, struct err *e)
+{
+	DIR *d = opendir(path);
+	struct dirent *ent;
+	int r = 0;
+
+	if (!d)
+		return errno == ENOENT ? 0 : err_errno(e, errno, "open '%s'", path);
+	while (r == 0 && (ent = readdir(d)) != NULL) {
+		_cleanup_free_ char *one = NULL;
+
+		if (streq(ent->d_name, ".") || streq(ent->d_name, ".."))
+			continue;
+		one = path_join(path, ent->d_name);
+		r = path_remove_tree(one, e);
+	}
+	closedir(d);
+	return r;
+}
+
+static void local_clean_run(void *arg)
+{
+	struct local_clean *c = arg;
+	int r = c->remove ? path_remove_tree(c->path, &c->err) : local_empty(c->path, &c->err);
+
+	(void)r;
+}
+
+static void local_fail(struct local_clean *c)
+{
+	const char *reason = c->remove ? "VolumeFailedDelete" : "VolumeFailedRecycle";
+	struct doc *d = doc_clone(obj_doc(c->volume));
+	struct node *status = node_need_object(d, doc_root(d), F_status);
+
+	client_event(c->l->client, c->volume, NULL, "kinglet.io/local-path", c->l->node, "Warning", reason, "%s",
+		     err_msg(&c->err));
+	node_sets(d, status, F_phase, "Failed");
+	node_sets(d, status, F_message, err_msg(&c->err));
+	client_update(c->l->client, c->volume->res, "", c->volume->name, "status", d, NULL, NULL);
+}
+
+/* Free for the next claim. */
+static void local_recycled(struct local_clean *c)
+{
+	struct doc *d = doc_clone(obj_doc(c->volume));
+
+	client_event(c->l->client, c->volume, NULL, "persistentvolume-controller", NULL, "Normal", "VolumeRecycled",
+		     "Volume recycled");
+	node_remove(node_get(doc_root(d), F_spec), F_claimRef);
+	node_removek(node_path(doc_root(d), F_metadata, F_annotations), str_of(BOUND_BY_CONTROLLER));
+	client_update(c->l->client, c->volume->res, "", c->volume->name, NULL, d, NULL, NULL);
+}
+
+static void local_clean_done(void *arg)
+{
+	struct local_clean *c = arg;
+
+	map_del(c->l->busy, str_of(c->volume->name));
+	if (err_is_set(&c->err))
+		local_fail(c);
+	else if (c->remove)
+		client_delete(c->l->client, c->volume->res, "", c->volume->name, c->volume->uid, -1, NULL, NULL);
+	else
+		local_recycled(c);
+	err_release(&c->err);
+	obj_unref(c->volume);
+	free(c->path);
+	free(c);
+}
+
+static void local_clean(struct local_dirs *l, struct obj *o, const char *path, bool remove)
+{
+	struct local_clean *c;
+
+	if (map_getc(l->busy, o->name))
+		return;
+	if (!l->jobs)
+		l->jobs = job_queue_new(l->loop, "volumes", 1, 4096);
+	c = xcalloc(1, sizeof(*c));
+	*c = (struct local_clean){ .l = l, .volume = obj_ref(o), .path = xstrdup(path), .remove = remove };
+	map_set(l->busy, str_of(o->name), c);
+	if (job_submit(l->jobs, local_clean_run, local_clean_done, c) == 0)
+		return;
+	map_del(l->busy, str_of(o->name)); /* thousands wait: the next event of the volume asks again */
+	obj_unref(c->volume);
+	free(c->path);
+	free(c);
+}
+
+/* --- what happens to volumes --- */
+
+static void local_make(const char *path)
+{
+	_cleanup_err_ struct err e = ERR_INIT;
+
+	/* any user may run the pod that it is for */
+	if (path_exists(path))
+		return;
+	if (path_mkdirs(path, 0755, &e) < 0 || chmod(path, 0777) < 0)
+		log_warn("can't make a volume's directory", LS("path", path), LE(&e));
+}
+
+static void local_released(struct local_dirs *l, struct obj *o, const struct node *spec, const char *path, bool provisioned)
+{
+	const char *policy = node_gets(spec, F_persistentVolumeReclaimPolicy);
+
+	if (streq(policy, "Delete") && (provisioned ? local_is_below(path, l->dir) : local_is_below(path, "/tmp")))
+		local_clean(l, o, path, true);
+	else if (streq(policy, "Recycle") && *path == '/' && strchr(path + 1, '/'))
+		local_clean(l, o, path, false);
+}
+
+static void local_on_volume(void *arg, enum watch_type t, struct obj *o, struct obj *old UNUSED)
+{
+	struct local_dirs *l = arg;
+	const struct node *root = obj_node(o), *spec = node_get(root, F_spec);
+	const char *path = node_gets(node_get(spec, F_hostPath), F_path), *by = meta_annotation(root, VOLUME_PROVISIONER);
+	bool provisioned = by && provisioner_is_local(by), released;
+
+	if (t == WATCH_DELETED || !*path)
+		return;
+	released = node_streq(node_path(root, F_status, F_phase), "Released");
+	if ((!released && !provisioned) || !local_is_ours(l, spec))
+		return;
+	if (released)
+		local_released(l, o, spec, path, provisioned);
+	else if (local_is_below(path, l->dir))
+		local_make(path);
+}
+
+static const struct informer_ops local_ops = { local_on_volume, NULL };
+
+struct local_dirs *local_dirs_new(struct client *c, const char *node, const char *dir)
+{
+	struct local_dirs *l = xcalloc(1, sizeof(*l));
+
+	*l = (struct local_dirs){ .client = c, .loop = client_loop(c), .node = xstrdup(node), .dir = xstrdup(dir),
+				  .busy = map_new(NULL) };
+	l->volumes = informer_get(c, schema_res("", "persistentvolumes"), NULL);
+	informer_subscribe(l->volumes, &local_ops, l);
+	return l;
+}
+
+struct local_dirs *local_dirs_free(struct local_dirs *l)
+{
+	if (!l)
+		return NULL;
+	informer_unsubscribe(l->volumes, l);
+	job_queue_free(l->jobs);
+	map_free(l->busy);
+	free(l->node);
+	free(l->dir);
+	free(l);
+	return NULL;
+}
