@@ -64,9 +64,6 @@ int agent_new(struct node_agent **ret, const struct node_config *cfg, struct err
 	n->hostname = xstrdup(*host ? host : cfg->name);
 	n->r_pods = schema_res("", "pods");
 	n->r_nodes = schema_res("", "nodes");
-	n->r_configmaps = schema_res("", "configmaps");
-	n->r_secrets = schema_res("", "secrets");
-	n->r_services = schema_res("", "services");
 	n->r_accounts = schema_res("", "serviceaccounts");
 	n->r_leases = schema_res("coordination.k8s.io", "leases");
 	n->by_uid = map_new(NULL);
@@ -104,9 +101,7 @@ struct node_agent *agent_free(struct node_agent *n)
 	image_store_unwatch(n->images);
 	unsubscribe(n->pods, n);
 	unsubscribe(n->nodes, n);
-	unsubscribe(n->configmaps, n);
-	unsubscribe(n->secrets, n);
-	unsubscribe(n->services, n);
+	agent_refs_free(n);
 	handler_release(n);
 	server_free(n->server);
 	pulls_forget(n);
@@ -444,88 +439,6 @@ void agent_on_sandbox_lost(void *agent, struct sandbox *s)
 		pod_sandbox_lost(p);
 	else if (!n->begun)
 		map_set(n->lost, str_of(sandbox_id(s)), s);
-}
-
-/* --- what pods refer to: ConfigMaps and Secrets are watched from the first need --- */
-
-static bool waits_for_config(struct pod *p)
-{
-	for (size_t i = 0; i < p->n_ctrs; i++)
-		if (p->ctrs[i]->state == CTR_WAIT && p->ctrs[i]->reason &&
-		    streq(p->ctrs[i]->reason, "CreateContainerConfigError"))
-			return true;
-	return false;
-}
-
-static void ref_changed(struct node_agent *n, enum agent_ref kind, struct obj *o)
-{
-	struct map_iter it = {0};
-
-	while (map_next(n->by_uid, &it)) {
-		struct pod *p = it.value;
-
-		if (o && !streq(p->ns, o->ns))
-			continue;
-		if (p->state > POD_RUN)
-			continue;
-		if (!o || p->state == POD_SETUP || waits_for_config(p) || volumes_refer(p, kind, o->name)) {
-			p->refs_changed = true;
-			pod_kick(p);
-		}
-	}
-}
-
-static void on_configmap(void *arg, enum watch_type t UNUSED, struct obj *o, struct obj *old UNUSED)
-{
-	struct node_agent *n = arg;
-
-	if (n->configmaps && informer_synced(n->configmaps))
-		ref_changed(n, REF_CONFIGMAP, o);
-}
-
-static void on_secret(void *arg, enum watch_type t UNUSED, struct obj *o, struct obj *old UNUSED)
-{
-	struct node_agent *n = arg;
-
-	if (n->secrets && informer_synced(n->secrets))
-		ref_changed(n, REF_SECRET, o);
-}
-
-static void refs_synced(void *arg)
-{
-	ref_changed(arg, REF_CONFIGMAP, NULL);
-}
-
-static void on_service(void *arg UNUSED, enum watch_type t UNUSED, struct obj *o UNUSED,
-		       struct obj *old UNUSED)
-{
-}
-
-static const struct informer_ops configmap_ops = {.on_event = on_configmap, .on_synced = refs_synced};
-static const struct informer_ops secret_ops = {.on_event = on_secret, .on_synced = refs_synced};
-static const struct informer_ops service_ops = {.on_event = on_service, .on_synced = refs_synced};
-
-int agent_ref(struct node_agent *n, enum agent_ref kind, const char *ns, const char *name, struct obj **ret)
-{
-	struct informer **i = kind == REF_SECRET ? &n->secrets : &n->configmaps;
-
-	if (!*i) {
-		*i = informer_get(n->client, kind == REF_SECRET ? n->r_secrets : n->r_configmaps, NULL);
-		informer_subscribe(*i, kind == REF_SECRET ? &secret_ops : &configmap_ops, n);
-	}
-	*ret = informer_find(*i, ns, name);
-	if (*ret)
-		return 1;
-	return informer_synced(*i) ? 0 : -EAGAIN;
-}
-
-struct informer *agent_services(struct node_agent *n)
-{
-	if (!n->services) {
-		n->services = informer_get(n->client, n->r_services, NULL);
-		informer_subscribe(n->services, &service_ops, n);
-	}
-	return informer_synced(n->services) ? n->services : NULL;
 }
 
 /* --- images --- */

@@ -2,6 +2,7 @@
  * Private to src/node: the pod worker's data, and what its files offer each other.
  *
  *	agent.c     life of the agent; pods found, lost, adopted
+ *	refs.c      objects that pods refer to
  *	pod.c       one worker for each pod: the states of a pod on this node
  *	steps.c     what is made for a pod before its containers, and unmade after them
  *	container*.c one container of a pod: start, end, restart (container.h)
@@ -180,6 +181,12 @@ struct pod {
 	struct map *mounted; /* volume name -> host path; made by the volumes step */
 };
 
+enum agent_ref { REF_CONFIGMAP, REF_SECRET, REF_SERVICE, REF_CLAIM, REF_VOLUME, REF_KINDS };
+struct ref_follow {
+	struct node_agent *agent;
+	struct informer *informer; /* from first need */
+};
+
 struct node_agent {
 	struct loop *loop;
 	struct client *client;
@@ -191,9 +198,9 @@ struct node_agent {
 	struct pull_records *pull_records; /* from first need */
 	LIST_HEAD(, pull_call) pull_calls; /* under way in the image store */
 	struct net *net;
-	const struct resource *r_pods, *r_nodes, *r_leases, *r_configmaps, *r_secrets, *r_services,
-		*r_accounts;
-	struct informer *pods, *configmaps, *secrets, *services; /* the latter three from first need */
+	const struct resource *r_pods, *r_nodes, *r_leases, *r_accounts;
+	struct informer *pods;
+	struct ref_follow refs[REF_KINDS];
 	struct informer *nodes, *classes; /* the latter from first need (handler.c) */
 	bool recovered, begun; /* recovery is over; so is the first list, and pods are followed */
 	struct map *by_uid;    /* struct pod */
@@ -217,12 +224,14 @@ struct node_agent {
 	bool ending;
 };
 
-/* agent.c */
-enum agent_ref { REF_CONFIGMAP, REF_SECRET };
+/* refs.c */
 /* 1: *ret (borrowed); 0: there is none; -EAGAIN: not known yet (the pod is woken when it is). */
 int agent_ref(struct node_agent *n, enum agent_ref kind, const char *ns, const char *name, struct obj **ret);
 /* Services of the cluster, for environment variables; NULL while not known. */
 struct informer *agent_services(struct node_agent *n);
+void agent_refs_free(struct node_agent *n);
+
+/* agent.c */
 struct pod *agent_pod(struct node_agent *n, const char *ns, const char *name);
 struct pod *agent_add(struct node_agent *n, struct obj *o);
 void agent_forget(struct node_agent *n, struct pod *p);
