@@ -489,3 +489,44 @@ int path_lock(const char *path)
 		return -errno;
 	return take_fd(&fd);
 }
+
+/* A mount point as mountinfo has it: blanks and the like as octal numbers. */
+static bool mounted_is(const char *field, size_t n, const char *path)
+{
+	size_t at = 0;
+
+	for (size_t i = 0; i < n; at++) {
+		int c = (unsigned char)field[i];
+
+		if (c == '\\' && i + 3 < n) {
+			c = (field[i + 1] - '0') * 64 + (field[i + 2] - '0') * 8 + (field[i + 3] - '0');
+			i += 4;
+		} else {
+			i++;
+		}
+		if ((unsigned char)path[at] != c)
+			return false;
+	}
+	return path[at] == '\0';
+}
+
+bool path_is_mounted(const char *path)
+{
+	FILE *f = fopen("/proc/self/mountinfo", "re");
+	char *line = NULL, *at;
+	size_t cap = 0;
+	bool hit = false;
+
+	while (f && !hit && getline(&line, &cap, f) > 0) {
+		at = line;
+		for (int i = 0; i < 4 && at; i++) {
+			at = strchr(at, ' ');
+			at = at ? at + 1 : NULL;
+		}
+		hit = at && mounted_is(at, strcspn(at, " "), path);
+	}
+	free(line);
+	if (f)
+		fclose(f);
+	return hit;
+}

@@ -27,6 +27,8 @@ int path_open_in_root(int rootfd, const char *path, int flags, mode_t mode);
 /* mkdir -p inside a root under the same rule; fd (O_PATH|O_DIRECTORY) or -errno. */
 int path_mkdirs_in_root(int rootfd, const char *path, mode_t mode);
 bool path_exists(const char *path);
+/* Something is mounted exactly there. Asks the kernel's list, not the file system, which may be of a dead server. */
+bool path_is_mounted(const char *path);
 int fd_write_all(int fd, const void *p, size_t n); /* blocking; 0 or -errno */
 ssize_t fd_read_all(int fd, void *p, size_t n); /* until n or end; count or -errno */
 int fd_set_nonblock(int fd, bool on);

@@ -6,6 +6,7 @@
 #include "base/str.h"
 #include "cli/cli.h"
 #include "image/image.h"
+#include "node/volume-child.h"
 
 static int help_run(void *opts, int argc, char **argv, struct err *e)
 {
@@ -72,6 +73,8 @@ static int internal_run(void *opts, int argc, char **argv, struct err *e)
 {
 	if (argc > 1 && streq(argv[1], "unpack"))
 		return image_unpack_main(argc - 1, argv + 1);
+	if (argc > 1 && streq(argv[1], "volume"))
+		exit(volume_child_main(argc - 1, argv + 1));
 	if (argc == 3 && streq(argv[1], "mdoc"))
 		return internal_mdoc(argv[2], e);
 	return err_set(e, ERR_NOT_FOUND, "'internal' is for kinglet's own child processes");

@@ -179,6 +179,9 @@ struct pod {
 	struct pod_token *tokens;
 	size_t n_tokens;
 	struct map *mounted; /* volume name -> host path; made by the volumes step */
+	struct map *children; /* of volume-child.c */
+	bool volume_pulling, volume_pulled; /* the image of an image volume */
+	char *volume_pull_error;
 };
 
 enum agent_ref { REF_CONFIGMAP, REF_SECRET, REF_SERVICE, REF_CLAIM, REF_VOLUME, REF_KINDS };
@@ -376,7 +379,8 @@ void files_resolv(struct buf *out, const struct resolv *r);
 struct volume_ctx {
 	struct pod *pod;
 	const struct node *vol; /* the volume in the spec */
-	const struct node *src; /* its source: vol.emptyDir, ... */
+	const struct node *src; /* its source: vol.emptyDir, ...; or of the PersistentVolume behind a claim */
+	const struct node *pv_spec; /* that one's spec, or NULL */
 	char *dir;		/* where it may keep its files; nothing is there at first */
 };
 struct volume_type {
@@ -388,6 +392,8 @@ struct volume_type {
 	int (*up)(struct volume_ctx *v, char **path, struct err *e);
 	int (*down)(const char *dir, struct err *e); /* NULL: remove the directory */
 	bool refreshed;				     /* follows changes of the objects it shows */
+	bool remote;				     /* to look at it may take for ever */
+	bool read_only;				     /* cannot be written to */
 };
 int volumes_up(struct pod *p, struct err *e) MUST_CHECK; /* 0, -EAGAIN or an error */
 void volumes_refresh(struct pod *p);
@@ -397,7 +403,10 @@ bool volumes_refer(struct pod *p, enum agent_ref kind, const char *name);
 const char *volume_path(struct pod *p, const char *name); /* NULL: no such volume */
 int64_t volumes_next_due(struct pod *p);		  /* token refresh; monotonic ms */
 extern const struct volume_type volume_empty_dir, volume_host_path, volume_config_map, volume_secret,
-	volume_projected, volume_downward_api;
+	volume_projected, volume_downward_api, volume_nfs, volume_git_repo, volume_local, volume_image;
+/* Of a volume in the spec: containers get it read-only whatever they say; it may be on a server that is dead. */
+bool volume_read_only(struct pod *p, const struct node *vol);
+bool volume_is_remote(struct pod *p, const char *name);
 bool volume_is_mount(const char *path);
 int64_t pod_fs_group(struct pod *p); /* -1: none */
 void volume_tokens_free(struct pod *p);

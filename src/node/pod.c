@@ -8,6 +8,7 @@
  */
 #include "node/internal.h"
 #include "node/static.h"
+#include "node/volume-child.h"
 
 #define STATUS_GATHER_MS 100 /* changes on the way to somewhere are told together */
 #define EVENT_AGAIN_MS 30000
@@ -150,6 +151,8 @@ struct pod *pod_free(struct pod *p)
 		ctr_free(p->ctrs[i]);
 	free(p->ctrs);
 	volume_tokens_free(p);
+	volume_children_end(p);
+	free(p->volume_pull_error);
 	map_free(p->mounted);
 	obj_unref(p->obj);
 	obj_unref(p->mirror);

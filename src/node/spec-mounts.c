@@ -80,16 +80,10 @@ static int subpath_of(struct ctr *c, const struct node *m, const char *volume, c
 		return 0;
 	if (*sub == '/')
 		return err_set(e, ERR_INVALID, "error SubPath `%s` must not be an absolute path", sub);
-	if (make_subpath(volume, sub, e) < 0)
+	if (!volume_is_remote(c->pod, node_gets(m, F_name)) && make_subpath(volume, sub, e) < 0)
 		return -e->code;
 	*ret = arena_strdup(a, sub);
 	return 0;
-}
-
-static bool volume_read_only(const struct node *vol)
-{
-	return node_get(vol, F_configMap) || node_get(vol, F_secret) || node_get(vol, F_projected) ||
-	       node_get(vol, F_downwardAPI);
 }
 
 static int mount_volume(struct ctr *c, const struct node *m, const struct env_list *env, struct arena *a,
@@ -107,7 +101,7 @@ static int mount_volume(struct ctr *c, const struct node *m, const struct env_li
 	r.source = arena_strdup(a, path);
 	r.target = *target == '/' ? arena_strdup(a, target) : arena_printf(a, "/%s", target);
 	r.read_only = node_bool(node_get(m, F_readOnly), false) ||
-		      volume_read_only(node_named(node_get(pod_spec(p), F_volumes), name));
+		      volume_read_only(p, node_named(node_get(pod_spec(p), F_volumes), name));
 	r.recursive_read_only = r.read_only && (streq(rro, "Enabled") || streq(rro, "IfPossible"));
 	r.propagation = streq(prop, "HostToContainer") ? 'h' : streq(prop, "Bidirectional") ? 'b' : 0;
 	if (subpath_of(c, m, path, env, a, &r.subpath, e) < 0)

@@ -6,6 +6,7 @@
  */
 #include <errno.h>
 
+#include "node/volume-child.h"
 #include "node/isolate.h"
 
 #define STEP_RETRY_FIRST_MS 500
@@ -127,7 +128,10 @@ static int step_volumes(struct pod *p, struct err *e)
 
 static int undo_volumes(struct pod *p, struct err *e)
 {
-	int r = volumes_down(p->agent, p->uid, e);
+	int r;
+
+	volume_children_end(p);
+	r = volumes_down(p->agent, p->uid, e);
 
 	p->mounted = map_free(p->mounted);
 	return r < 0 ? r : STEP_DONE;

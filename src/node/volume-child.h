@@ -5,6 +5,8 @@
 #ifndef NODE_VOLUME_CHILD_H
 #define NODE_VOLUME_CHILD_H
 
+#include <stdbool.h>
+
 #include "base/err.h"
 
 struct pod;

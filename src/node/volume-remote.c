@@ -65,13 +65,11 @@ static int git_up(struct volume_ctx *v, char **path UNUSED, struct err *e)
 	const char *repository = node_gets(v->src, F_repository), *revision = node_gets(v->src, F_revision),
 		   *sub = node_gets(v->src, F_directory);
 	const char *args[] = {"git", repository, revision, sub, v->dir, NULL};
-	_cleanup_free_ char *up = NULL;
 
 	/* what git would take for an option, and names that lead out */
 	if (*repository == '-' || *revision == '-' || *sub == '-' || *sub == '/' || strstr(sub, ".."))
 		return err_set(e, ERR_INVALID, "gitRepo: '%s' is not allowed there",
 			       *repository == '-' ? repository : *revision == '-' ? revision : sub);
-	up = path_join(v->dir, "..");
 	if (path_mkdirs(v->dir, 0755, e) < 0)
 		return -e->code;
 	return volume_child(v, args, GIT_LIMIT_MS, true, e);
@@ -183,7 +181,7 @@ static int image_volume_up(struct volume_ctx *v, char **path UNUSED, struct err 
 	r = image_volume_find(v, reference, &i, e);
 	if (r < 0)
 		return r;
-	holder = xasprintf("%s_volume-%s", v->pod->uid, node_gets(v->vol, F_name));
+	holder = xasprintf("volume.%s_%s", node_gets(v->vol, F_name), v->pod->uid);
 	r = image_hold(v->pod->agent->images, i, holder, e);
 	if (r == 0)
 		r = path_mkdirs(v->dir, 0755, e);

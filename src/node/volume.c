@@ -18,20 +18,114 @@
 #include <sys/statfs.h>
 
 #include "node/internal.h"
+#include "schema/claims.h"
 
 #define TMPFS_MAGIC_ 0x01021994
 
 static const struct volume_type *const volume_types[] = {
 	&volume_empty_dir, &volume_host_path, &volume_config_map,
 	&volume_secret,	   &volume_projected, &volume_downward_api,
+	&volume_nfs,	   &volume_git_repo,  &volume_local,
+	&volume_image,
 };
 
+/* By a member of the volume in a pod's spec, or of a PersistentVolume's spec. */
 static const struct volume_type *volume_type_of(const struct node *vol)
 {
 	for (size_t i = 0; i < ARRAY_SIZE(volume_types); i++)
 		if (node_get(vol, volume_types[i]->field))
 			return volume_types[i];
 	return NULL;
+}
+
+/* --- claims --- */
+
+static char *volume_claim_name(struct pod *p, const struct node *vol)
+{
+	const char *name = node_gets(node_get(vol, F_persistentVolumeClaim), F_claimName);
+
+	if (*name)
+		return xstrdup(name);
+	return node_get(vol, F_ephemeral) ? xasprintf("%s-%s", p->name, node_gets(vol, F_name)) : NULL;
+}
+
+/* The PersistentVolume that the volume's claim is bound to: 0 and its spec (NULL: the volume has no claim), -EAGAIN, or
+ * an error in the kubelet's words. */
+static int volume_claimed(struct pod *p, const struct node *vol, const struct node **ret, struct err *e)
+{
+	_cleanup_free_ char *name = volume_claim_name(p, vol);
+	struct obj *claim, *pv;
+	const char *bound;
+	int r;
+
+	*ret = NULL;
+	if (!name)
+		return 0;
+	r = agent_ref(p->agent, REF_CLAIM, p->ns, name, &claim);
+	if (r == 0)
+		return err_set(e, ERR_NOT_FOUND, "error processing PVC %s/%s: persistentvolumeclaim \"%s\" not found", p->ns,
+			       name, name);
+	if (r < 0)
+		return r;
+	if (!claim_is_bound(obj_node(claim)))
+		return err_set(e, ERR_CONFLICT, "error processing PVC %s/%s: PVC is not bound", p->ns, name);
+	bound = node_gets(node_get(obj_node(claim), F_spec), F_volumeName);
+	r = agent_ref(p->agent, REF_VOLUME, "", bound, &pv);
+	if (r == 0)
+		return err_set(e, ERR_NOT_FOUND, "error processing PVC %s/%s: persistentvolume \"%s\" not found", p->ns, name,
+			       bound);
+	if (r < 0)
+		return r;
+	if (!volume_is_kept_for(obj_node(pv), obj_node(claim)))
+		return err_set(e, ERR_CONFLICT, "error processing PVC %s/%s: PV %s is bound to another claim", p->ns, name,
+			       bound);
+	*ret = node_get(obj_node(pv), F_spec);
+	return 0;
+}
+
+/* Where the files are: the volume itself, or what is behind its claim. */
+static const struct node *volume_behind(struct pod *p, const struct node *vol)
+{
+	_cleanup_err_ struct err e = ERR_INIT;
+	const struct node *pv = NULL;
+
+	return volume_claimed(p, vol, &pv, &e) == 0 && pv ? pv : vol;
+}
+
+bool volume_read_only(struct pod *p, const struct node *vol)
+{
+	const struct node *behind = volume_behind(p, vol);
+	const struct volume_type *t = volume_type_of(behind);
+
+	return (t && (t->read_only || t->refreshed)) || node_bool(node_path(behind, F_nfs, F_readOnly), false) ||
+	       node_bool(node_path(vol, F_persistentVolumeClaim, F_readOnly), false);
+}
+
+bool volume_is_remote(struct pod *p, const char *name)
+{
+	const struct node *vol = node_named(node_get(pod_spec(p), F_volumes), name);
+	const struct volume_type *t = volume_type_of(volume_behind(p, vol));
+
+	return t && t->remote;
+}
+
+/* --- types that need a driver --- */
+
+static const enum field volume_foreign[] = {
+	F_awsElasticBlockStore, F_azureDisk, F_azureFile, F_cephfs, F_cinder, F_csi, F_fc, F_flexVolume, F_flocker,
+	F_gcePersistentDisk, F_glusterfs, F_iscsi, F_photonPersistentDisk, F_portworxVolume, F_quobyte, F_rbd, F_scaleIO,
+	F_storageos, F_vsphereVolume,
+};
+
+static int volume_unknown(const struct node *behind, struct err *e)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(volume_foreign); i++)
+		if (node_get(behind, volume_foreign[i]))
+			return err_set(e, ERR_INVALID,
+				       "no volume plugin matched: a %s volume needs a driver that is not part of this node; use a "
+				       "claim of the class local-path, or an nfs, hostPath or emptyDir volume",
+				       doc_field_name(volume_foreign[i]));
+	return err_set(e, ERR_INVALID, "no volume plugin matched");
 }
 
 bool volume_is_mount(const char *path)
@@ -79,18 +173,22 @@ static char *volume_dir(struct pod *p, const struct volume_type *t, const char *
 
 static int volume_up(struct pod *p, const struct node *vol, struct err *e)
 {
-	const struct volume_type *t = volume_type_of(vol);
 	const char *name = node_gets(vol, F_name);
 	_cleanup_free_ char *dir = NULL, *path = NULL;
-	int r;
+	const struct volume_type *t;
+	const struct node *pv;
+	int r = volume_claimed(p, vol, &pv, e);
 
+	if (r < 0)
+		return r;
+	t = volume_type_of(pv ? pv : vol);
 	if (!t)
-		return err_set(e, ERR_INVALID, "volume \"%s\" is of a type that this node does not know",
-			       name);
+		return volume_unknown(pv ? pv : vol, e);
 	if (t->in_memory && volatile_ready(p->agent, e) < 0)
 		return -e->code;
 	dir = volume_dir(p, t, name);
-	struct volume_ctx v = {.pod = p, .vol = vol, .src = node_get(vol, t->field), .dir = dir};
+	struct volume_ctx v = {
+		.pod = p, .vol = vol, .src = node_get(pv ? pv : vol, t->field), .pv_spec = pv, .dir = dir};
 	r = t->up(&v, &path, e);
 	if (r < 0)
 		return r;
