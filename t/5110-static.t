@@ -66,7 +66,8 @@ test_expect_success 'its annotations, owner, toleration and label' '
 test_expect_success 'deleting the mirror changes nothing: it comes back, the container runs on' '
 	uid=$(jsonpath web-n1 .metadata.uid) id=$(jsonpath web-n1 ".status.containerStatuses[0].containerID") &&
 	kubectl delete pod web-n1 --timeout=30s &&
-	wait_for "test \"\$(jsonpath web-n1 .metadata.uid)\" != $uid" &&
+	wait_for "kubectl get pod web-n1" &&
+	test "$(jsonpath web-n1 .metadata.uid)" != $uid &&
 	kubectl wait --for=condition=Ready pod/web-n1 --timeout=30s &&
 	test_equal "$id" "$(jsonpath web-n1 ".status.containerStatuses[0].containerID")" &&
 	kubectl delete pod web-n1 --grace-period=0 --force 2>/dev/null &&
@@ -95,7 +96,7 @@ test_expect_success 'garbage, giants, links and what is no static pod: each is t
 	printf "apiVersion: v1\nkind: Secret\nmetadata: {name: s}\n" | place secret.yaml &&
 	manifest account | sed "s/^spec:/&\n  serviceAccountName: me/" | place account.yaml &&
 	manifest "../../up" | place up.yaml &&
-	manifest web | place again.yaml &&
+	manifest web | place zagain.yaml &&
 	manifest .hidden | place .hidden.yaml &&
 	manifest last | place last.yaml &&
 	wait_for "kubectl get pod last-n1" &&

@@ -146,6 +146,7 @@ struct pod {
 	bool gone;    /* no object of this uid in the API any more */
 	bool is_static;	   /* from a manifest of this node: obj is made of that */
 	struct obj *mirror; /* what the API shows of a static pod; NULL: nothing */
+	int64_t mirror_rv;  /* newest revision at which something was heard of it */
 	bool mirror_busy;
 	int64_t mirror_retry_ms;
 	struct backoff mirror_backoff;

@@ -129,8 +129,10 @@ struct pod *pod_new(struct node_agent *n, struct obj *o)
 	if (p->is_static) {
 		struct obj *mirror = informer_find(n->pods, o->ns, o->name);
 
-		if (mirror && static_mirror_hash(mirror))
+		if (mirror && static_mirror_hash(mirror)) {
 			p->mirror = obj_ref(mirror);
+			p->mirror_rv = mirror->rv;
+		}
 	}
 	p->task.run = pod_run_task;
 	p->timer = loop_timer_new(n->loop, pod_timer, p);

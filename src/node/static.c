@@ -22,7 +22,7 @@
 
 #define SETTLE_MS 100	     /* from an event to the look: what is changed together is seen together */
 #define FRESH_MS 1000	     /* a bad manifest that is younger may be half written: looked at again */
-#define MIRROR_FIRST_MS 1000 /* a mirror that the API does not take: again, with a back-off */
+#define MIRROR_FIRST_MS 1000 /* a mirror that went, or that the API does not take: again, with a back-off */
 #define MIRROR_MAX_MS 60000
 
 struct statics {
@@ -303,17 +303,19 @@ void static_mirror_seen(struct node_agent *n, struct obj *o, bool gone)
 		client_delete(n->client, n->r_pods, o->ns, o->name, o->uid, 0, orphan_deleted, NULL);
 		return;
 	}
-	if (!p)
+	if (!p || o->rv <= p->mirror_rv) /* an answer that was overtaken by the watch, or the other way round */
 		return;
+	p->mirror_rv = o->rv;
 	if (!gone || (p->mirror && streq(p->mirror->uid, o->uid))) {
 		obj_unref(p->mirror);
 		p->mirror = gone ? NULL : obj_ref(o);
 	}
-	p->mirror_retry_ms = 0;
+	/* Who waits for the end of the deleted one (kubectl delete) must have a chance to see it. */
+	p->mirror_retry_ms = gone ? time_mono_ms() + MIRROR_FIRST_MS : 0;
 	pod_kick(p);
 }
 
-static void mirror_done(void *arg, struct obj *o UNUSED, const struct err *err)
+static void mirror_made(void *arg, struct obj *o, const struct err *err)
 {
 	struct pod *p = arg;
 	int64_t now = time_mono_ms();
@@ -321,11 +323,24 @@ static void mirror_done(void *arg, struct obj *o UNUSED, const struct err *err)
 	p->mirror_busy = false;
 	if (!err) {
 		p->mirror_backoff = (struct backoff){0};
-	} else if (err->reason != ERR_NOT_FOUND) {
+		static_mirror_seen(p->agent, o, false);
+	} else {
 		backoff_next(&p->mirror_backoff, now, MIRROR_FIRST_MS, MIRROR_MAX_MS);
 		p->mirror_retry_ms = now + p->mirror_backoff.delay_ms;
 		log_warn("cannot show a static pod, trying again", LS("pod", p->name), LS("ns", p->ns), LE(err));
 	}
+	pod_put(p);
+}
+
+/* The watch tells that it went; what is left to do is done then. */
+static void mirror_gone(void *arg, struct obj *o UNUSED, const struct err *err)
+{
+	struct pod *p = arg;
+
+	p->mirror_busy = false;
+	p->mirror_retry_ms = time_mono_ms() + MIRROR_FIRST_MS;
+	if (err && err->reason != ERR_NOT_FOUND && err->reason != ERR_CONFLICT)
+		log_warn("cannot delete a mirror pod, trying again", LS("pod", p->name), LS("ns", p->ns), LE(err));
 	pod_put(p);
 }
 
@@ -349,14 +364,14 @@ static void mirror_create(struct pod *p)
 	}
 	p->mirror_busy = true;
 	p->pending++;
-	client_create(p->agent->client, p->agent->r_pods, p->ns, d, mirror_done, p);
+	client_create(p->agent->client, p->agent->r_pods, p->ns, d, mirror_made, p);
 }
 
 static void mirror_delete(struct pod *p)
 {
 	p->mirror_busy = true;
 	p->pending++;
-	client_delete(p->agent->client, p->agent->r_pods, p->ns, p->name, p->mirror->uid, 0, mirror_done, p);
+	client_delete(p->agent->client, p->agent->r_pods, p->ns, p->name, p->mirror->uid, 0, mirror_gone, p);
 }
 
 bool static_mirror_run(struct pod *p)
