@@ -261,6 +261,8 @@ int http_in_options(struct req *r, struct err *e);
 int http_in_body(struct req *r, struct err *e);
 const char *req_query(struct req *r, const char *name); /* NULL when absent; lives with the request */
 bool req_query_bool(struct req *r, const char *name);
+/* log-options.c: the query of pods/log, checked, in the kubelet's form ("&tailLines=5"). */
+int log_options_query(struct req *r, struct buf *query, struct err *e) MUST_CHECK;
 
 /* --- authn.c, authn-as.c, token.c, jwt.c, authz.c --- */
 int authn_request(struct req *r, struct err *e);
@@ -324,6 +326,7 @@ int err_forbidden(struct err *e, const struct resource *res, const char *name, c
 /* `kind "name" is invalid: field: message`, with one cause. kind as "Pod" or "ListOptions.meta.k8s.io". */
 int err_invalid(struct err *e, const char *group, const char *kind, const char *name, const char *reason,
 		const char *field, const char *fmt, ...) ATTR_PRINTF(7, 8);
+const char *status_cause_text(const char *reason); /* "Invalid value" for FieldValueInvalid */
 int err_bad(struct err *e, const char *fmt, ...) ATTR_PRINTF(2, 3);
 int err_modified(struct err *e, const struct resource *res, const char *name);
 int err_http_code(const struct err *e);

@@ -82,7 +82,7 @@ int err_forbidden(struct err *e, const struct resource *res, const char *name, c
 	return status_set_v(e, ERR_FORBIDDEN, res, name, b.s);
 }
 
-static const char *status_cause_text(const char *reason)
+const char *status_cause_text(const char *reason)
 {
 	static const char *const texts[][2] = {
 		{ "FieldValueRequired", "Required value" }, { "FieldValueInvalid", "Invalid value" },

@@ -386,60 +386,13 @@ static int http_only(struct req *r, struct err *e)
 
 /* --- log --- */
 
-static int log_invalid(struct req *r, const char *field, struct err *e, const char *detail)
-{
-	return err_invalid(e, NULL, "PodLogOptions", r->at.name, "FieldValueInvalid", field, "%s", detail);
-}
-
-static int log_number(struct req *r, const char *name, int64_t min, struct buf *query, struct err *e)
-{
-	const char *v = req_query(r, name);
-	int64_t n;
-
-	if (str_empty(v))
-		return 0;
-	if (!str_to_i64(str_of(v), &n))
-		return err_bad(e, "strconv.ParseInt: parsing \"%.64s\": invalid syntax", v);
-	if (n < min)
-		return log_invalid(r, name, e, arena_printf(r->arena, "%lld: must be greater than %s0", (long long)n,
-							 min ? "" : "or equal to "));
-	buf_addf(query, "&%s=%lld", name, (long long)n);
-	return 0;
-}
-
-static void log_flag(struct req *r, const char *name, struct buf *query)
-{
-	if (req_query_bool(r, name))
-		buf_addf(query, "&%s=true", name);
-}
-
-static int log_query(struct req *r, struct buf *q, struct err *e)
-{
-	const char *since = req_query(r, "sinceTime");
-
-	if (log_number(r, "tailLines", 0, q, e) < 0 || log_number(r, "sinceSeconds", 1, q, e) < 0 ||
-	    log_number(r, "limitBytes", 1, q, e) < 0)
-		return -e->code;
-	if (!str_empty(since) && strstr(q->s, "&sinceSeconds"))
-		return err_invalid(e, NULL, "PodLogOptions", r->at.name, "FieldValueForbidden", "sinceSeconds",
-				   "at most one of `sinceTime` or `sinceSeconds` may be specified");
-	if (!str_empty(since)) {
-		buf_adds(q, "&sinceTime=");
-		buf_add_url(q, str_of(since), false);
-	}
-	log_flag(r, "follow", q);
-	log_flag(r, "previous", q);
-	log_flag(r, "timestamps", q);
-	return 0;
-}
-
 static int act_log(struct req *r, struct err *e)
 {
 	struct obj *pod;
 	_cleanup_buf_ struct buf q = BUF_INIT;
 	const char *container, *node;
 
-	if (http_only(r, e) < 0 || !(pod = stream_pod(r, r->at.name, e)) || log_query(r, &q, e) < 0 ||
+	if (http_only(r, e) < 0 || log_options_query(r, &q, e) < 0 || !(pod = stream_pod(r, r->at.name, e)) ||
 	    !(container = stream_container(r, pod, e)))
 		return -e->code;
 	node = stream_node(pod);

@@ -122,6 +122,9 @@ static const struct opt server_opts[] = {
 	  .help = "manifests of static pods; DATA-DIR/agent/pod-manifests by default" },
 	{ OPT_STRING, "resolv-conf", 0, O(resolv_conf), "FILE", "KINGLET_RESOLV_CONF",
 	  .help = "name servers for pods; /etc/resolv.conf by default" },
+	{ OPT_STRING, "pod-logs-dir", 0, O(pod_logs_dir), "DIR", "KINGLET_POD_LOGS_DIR",
+	  .help = "where the logs of containers go; by default /var/log/pods, or agent/logs/pods below another data "
+		  "directory" },
 	{ OPT_STRING, "bridge", 0, O(bridge), "NAME", "KINGLET_BRIDGE", KINGLET_BRIDGE,
 	  .help = "bridge that pods are attached to" },
 	{ OPT_STRING, "cgroup", 0, O(cgroup), "NAME", NULL, NULL,
@@ -488,6 +491,14 @@ static int server_open_images(struct server *s, struct err *e)
 	return 0;
 }
 
+/* The machine's directory belongs to its one cluster; others keep theirs with their data. */
+static const char *server_pod_logs_dir(const struct server_opts *o)
+{
+	if (!str_empty(o->pod_logs_dir))
+		return o->pod_logs_dir;
+	return streq(o->data_dir, KINGLET_DATA_DIR) ? "/var/log/pods" : NULL;
+}
+
 static int server_open_agent(struct server *s, struct err *e)
 {
 	_cleanup_free_ char *cgroup = server_cgroup(s->opts->cgroup, s->opts->data_dir);
@@ -506,6 +517,7 @@ static int server_open_agent(struct server *s, struct err *e)
 				    .manifest_dir = str_empty(s->opts->manifest_dir) ? manifests : s->opts->manifest_dir,
 				    .kubelet_args = s->kubelet_args.v };
 
+	node.pod_logs_dir = server_pod_logs_dir(s->opts);
 	if (s->opts->kubelet_port)
 		node.listen = (struct node_listen){ s->opts->bind_address, (int)s->opts->kubelet_port,
 						    s->pki.kubelet_cert, s->pki.kubelet_key, s->pki.ca_cert };

@@ -12,7 +12,7 @@ struct server_opts {
 	char *data_dir, *config, *bind_address, *write_kubeconfig, *write_kubeconfig_mode, *token, *token_file;
 	char *node_name, *node_ip, *cluster_cidr, *service_cidr, *node_port_range, *cluster_dns, *cluster_domain;
 	char *admission_on, *admission_off, *admission_config;
-	char *manifest_dir, *resolv_conf, *bridge, *cgroup, *log_level, *advertise_address;
+	char *manifest_dir, *resolv_conf, *pod_logs_dir, *bridge, *cgroup, *log_level, *advertise_address;
 	char *jwks_uri, *event_ttl, *audit_policy, *audit_log;
 	int64_t port, kubelet_port, max_pods, audit_mb, audit_days, audit_backups, slow_ms;
 	struct opt_list tls_sans, node_labels, node_taints, kubelet_args, sa_issuers, api_audiences, disabled;

@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "node/isolate.h"
+#include "node/logs.h"
 #include "node/static.h"
 #include "node/pull.h"
 
@@ -49,6 +50,7 @@ int agent_new(struct node_agent **ret, const struct node_config *cfg, struct err
 	n->ip = xstrdup(cfg->ip ? cfg->ip : "");
 	n->state_dir = xstrdup(cfg->state_dir);
 	n->version = xstrdup(cfg->version);
+	n->pod_logs_dir = cfg->pod_logs_dir ? xstrdup(cfg->pod_logs_dir) : xasprintf("%s/logs/pods", cfg->state_dir);
 	n->dns = xstrdup_null(cfg->cluster_dns);
 	n->domain = xstrdup(cfg->cluster_domain ? cfg->cluster_domain : "cluster.local");
 	n->resolv_conf = xstrdup(cfg->resolv_conf ? cfg->resolv_conf : "/etc/resolv.conf");
@@ -122,6 +124,7 @@ struct node_agent *agent_free(struct node_agent *n)
 	free(n->ip);
 	free(n->state_dir);
 	free(n->version);
+	free(n->pod_logs_dir);
 	free(n->dns);
 	free(n->domain);
 	free(n->resolv_conf);
@@ -345,6 +348,7 @@ static void agent_begin(struct node_agent *n)
 	if (n->begun || !n->recovered || !informer_synced(n->pods))
 		return;
 	n->begun = true;
+	log_links_sweep(n);
 	statics_start(n->statics);
 	for (struct obj *o = informer_next(n->pods, NULL, NULL); o; o = informer_next(n->pods, NULL, o))
 		if (static_mirror_hash(o))

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "node/container.h"
+#include "node/logs.h"
 
 #define CONFIG_RETRY_MS 10000
 
@@ -26,6 +27,7 @@ static void drop_old_logs(struct ctr *c)
 	for (size_t i = 0; i < g.gl_pathc; i++)
 		unlink(g.gl_pathv[i]);
 	globfree(&g);
+	log_links_sweep(c->pod->agent);
 }
 
 /* Dead attempts of this container that the runtime still holds: their roots are of no use. */
@@ -111,6 +113,7 @@ static void start_done(void *arg, struct container *rc, const struct err *err)
 	container_status(rc, &st);
 	c->state = CTR_UP;
 	c->started_s = st.started_ns / SEC_NS;
+	log_link(c);
 	ctr_wait(c, NULL, NULL);
 	ctr_event(c, "Normal", "Created", "Container created");
 	ctr_event(c, "Normal", "Started", "Container started");

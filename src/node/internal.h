@@ -219,6 +219,10 @@ struct node_agent {
 	bool status_busy;
 	int64_t cpu_milli, memory_bytes, disk_bytes; /* capacity */
 	int64_t pod_max_pids;	/* -1: no limit; this and the next by args.c */
+	char *pod_logs_dir;	/* see logs.h */
+	int64_t log_max_bytes;	/* of a log file, and how many are kept; 0: the runtime's own */
+	int64_t log_max_files;
+	int64_t stream_idle_ms;	/* streams on which nothing happens for so long are ended; 0: never */
 	char **unsafe_sysctls;	/* NULL-terminated, or NULL */
 	uint64_t burstable_weight; /* set last (groups.c) */
 	struct http_server *http;

@@ -39,6 +39,7 @@ struct node_config {
 	const char *const *labels; /* "k=v", NULL-terminated or NULL; at first registration only */
 	const char *const *taints;
 	const char *cluster_dns, *cluster_domain; /* "10.43.0.10" or NULL, "cluster.local" */
+	const char *pod_logs_dir;		  /* NULL: <state_dir>/logs/pods */
 	const char *resolv_conf;		  /* NULL: /etc/resolv.conf */
 	const char *service_host; /* KUBERNETES_SERVICE_HOST and port for containers; may be NULL */
 	int service_port;

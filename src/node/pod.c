@@ -7,6 +7,7 @@
  * pod from one state to another.
  */
 #include "node/internal.h"
+#include "node/logs.h"
 #include "node/static.h"
 #include "node/volume-child.h"
 
@@ -58,7 +59,7 @@ char *pod_dir(const struct pod *p)
 
 char *pod_log_dir(const struct node_agent *n, const char *ns, const char *name, const char *uid)
 {
-	return xasprintf("%s/logs/pods/%s_%s_%s", n->state_dir, ns, name, uid);
+	return xasprintf("%s/%s_%s_%s", n->pod_logs_dir, ns, name, uid);
 }
 
 void pod_event(struct pod *p, const char *field_path, const char *type, const char *reason, const char *fmt,
@@ -434,6 +435,7 @@ static void pod_drop_logs(struct pod *p)
 
 	if (path_remove_tree(logs, &e) < 0)
 		log_warn("cannot remove logs, ignoring", LS("path", logs), LE(&e));
+	log_links_sweep(p->agent);
 }
 
 static void pod_in_over(struct pod *p, bool told)

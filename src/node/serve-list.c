@@ -58,15 +58,17 @@ void serve_configz(struct server *srv, struct http_req *r, struct str rest UNUSE
 	_cleanup_buf_ struct buf b = BUF_INIT;
 
 	buf_addf(&b, "{\"kubeletconfig\":{\"kind\":\"KubeletConfiguration\",\"apiVersion\":\"kubelet.config.k8s.io/v1beta1\","
-		     "\"enableServer\":%s,\"port\":%d,\"maxPods\":%d,\"containerLogMaxSize\":\"%uMi\","
-		     "\"containerLogMaxFiles\":%u,\"streamingConnectionIdleTimeout\":\"4h0m0s\","
+		     "\"enableServer\":%s,\"port\":%d,\"maxPods\":%d,\"containerLogMaxSize\":\"%lld\","
+		     "\"containerLogMaxFiles\":%lld,\"streamingConnectionIdleTimeout\":\"%llds\","
 		     "\"authentication\":{\"anonymous\":{\"enabled\":false},"
 		     "\"webhook\":{\"enabled\":true,\"cacheTTL\":\"2m0s\"}},\"authorization\":{\"mode\":\"Webhook\","
 		     "\"webhook\":{\"cacheAuthorizedTTL\":\"5m0s\",\"cacheUnauthorizedTTL\":\"30s\"}}",
-		 server_port(srv) ? "true" : "false", server_port(srv), n->max_pods, LIMIT_LOG_FILE_BYTES >> 20,
-		 (unsigned)LIMIT_LOG_FILES);
+		 server_port(srv) ? "true" : "false", server_port(srv), n->max_pods,
+		 (long long)(n->log_max_bytes ? n->log_max_bytes : LIMIT_LOG_FILE_BYTES),
+		 (long long)(n->log_max_files ? n->log_max_files : LIMIT_LOG_FILES), (long long)(n->stream_idle_ms / SEC_MS));
 	config_strings(&b, "clusterDomain", n->domain);
 	config_strings(&b, "resolvConf", n->resolv_conf);
+	config_strings(&b, "podLogsDir", n->pod_logs_dir);
 	config_strings(&b, "cgroupDriver", "cgroupfs");
 	if (n->dns) {
 		buf_adds(&b, ",\"clusterDNS\":[");

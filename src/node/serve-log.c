@@ -5,6 +5,7 @@
  */
 #include <errno.h>
 
+#include "node/container.h"
 #include "node/server.h"
 
 #define LOG_QUEUE_HIGH (256u << 10)
@@ -100,7 +101,7 @@ static bool query_bool(struct str query, const char *name)
 {
 	_cleanup_buf_ struct buf b = BUF_INIT;
 
-	return http_query_get(query, name, &b) && (streq(b.s, "true") || streq(b.s, "1"));
+	return http_query_get(query, name, &b) && strcasecmp(b.s, "false") != 0 && !streq(b.s, "0");
 }
 
 static int query_int(struct str query, const char *name, int64_t dflt, int64_t *ret)
@@ -113,6 +114,18 @@ static int query_int(struct str query, const char *name, int64_t dflt, int64_t *
 	return str_to_i64(buf_str(&b), ret) && *ret >= 0 ? 0 : -EINVAL;
 }
 
+/* Only one of the outputs. */
+static int log_stream(struct str query, struct run_log_opts *o)
+{
+	_cleanup_buf_ struct buf b = BUF_INIT;
+
+	if (!http_query_get(query, "stream", &b) || !b.len || streq(b.s, "All"))
+		return 0;
+	o->stream = streq(b.s, "Stdout") ? "stdout" : streq(b.s, "Stderr") ? "stderr" : NULL;
+	return o->stream && o->tail < 0 ? 0 : -EINVAL;
+}
+
+/* What the API has checked already; clients of the node's own port have not asked there. */
 static int log_opts(struct str query, struct run_log_opts *o)
 {
 	_cleanup_buf_ struct buf b = BUF_INIT;
@@ -122,7 +135,7 @@ static int log_opts(struct str query, struct run_log_opts *o)
 	o->timestamps = query_bool(query, "timestamps");
 	if (query_int(query, "tailLines", -1, &o->tail) < 0 ||
 	    query_int(query, "limitBytes", 0, &o->limit_bytes) < 0 ||
-	    query_int(query, "sinceSeconds", 0, &since) < 0)
+	    query_int(query, "sinceSeconds", 0, &since) < 0 || log_stream(query, o) < 0)
 		return -EINVAL;
 	if (since)
 		o->since_ns = time_wall_ns() - since * SEC_NS;
@@ -160,22 +173,29 @@ static int log_attempt(struct http_req *r, struct ctr *c, bool previous)
 	return -1;
 }
 
+/* Where the runtime writes it: a pod may be older than the present --pod-logs-dir. */
+static char *log_path(struct ctr *c, unsigned attempt)
+{
+	struct container *rc = attempt == c->attempt ? ctr_run(c) : NULL;
+
+	return rc ? container_log_path(rc) : ctr_log_file(c, attempt);
+}
+
 void serve_container_logs(struct server *srv, struct http_req *r, struct ctr *c, struct str query)
 {
 	struct run_log_opts o = {.tail = -1};
-	_cleanup_free_ char *dir = NULL, *path = NULL;
+	_cleanup_free_ char *path = NULL;
 	struct log_session *s;
 	int attempt;
 
 	if (log_opts(query, &o) < 0) {
-		server_error(r, 400, "invalid log options");
+		server_error(r, 422, "{\"message\": \"Invalid request.\"}");
 		return;
 	}
 	attempt = log_attempt(r, c, query_bool(query, "previous"));
 	if (attempt < 0)
 		return;
-	dir = pod_log_dir(server_agent(srv), c->pod->ns, c->pod->name, c->pod->uid);
-	path = xasprintf("%s/%s/%d.log", dir, c->name, attempt);
+	path = log_path(c, (unsigned)attempt);
 	s = xcalloc(1, sizeof(*s));
 	s->session.end = log_end_session;
 	s->server = srv;

@@ -200,5 +200,7 @@ int spec_container(struct ctr *c, const struct image *img, struct arena *a, stru
 	spec_resources(c, spec, out);
 	log_dir = pod_log_dir(c->pod->agent, c->pod->ns, c->pod->name, c->pod->uid);
 	out->log_dir = arena_strdup(a, log_dir);
+	out->log_max_bytes = c->pod->agent->log_max_bytes;
+	out->log_max_files = (int)c->pod->agent->log_max_files;
 	return 0;
 }

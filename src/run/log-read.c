@@ -302,6 +302,8 @@ static void log_line(struct run_log *g, struct str line)
 	if (!line.p || (!str_eqc(stream, "stdout") && !str_eqc(stream, "stderr")) ||
 	    (!partial && !str_eqc(tag, "F")))
 		return;
+	if (g->o.stream && !str_eqc(stream, g->o.stream))
+		return;
 	if (g->o.since_ns && (!time_parse_rfc3339(stamp, &ns) || ns < g->o.since_ns))
 		return;
 	if (g->o.timestamps && !g->inside) {

@@ -205,6 +205,7 @@ struct run_log_opts {
 	int64_t tail; /* -1: all */
 	int64_t since_ns; /* unix; 0: all */
 	int64_t limit_bytes; /* 0: none */
+	const char *stream; /* "stdout" or "stderr" alone (static); NULL: both */
 };
 /* Pieces of text as `kubectl logs` shows them; data may pause with run_log_pause. end: once, err or NULL.
  * running(arg): whether more may come (follow ends when it says no). */
