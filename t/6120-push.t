@@ -120,35 +120,16 @@ test_expect_success 'without the compressed layers there is no push and no expor
 '
 
 test_expect_success 'large blobs go in parts' '
-	mkdir -p big &&
-	head -c 20000000 /dev/urandom >big/file &&
-	tar -C big -cf big.tar file &&
 	image -q pull 127.0.0.1:5000/docker:1 &&
-	cat >make.py <<-\EOT &&
-	import hashlib, json, os, sys
-	d = "layout2"; os.makedirs(d + "/blobs/sha256", exist_ok=True)
-	def blob(data):
-	    h = hashlib.sha256(data).hexdigest(); open(d + "/blobs/sha256/" + h, "wb").write(data)
-	    return {"digest": "sha256:" + h, "size": len(data)}
-	tar = open("big.tar", "rb").read()
-	layer = dict(blob(tar), mediaType="application/vnd.oci.image.layer.v1.tar")
-	config = dict(blob(json.dumps({"os": "linux", "architecture": sys.argv[1], "rootfs": {"type": "layers",
-	    "diff_ids": [layer["digest"]]}}).encode()), mediaType="application/vnd.oci.image.config.v1+json")
-	manifest = dict(blob(json.dumps({"schemaVersion": 2, "config": config, "layers": [layer]}).encode()),
-	    mediaType="application/vnd.oci.image.manifest.v1+json", annotations={"org.opencontainers.image.ref.name": "big.example/big:1"})
-	json.dump({"schemaVersion": 2, "manifests": [manifest]}, open(d + "/index.json", "w"))
-	json.dump({"imageLayoutVersion": "1.0.0"}, open(d + "/oci-layout", "w"))
-	EOT
-	python3 make.py $(image inspect 127.0.0.1:5000/docker:1 | jq -r ".[0].config.architecture") &&
-	tar -C layout2 -cf layout2.tar . &&
-	image -q import layout2.tar &&
-	image push big.example/big:1 127.0.0.1:5000/big:1 &&
+	make_image big 20000000 &&
+	image -q import big.tar &&
+	image push example.org/big:1 127.0.0.1:5000/big:1 &&
 	raw docker://127.0.0.1:5000/big:1 | sha256sum | cut -c1-64 >got &&
-	jq -r ".manifests[0].digest" layout2/index.json | cut -c8- >want &&
+	jq -r ".manifests[0].digest" big/index.json | cut -c8- >want &&
 	test_cmp want got &&
-	image rm big.example/big:1 &&
+	image rm example.org/big:1 &&
 	image -q pull 127.0.0.1:5000/big:1 &&
-	cmp big/file "$STORE/layers/$(sha256sum <big.tar | cut -c1-64)/file"
+	cmp big.root/file "$(image inspect 127.0.0.1:5000/big:1 | jq -r ".[0].layerDirectories[0]")/file"
 '
 
 test_expect_success 'prune leaves what came from files' '

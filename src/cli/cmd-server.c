@@ -141,6 +141,14 @@ static const struct opt server_opts[] = {
 	  .help = "most images that are pulled at once" },
 	{ OPT_STRING, "image-pull-progress-deadline", 0, O(pull_deadline), "TIME", "KINGLET_IMAGE_PULL_PROGRESS_DEADLINE",
 	  "1m0s", .help = "a transfer from a registry that brings nothing for so long is given up" },
+	{ OPT_INT, "image-gc-high-threshold", 0, O(gc_high), "PERCENT", "KINGLET_IMAGE_GC_HIGH_THRESHOLD", "85", 1, 100,
+	  .help = "a disk that is used so far makes unused images go" },
+	{ OPT_INT, "image-gc-low-threshold", 0, O(gc_low), "PERCENT", "KINGLET_IMAGE_GC_LOW_THRESHOLD", "80", 0, 100,
+	  .help = "until it is down to this" },
+	{ OPT_STRING, "minimum-image-ttl-duration", 0, O(gc_min_age), "TIME", "KINGLET_MINIMUM_IMAGE_TTL_DURATION", "2m0s",
+	  .help = "younger images do not go" },
+	{ OPT_STRING, "image-maximum-gc-age", 0, O(gc_max_age), "TIME", "KINGLET_IMAGE_MAXIMUM_GC_AGE", "0s",
+	  .help = "images that were not used for so long go even when the disk is empty; 0s: never" },
 	{ OPT_HEADING, .help = "Logging" },
 	{ OPT_INT, "slow-request-ms", 0, O(slow_ms), "MS", "KINGLET_SLOW_REQUEST_MS", "1000", 0, 3600000,
 	  .help = "requests that take longer, watches and streams aside, have a line in the log; 0: none" },
@@ -472,6 +480,28 @@ static void server_node_marks(struct server *s)
 	VEC_PUSH(&s->kubelet_args, NULL);
 }
 
+static int server_duration(const char *option, const char *text, int64_t *ret_ns, struct err *e)
+{
+	if (time_parse_go_duration(str_of(text), ret_ns) && *ret_ns >= 0)
+		return 0;
+	return err_set(e, ERR_BAD_REQUEST, "--%s: '%s' is no time such as 1m30s", option, text);
+}
+
+static int server_image_gc(const struct server_opts *o, struct image_gc_policy *p, struct err *e)
+{
+	int64_t min_ns = 0, max_ns = 0;
+
+	if (server_duration("minimum-image-ttl-duration", o->gc_min_age, &min_ns, e) < 0 ||
+	    server_duration("image-maximum-gc-age", o->gc_max_age, &max_ns, e) < 0)
+		return -e->code;
+	if (o->gc_low >= o->gc_high)
+		return err_set(e, ERR_BAD_REQUEST, "--image-gc-low-threshold has to be below --image-gc-high-threshold");
+	if (max_ns && max_ns <= min_ns)
+		return err_set(e, ERR_BAD_REQUEST, "--image-maximum-gc-age has to be above --minimum-image-ttl-duration");
+	*p = (struct image_gc_policy){ (int)o->gc_high, (int)o->gc_low, min_ns / SEC_NS, max_ns / SEC_NS };
+	return 0;
+}
+
 static int server_open_images(struct server *s, struct err *e)
 {
 	_cleanup_free_ char *dir = path_join(s->agent_dir, "images");
@@ -523,7 +553,7 @@ static int server_open_agent(struct server *s, struct err *e)
 						    s->pki.kubelet_cert, s->pki.kubelet_key, s->pki.ca_cert };
 	if (path_mkdirs(s->agent_dir, 0711, e) < 0)
 		return -e->code;
-	if (server_open_images(s, e) < 0 || net_open(&s->net, &net, e) < 0)
+	if (server_image_gc(s->opts, &node.image_gc, e) < 0 || server_open_images(s, e) < 0 || net_open(&s->net, &net, e) < 0)
 		return -e->code;
 	node.images = s->images;
 	node.net = s->net;

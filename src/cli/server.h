@@ -17,7 +17,8 @@ struct server_opts {
 	int64_t port, kubelet_port, max_pods, audit_mb, audit_days, audit_backups, slow_ms;
 	struct opt_list tls_sans, node_labels, node_taints, kubelet_args, sa_issuers, api_audiences, disabled;
 	char *registries, *pull_deadline, *local_storage;
-	int64_t parallel_pulls;
+	char *gc_min_age, *gc_max_age;
+	int64_t parallel_pulls, gc_high, gc_low;
 	bool disable_agent, anonymous_auth, audit_compress, no_default_endpoint;
 };
 

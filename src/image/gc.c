@@ -87,10 +87,13 @@ static bool gc_too_old(const struct gc *g, const struct gc_candidate *c, int64_t
 	return g->policy.max_age_s > 0 && now_s - since > g->policy.max_age_s;
 }
 
+/* Somebody may have come to use it since it was listed. */
 static void gc_remove(struct gc *g, const char *id, const char *why)
 {
 	_cleanup_err_ struct err e = ERR_INIT;
 
+	if (image_held(g->store, id, NULL))
+		return;
 	if (image_remove(g->store, id, NULL, &e) < 0) {
 		log_warn("an unused image can't be removed, ignoring", LS("image", id), LE(&e));
 		return;

@@ -3,6 +3,7 @@
  *
  * Layout below the store's directory:
  *
+ *	*.tar ...           archives that somebody put there to be imported
  *	index.json          which names point to which images, and their layers
  *	blobs/sha256/<hex>  configs and manifests; compressed layers of images that keep them
  *	layers/<hex>/       unpacked layers by diff ID, shared between images, used
@@ -75,6 +76,11 @@ void image_each(struct image_store *s, void (*f)(void *arg, struct image *i), vo
 /* changed: the list of images is another, by this process or by another one. One watcher. */
 int image_store_watch(struct image_store *s, void (*changed)(void *arg), void *arg, struct err *e) MUST_CHECK;
 void image_store_unwatch(struct image_store *s);
+
+/* Imports the archives that lie in the store's directory, and those that come to lie there while it is watched; see
+ * folder.c. */
+void image_folder_start(struct image_store *s);
+int image_pin(struct image_store *s, const char *id, struct err *e) MUST_CHECK; /* never collected from now on */
 
 /* A docker-save or OCI-layout tar, plain, gzip or zstd. Corrupt or hostile content fails whole: nothing stays.
  * done: the names imported (NULL-terminated, borrowed) or err, later, from the loop. progress may be NULL. */

@@ -24,6 +24,7 @@
 struct unpack;
 struct pull;
 struct push;
+struct folder;
 struct fetch;
 struct registries;
 
@@ -45,6 +46,7 @@ struct image_store {
 	TAILQ_HEAD(, pull) pulls; /* in the order in which they were asked for */
 	TAILQ_HEAD(, fetch) fetches; /* likewise */
 	LIST_HEAD(, push) pushes;
+	struct folder *folder; /* NULL: nobody asked */
 	struct image_limits limits;
 	char *registries_path; /* NULL: none */
 	struct registries *registries;
@@ -109,6 +111,10 @@ void image_pull_close(struct pull *p); /* likewise */
 
 /* --- push.c --- */
 void image_push_close(struct push *p); /* likewise */
+
+/* --- folder.c --- */
+void image_folder_changed(struct image_store *s, const char *name); /* a file was closed after writing, or moved here */
+void image_folder_free(struct folder *f);
 
 /* --- fetch.c --- */
 #define PARTIAL_KEEP_S 3600

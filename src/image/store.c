@@ -454,6 +454,7 @@ struct image_store *image_store_close(struct image_store *s)
 	job_queue_free(s->jobs);
 	registries_unref(s->registries);
 	free(s->registries_path);
+	image_folder_free(s->folder);
 	for (size_t i = 0; i < s->images.n; i++)
 		image_unref(s->images.v[i]);
 	VEC_RELEASE(&s->images);

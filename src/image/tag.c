@@ -65,6 +65,23 @@ int image_drop_blobs(struct image_store *s, const char *id, struct err *e)
 	return 0;
 }
 
+int image_pin(struct image_store *s, const char *id, struct err *e)
+{
+	_cleanup_close_ int lock = image_store_lock(s, e);
+	bool changed = false;
+
+	if (lock < 0 || image_index_load(s, e) < 0)
+		return -e->code;
+	for (size_t k = 0; k < s->images.n; k++) {
+		struct image *i = s->images.v[k];
+
+		if (!streq(i->id, id) || i->pinned)
+			continue;
+		changed = i->pinned = true;
+	}
+	return changed ? image_index_save(s, e) : 0;
+}
+
 bool image_in_use(struct image_store *s, const struct image *i)
 {
 	return image_held(s, i->id, NULL);

@@ -1,6 +1,7 @@
 /*
  * Hears of images that come and go: `kinglet image import` is another process,
- * which puts a new index.json in the place of the old one.
+ * which puts a new index.json in the place of the old one. And of archives that
+ * are put into the directory.
  */
 #include <errno.h>
 #include <sys/inotify.h>
@@ -20,6 +21,8 @@ static void watch_readable(void *arg, int what)
 			const struct inotify_event *ev = (const struct inotify_event *)p;
 
 			changed |= ev->len && streq(ev->name, "index.json");
+			if (ev->len)
+				image_folder_changed(s, ev->name);
 			p += sizeof(*ev) + ev->len;
 		}
 	if (changed)
@@ -40,7 +43,7 @@ int image_store_watch(struct image_store *s, void (*changed)(void *arg), void *a
 	s->watch_fd = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
 	if (s->watch_fd < 0)
 		return err_errno(e, errno, "watch '%s'", s->dir);
-	if (inotify_add_watch(s->watch_fd, s->dir, IN_MOVED_TO | IN_ONLYDIR) < 0) {
+	if (inotify_add_watch(s->watch_fd, s->dir, IN_MOVED_TO | IN_CLOSE_WRITE | IN_ONLYDIR) < 0) {
 		int eno = errno;
 
 		close(s->watch_fd);

@@ -61,6 +61,7 @@ int agent_new(struct node_agent **ret, const struct node_config *cfg, struct err
 	n->max_pods = cfg->max_pods ? cfg->max_pods : DEFAULT_MAX_PODS;
 	n->runtime = cfg->runtime;
 	n->images = cfg->images;
+	n->gc_policy = cfg->image_gc.high_percent ? cfg->image_gc : (struct image_gc_policy)IMAGE_GC_POLICY_DEFAULT;
 	n->net = cfg->net;
 	gethostname(host, sizeof(host) - 1);
 	n->hostname = xstrdup(*host ? host : cfg->name);
@@ -418,6 +419,7 @@ void agent_start(struct node_agent *n)
 	informer_subscribe(n->nodes, &node_ops, n);
 	if (image_store_watch(n->images, images_changed, n, &e) < 0)
 		log_warn("images that are imported are noticed only when a pod asks for them", LE(&e));
+	image_folder_start(n->images);
 	(void)agent_services(n); /* nearly every container needs them */
 	run_recover(n->runtime, sandbox_found, recover_done, n);
 }

@@ -199,6 +199,8 @@ struct node_agent {
 	int service_port, max_pods;
 	struct runtime *runtime;
 	struct image_store *images;
+	struct image_gc_policy gc_policy;
+	int64_t gc_ms; /* monotonic: the collector's last turn; 0: none */
 	struct pull_records *pull_records; /* from first need */
 	LIST_HEAD(, pull_call) pull_calls; /* under way in the image store */
 	struct net *net;

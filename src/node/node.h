@@ -49,6 +49,7 @@ struct node_config {
 	struct runtime
 		*runtime; /* its callbacks are agent_on_exit, agent_on_sandbox_lost with the agent as arg */
 	struct image_store *images;
+	struct image_gc_policy image_gc; /* all 0: the defaults */
 	struct net *net; /* NULL: only host-network pods can run */
 	struct node_listen listen;
 };

@@ -139,6 +139,7 @@ static void pull_succeeded(struct ctr *c, const struct pull_call *call, struct i
 	c->pulled = true;
 	c->pull = (struct backoff){0};
 	c->retry_ms = 0;
+	image_gc_due(c->pod->agent, true);
 }
 
 static void pull_done(void *arg, struct image *img, const struct image_pulled *info, const struct err *err)

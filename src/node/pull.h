@@ -15,6 +15,9 @@
  * 0: not known yet, the pod is woken. The sources of the credentials are "UID NAMESPACE NAME". */
 int pull_keyring(struct pod *p, struct image_keyring **ret, char **missing);
 
+/* pulled: an image has come; else it is time anyway. */
+void image_gc_due(struct node_agent *n, bool pulled);
+
 /* The agent ends: pulls that are under way end without it. */
 void pulls_forget(struct node_agent *n);
 

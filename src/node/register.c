@@ -10,6 +10,7 @@
 
 #include "base/arch.h"
 #include "node/isolate.h"
+#include "node/pull.h"
 
 #define STATUS_EVERY_MS 300000
 #define RETRY_MS 1000
@@ -406,6 +407,7 @@ void node_status_run(struct node_agent *n)
 
 static void status_timer_run(void *arg)
 {
+	image_gc_due(arg, false);
 	node_status_run(arg);
 }
 

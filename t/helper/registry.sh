@@ -50,6 +50,36 @@ start_registry() # NAME PORT [basic|token]
 	wait_for "curl -sk -o /dev/null http://127.0.0.1:$2/v2/ || curl -sk -o /dev/null https://127.0.0.1:$2/v2/"
 }
 
+# An OCI layout in ./NAME and its tar NAME.tar, called example.org/NAME:1: ./file of so many random bytes, and the
+# busybox of the demo image (./demo.tar) below it.
+make_image() # NAME BYTES
+{
+	rm -rf "$1" && mkdir -p "$1" "$1.root" &&
+	head -c "$2" /dev/urandom >"$1.root/file" &&
+	tar -C "$1.root" -cf "$1.layer" file &&
+	tar -xOf demo.tar --wildcards "*/layer.tar" >demo.layer &&
+	python3 -c '
+import hashlib, json, os, sys, tarfile
+name = sys.argv[1]
+os.makedirs(name + "/blobs/sha256")
+def blob(data, kind):
+    digest = hashlib.sha256(data).hexdigest()
+    open(name + "/blobs/sha256/" + digest, "wb").write(data)
+    return {"mediaType": "application/vnd.oci.image." + kind, "digest": "sha256:" + digest, "size": len(data)}
+tar = tarfile.open("demo.tar")
+config = json.load(tar.extractfile(json.load(tar.extractfile("manifest.json"))[0]["Config"]))
+layers = [blob(open(f, "rb").read(), "layer.v1.tar") for f in ("demo.layer", name + ".layer")]
+config["rootfs"]["diff_ids"] = [l["digest"] for l in layers]
+config.pop("history", None)
+config = blob(json.dumps(config).encode(), "config.v1+json")
+manifest = blob(json.dumps({"schemaVersion": 2, "config": config, "layers": layers}).encode(), "manifest.v1+json")
+manifest["annotations"] = {"org.opencontainers.image.ref.name": "example.org/" + name + ":1"}
+json.dump({"schemaVersion": 2, "manifests": [manifest]}, open(name + "/index.json", "w"))
+json.dump({"imageLayoutVersion": "1.0.0"}, open(name + "/oci-layout", "w"))
+' "$1" &&
+	tar -C "$1" -cf "$1.tar" . && rm -rf "$1.layer"
+}
+
 stop_registry() # NAME
 {
 	kill "$(cat "registry.$1/pid")" && wait_for "! kill -0 $(cat "registry.$1/pid")"
