@@ -174,6 +174,20 @@ static int ctr_hold_image(struct ctr *c, const struct image *img, struct err *e)
 	return image_hold(c->pod->agent->images, img, holder, e);
 }
 
+/* The container whose processes an ephemeral one is to see (kubectl debug --target). */
+static int ctr_target(struct ctr *c, struct container **ret, struct err *e)
+{
+	const char *name = node_gets(ctr_spec(c), F_targetContainerName);
+	struct ctr *t = *name ? pod_ctr(c->pod, name) : NULL;
+
+	if (!*name)
+		return 0;
+	*ret = t && t->state == CTR_UP ? ctr_run(t) : NULL;
+	if (!*ret)
+		return err_set(e, ERR_INVALID, "unable to find target container \"%s\"", name);
+	return 0;
+}
+
 void ctr_start(struct ctr *c)
 {
 	struct run_container_spec spec = {0};
@@ -191,6 +205,8 @@ void ctr_start(struct ctr *c)
 	spec.id = id;
 	spec.attempt = c->id[0] || c->end.set || c->last.set ? c->attempt + 1 : 0;
 	r = spec_container(c, img, a, &spec, &e);
+	if (r == 0)
+		r = ctr_target(c, &spec.pid_of, &e);
 	if (r == 0)
 		r = ctr_hold_image(c, img, &e);
 	if (r < 0) {

@@ -391,6 +391,8 @@ static void start_send(struct start *st, const struct run_container_spec *spec, 
 	frame_add_str(&b, F_LOG_DIR, c->log_dir);
 	frame_add_int(&b, F_TTY, spec->tty);
 	frame_add_int(&b, F_STDIN, spec->stdin_open ? spec->stdin_once ? 2 : 1 : 0);
+	if (spec->pid_of)
+		frame_add_str(&b, F_PID_OF, spec->pid_of->id);
 	frame_add_int(&b, F_STOP_SIGNAL, signal_parse(spec->stop_signal));
 	frame_add_int(&b, F_LOG_MAX, spec->log_max_bytes > 0 ? spec->log_max_bytes : LIMIT_LOG_FILE_BYTES);
 	frame_add_int(&b, F_LOG_FILES, spec->log_max_files > 1 ? spec->log_max_files : LIMIT_LOG_FILES);

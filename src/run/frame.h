@@ -88,6 +88,7 @@ enum field_tag {
 	F_STOP_SIGNAL = 46,
 	F_GRACE_MS = 47,
 	F_LOG_DIR = 48, /* the pod's log directory, for the daemon's own use */
+	F_PID_OF = 49, /* id of the container in whose PID namespace it is born */
 	/* container: what its first process needs (the spec file) */
 	F_LAYER = 64, /* repeated, uppermost first */
 	F_ARG = 65,

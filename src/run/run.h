@@ -90,6 +90,7 @@ struct run_container_spec {
 	int oom_score_adj;
 	bool tty, stdin_open, stdin_once;
 	const char *log_dir; /* the log is log_dir/<name>/<attempt>.log as the CRI has it */
+	struct container *pid_of; /* it is born in this one's PID namespace; NULL: in one of its own, or the pod's */
 	const char *stop_signal; /* "SIGTERM"; NULL: SIGTERM */
 	int64_t log_max_bytes; /* 0: LIMIT_LOG_FILE_BYTES */
 	int log_max_files; /* 0: LIMIT_LOG_FILES */

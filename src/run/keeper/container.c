@@ -184,8 +184,37 @@ static int container_pipes(struct container *c, struct child_start *s)
 	return 0;
 }
 
-static int container_fork(struct container *c)
+/* The container that this one joins, which must run. */
+static struct container *container_joined(struct fields f)
 {
+	const char *id = fields_str(f, F_PID_OF);
+	struct container *c;
+
+	TAILQ_FOREACH(c, &keeper.containers, link)
+		if (id && streq(c->id, id) && c->phase == PHASE_RUNNING)
+			return c;
+	return NULL;
+}
+
+static pid_t container_birth(struct container *c, struct container *join, const struct child_start *s)
+{
+	bool shared = keeper.share & (SHARE_PID_HOST | SHARE_PID_POD);
+	pid_t pid;
+
+	if (join && !shared && setns(join->pidfd, CLONE_NEWPID) < 0)
+		return -errno;
+	pid = keeper_fork(shared || join ? 0 : CLONE_NEWPID, c->cgroup_fd, &c->pidfd);
+	if (pid == 0)
+		child_main(s);
+	if (join && !shared)
+		BUG_ON(setns(keeper.own_pid_fd, CLONE_NEWPID) < 0);
+	c->joined = join;
+	return pid;
+}
+
+static int container_fork(struct container *c, struct fields f)
+{
+	struct container *join = container_joined(f);
 	struct child_start s = { .c = c, .sync = -1, .std = { -1, -1, -1 } };
 	int pair[2], r;
 
@@ -194,12 +223,10 @@ static int container_fork(struct container *c)
 	s.sync = pair[1];
 	watch_add(&c->sync, pair[0], EPOLLIN, container_synced);
 	r = container_pipes(c, &s);
-	if (r == 0) {
-		r = keeper_fork(keeper.share & (SHARE_PID_HOST | SHARE_PID_POD) ? 0 : CLONE_NEWPID,
-				c->cgroup_fd, &c->pidfd);
-		if (r == 0)
-			child_main(&s);
-	}
+	if (r == 0 && fields_str(f, F_PID_OF) && !join)
+		r = -ESRCH;
+	if (r == 0)
+		r = container_birth(c, join, &s);
 	close(pair[1]);
 	for (int i = 0; i < 3; i++)
 		close_fd(s.std[i]);
@@ -254,7 +281,7 @@ void container_on_start(struct asker a, struct frame *f)
 	c = container_new(a, f);
 	r = c->spec_fd < 0 ? -EPROTO : output_open(c);
 	if (r == 0)
-		r = container_fork(c);
+		r = container_fork(c, f->body);
 	if (r < 0) {
 		conn_fail(a, -r, "CreateContainerError", strerror(-r));
 		container_free(c);
@@ -304,7 +331,7 @@ void container_kill(struct container *c)
 	if (c->pid > 0 && c->phase != PHASE_EXITED)
 		kill(c->pid, SIGKILL);
 	/* The first process of a PID namespace takes all others with it. */
-	if (c->cgroup_fd < 0 || !(keeper.share & (SHARE_PID_HOST | SHARE_PID_POD)))
+	if (c->cgroup_fd < 0 || !(c->joined || (keeper.share & (SHARE_PID_HOST | SHARE_PID_POD))))
 		return;
 	fd = openat(c->cgroup_fd, "cgroup.kill", O_WRONLY | O_CLOEXEC);
 	if (fd < 0 || write(fd, "1", 1) < 0)

@@ -81,6 +81,7 @@ struct container {
 	int pidfd;
 	int spec_fd, seccomp_fd, cgroup_fd, log_dir_fd, log_fd;
 	bool tty, stdin_open, stdin_once;
+	bool joined; /* born in the PID namespace of another container */
 	struct watch sync; /* what the child says until it executes its program */
 	bool ready; /* the child said that all is set up */
 	bool failed; /* the child said why not, and this was passed on */
