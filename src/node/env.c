@@ -5,8 +5,12 @@
  */
 #include <ctype.h>
 #include <errno.h>
+#include <fcntl.h>
+#include <sys/stat.h>
 
 #include "node/internal.h"
+
+#define ENV_FILE_MAX (64u << 10) /* as the kubelet reads them */
 
 /* --- fieldRef --- */
 
@@ -106,22 +110,32 @@ static const struct node *container_of_ref(struct pod *p, const struct node *con
 	return c ? c : node_named(node_get(spec, F_initContainers), name);
 }
 
-/* What a container may use where it names no limit: the node's allocatable. */
-static bool node_default(struct pod *p, const char *resource, struct quantity *q)
+/* What a container may use where it names no limit: the pod's limit, else the node's allocatable. */
+static void node_default(struct pod *p, const char *resource, struct quantity *q)
 {
 	struct node_agent *n = p->agent;
+	const struct node *pod = node_getc(node_path(pod_spec(p), F_resources, F_limits), resource), *here = NULL;
 	__int128 nano = 1000000000;
 
+	if (n->node)
+		here = node_getc(node_path(obj_node(n->node), F_status, F_allocatable), resource);
+	*q = (struct quantity){0, 'd'};
+	if (quantity_from_node(q, pod) || starts_with(resource, "hugepages-"))
+		return;
+	if (quantity_from_node(q, here))
+		return;
 	if (streq(resource, "cpu"))
 		q->nano = (__int128)n->cpu_milli * (nano / 1000);
 	else if (streq(resource, "memory"))
 		q->nano = n->memory_bytes * nano;
 	else if (streq(resource, "ephemeral-storage"))
 		q->nano = n->disk_bytes * nano;
-	else
-		return false;
-	q->format = 'd';
-	return true;
+}
+
+static bool resource_known(const char *name)
+{
+	return streq(name, "cpu") || streq(name, "memory") || streq(name, "ephemeral-storage") ||
+	       starts_with(name, "hugepages-");
 }
 
 int env_resource_ref(struct pod *p, const struct node *container, const struct node *sel, struct arena *a,
@@ -134,16 +148,15 @@ int env_resource_ref(struct pod *p, const struct node *container, const struct n
 
 	if (!c)
 		return err_set(e, ERR_INVALID, "container %s not found", node_gets(sel, F_containerName));
-	if (!name || (!starts_with(res, "limits.") && !starts_with(res, "requests.")))
+	if (!name || (!starts_with(res, "limits.") && !starts_with(res, "requests.")) || !resource_known(name + 1))
 		return err_set(e, ERR_INVALID, "unsupported container resource : %s", res);
 	name++;
 	if (!quantity_from_node(
-		    &q, node_getc(node_get(node_get(c, F_resources), res[0] == 'l' ? F_limits : F_requests),
-				  name))) {
-		if (res[0] == 'r')
-			q = (struct quantity){0, 'd'};
-		else if (!node_default(p, name, &q))
-			return err_set(e, ERR_INVALID, "unsupported container resource : %s", res);
+		    &q, node_getc(node_get(node_get(c, F_resources), res[0] == 'l' ? F_limits : F_requests), name)) ||
+	    (res[0] == 'l' && q.nano == 0)) {
+		q = (struct quantity){0, 'd'};
+		if (res[0] == 'l')
+			node_default(p, name, &q);
 	}
 	if (quantity_from_node(&div, node_get(sel, F_divisor)) && div.nano <= 0)
 		div.nano = 1000000000;
@@ -234,6 +247,70 @@ static int env_from(struct ctr *c, const struct node *src, struct arena *a, stru
 	return 0;
 }
 
+/* --- files --- */
+
+/* The value of a line KEY=VALUE or KEY='VALUE', where what is quoted may hold anything; NULL: there is none. */
+const char *env_file_value(struct arena *a, struct str text, const char *key)
+{
+	while (text.p && text.n) {
+		struct str line = text, name, rest;
+		const char *end;
+
+		rest = line;
+		name = str_cut(&rest, '=');
+		if (!rest.p)
+			return NULL;
+		if (memchr(name.p, '\n', name.n) || (name.n && name.p[0] == '#')) {
+			(void)str_cut(&text, '\n');
+			continue;
+		}
+		if (rest.n && rest.p[0] == '\'' && (end = memchr(rest.p + 1, '\'', rest.n - 1))) {
+			line = str_n(rest.p + 1, (size_t)(end - rest.p - 1));
+			text = str_sub(rest, (size_t)(end + 1 - rest.p), rest.n);
+			(void)str_cut(&text, '\n');
+		} else {
+			line = str_cut(&rest, '\n');
+			text = rest;
+			rest = line;
+			line = str_cut(&rest, '#');
+			while (line.n && line.p[line.n - 1] == '\r')
+				line.n--;
+		}
+		if (str_eqc(str_trim(name), key))
+			return arena_memdupz(a, line.p, line.n);
+	}
+	return NULL;
+}
+
+/* From a file that another container wrote into a volume. */
+static int env_file_ref(struct ctr *c, const struct node *ref, struct arena *a, const char **ret, struct err *e)
+{
+	const char *volume = node_gets(ref, F_volumeName), *key = node_gets(ref, F_key), *dir;
+	bool optional = node_bool(node_get(ref, F_optional), false);
+	_cleanup_buf_ struct buf text = BUF_INIT;
+	_cleanup_err_ struct err why = ERR_INIT;
+	_cleanup_close_ int root = -1, fd = -1;
+	char path[64];
+	struct stat st;
+
+	*ret = NULL;
+	dir = volume_path(c->pod, volume);
+	if (!dir || volume_is_remote(c->pod, volume))
+		return err_set(e, ERR_INVALID, "cannot find the volume \"%s\" referenced by FileKeyRef", volume);
+	root = open(dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	fd = root < 0 ? root : path_open_in_root(root, node_gets(ref, F_path), O_PATH | O_CLOEXEC, 0);
+	if (fd == -ENOENT && optional)
+		return 0;
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	if (fd < 0 || fstat(fd, &st) < 0 || !S_ISREG(st.st_mode) || path_read(path, ENV_FILE_MAX, &text, &why) < 0)
+		return err_set(e, ERR_INVALID, "couldn't parse env file");
+	*ret = env_file_value(a, buf_str(&text), key);
+	if ((*ret && **ret) || optional)
+		return 0;
+	return err_set(e, ERR_NOT_FOUND, "environment variable key \"%s\" not found in file \"%s/%s\"", key, dir,
+		       node_gets(ref, F_path));
+}
+
 static int env_value_from(struct ctr *c, const struct node *spec, const struct node *from, struct arena *a,
 			  const char **ret, struct err *e)
 {
@@ -248,6 +325,9 @@ static int env_value_from(struct ctr *c, const struct node *spec, const struct n
 		return env_key_ref(c, REF_CONFIGMAP, n, a, ret, e);
 	if ((n = node_get(from, F_secretKeyRef)))
 		return env_key_ref(c, REF_SECRET, n, a, ret, e);
+	if ((n = node_get(from, F_fileKeyRef)))
+		return env_file_ref(c, n, a, ret, e);
+	*ret = "";
 	return 0;
 }
 
@@ -266,7 +346,7 @@ static void env_service_port(struct arena *a, struct env_list *out, const char *
 			     const char *proto, const char *lower, int64_t port, bool first)
 {
 	char *base = arena_printf(a, "%s_PORT_%lld_%s", prefix, (long long)port, proto);
-	char *url = arena_printf(a, "%s://%s:%lld", lower, ip, (long long)port);
+	char *url = arena_printf(a, strchr(ip, ':') ? "%s://[%s]:%lld" : "%s://%s:%lld", lower, ip, (long long)port);
 
 	if (first)
 		env_set(out, arena_printf(a, "%s_PORT", prefix), url);
@@ -283,7 +363,7 @@ static void env_service(struct arena *a, struct env_list *out, struct obj *o)
 	char *prefix = env_prefix(a, o->name);
 	bool first = true;
 
-	if (!*ip || streq(ip, "None") || !node_count(ports))
+	if (!*ip || streq(ip, "None") || !node_count(ports) || (streq(o->ns, "default") && streq(o->name, "kubernetes")))
 		return;
 	env_set(out, arena_printf(a, "%s_SERVICE_HOST", prefix), ip);
 	NODE_FOREACH (p, ports) {
@@ -354,7 +434,7 @@ int env_build(struct ctr *c, struct arena *a, struct env_list *out, struct err *
 
 		lists[0] = out;
 		lists[1] = &services;
-		if (from) {
+		if (from && !*node_gets(v, F_value)) {
 			r = env_value_from(c, spec, from, a, &value, e);
 			if (r < 0)
 				return r;

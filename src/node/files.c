@@ -8,6 +8,10 @@
 #include "node/internal.h"
 
 #define FILES_MAX (64u << 10)
+#define DNS_SERVERS 3
+#define DNS_SEARCHES 32
+#define DNS_NAME_CHARS 253
+#define DNS_SEARCH_CHARS 2048
 
 void files_hosts(struct buf *out, const char *ip, const char *hostname, const char *fqdn,
 		 const struct node *aliases)
@@ -102,13 +106,18 @@ static void parse_resolv(struct resolv_parts *p, struct str text)
 			w = next_word(&line);
 			if (w.n)
 				PUSH_UNIQUE(&p->servers, w);
-		} else if (str_eqc(key, "search") || str_eqc(key, "domain")) {
+		} else if (str_eqc(key, "search")) {
 			while (p->searches.n) /* the last line counts */
 				free(p->searches.v[--p->searches.n]);
-			while ((w = next_word(&line)).n)
-				if (!str_eqc(w, "."))
+			while ((w = next_word(&line)).n) {
+				if (w.p[w.n - 1] == '.')
+					w.n--;
+				if (w.n)
 					PUSH_UNIQUE(&p->searches, w);
+			}
 		} else if (str_eqc(key, "options")) {
+			while (p->options.n)
+				free(p->options.v[--p->options.n]);
 			while ((w = next_word(&line)).n)
 				PUSH_UNIQUE(&p->options, w);
 		}
@@ -129,7 +138,7 @@ static void set_option(struct resolv_parts *p, const char *name, const char *val
 			break;
 		}
 	}
-	VEC_PUSH(&p->options, value ? xasprintf("%s:%s", name, value) : xstrdup(name));
+	VEC_PUSH(&p->options, value && *value ? xasprintf("%s:%s", name, value) : xstrdup(name));
 }
 
 static void cluster_parts(struct resolv_parts *p, const struct resolv *r)
@@ -151,10 +160,68 @@ static void cluster_parts(struct resolv_parts *p, const struct resolv *r)
 	for (size_t i = 0; i < host.searches.n; i++)
 		PUSH_UNIQUE(&p->searches, str_of(host.searches.v[i]));
 	parts_release(&host);
+	while (p->options.n) /* the host's are not the cluster's */
+		free(p->options.v[--p->options.n]);
 	set_option(p, "ndots", "5");
 }
 
-void files_resolv(struct buf *out, const struct resolv *r)
+static char *words(char *const *v, size_t n)
+{
+	struct buf b = BUF_INIT;
+
+	for (size_t i = 0; i < n; i++)
+		buf_addf(&b, "%s%s", i ? " " : "", v[i]);
+	return b.s ? buf_detach(&b, NULL) : xstrdup("");
+}
+
+static void drop_from(struct resolv_parts *p, size_t at)
+{
+	while (p->searches.n > at)
+		free(p->searches.v[--p->searches.n]);
+}
+
+/* What resolvers can't take is left out, and the pod is told. */
+static void fit_limits(struct resolv_parts *p, struct resolv *r)
+{
+	_cleanup_free_ char *line = NULL;
+	bool cut = p->searches.n > DNS_SEARCHES;
+	size_t len = 0;
+
+	if (p->servers.n > DNS_SERVERS) {
+		while (p->servers.n > DNS_SERVERS)
+			free(p->servers.v[--p->servers.n]);
+		line = words(p->servers.v, p->servers.n);
+		r->servers_cut = xasprintf("Nameserver limits were exceeded, some nameservers have been omitted, the "
+					   "applied nameserver line is: %s",
+					   line);
+		line = free_null(line);
+	}
+	drop_from(p, DNS_SEARCHES);
+	for (size_t i = 0; i < p->searches.n;) {
+		if (strlen(p->searches.v[i]) <= DNS_NAME_CHARS) {
+			i++;
+			continue;
+		}
+		cut = true;
+		free(p->searches.v[i]);
+		VEC_REMOVE(&p->searches, i);
+	}
+	for (size_t i = 0; i < p->searches.n; i++) {
+		len += strlen(p->searches.v[i]) + (i > 0);
+		if (len > DNS_SEARCH_CHARS) {
+			drop_from(p, i);
+			cut = true;
+		}
+	}
+	if (!cut)
+		return;
+	line = words(p->searches.v, p->searches.n);
+	r->searches_cut = xasprintf("Search Line limits were exceeded, some search paths have been omitted, the applied "
+				    "search line is: %s",
+				    line);
+}
+
+void files_resolv(struct buf *out, struct resolv *r)
 {
 	struct resolv_parts p = {0};
 	bool none = streq(r->policy, "None");
@@ -171,6 +238,7 @@ void files_resolv(struct buf *out, const struct resolv *r)
 		PUSH_UNIQUE(&p.searches, node_str(s));
 	NODE_FOREACH (o, node_get(r->config, F_options))
 		set_option(&p, node_gets(o, F_name), node_cstr(node_get(o, F_value)));
+	fit_limits(&p, r);
 	for (size_t i = 0; i < p.searches.n; i++)
 		buf_addf(out, "%s%s", i ? " " : "search ", p.searches.v[i]);
 	if (p.searches.n)
@@ -210,12 +278,11 @@ static int put(struct pod *p, const char *name, const struct buf *b, struct err 
 	return path_write(path, buf_str(b), 0644, e);
 }
 
-int files_write(struct pod *p, struct err *e)
+/* The four policies, and the pod's own servers and names. */
+static void write_resolv(struct pod *p, struct buf *out)
 {
 	const struct node *spec = pod_spec(p);
-	_cleanup_free_ char *hostname = spec_hostname(p), *fqdn = NULL;
-	_cleanup_buf_ struct buf hosts = BUF_INIT, name = BUF_INIT, resolv = BUF_INIT, host = BUF_INIT;
-	const char *subdomain = node_gets(spec, F_subdomain);
+	_cleanup_buf_ struct buf host = BUF_INIT;
 	struct resolv r = {
 		.policy = node_cstr_or(node_get(spec, F_dnsPolicy), "ClusterFirst"),
 		.ns = p->ns,
@@ -225,16 +292,39 @@ int files_write(struct pod *p, struct err *e)
 		.config = node_get(spec, F_dnsConfig),
 	};
 
-	if (*subdomain && p->agent->domain)
-		fqdn = xasprintf("%s.%s.%s.svc.%s", hostname, subdomain, p->ns, p->agent->domain);
-	if (r.host_network)
-		hosts_of_host(&hosts, node_get(spec, F_hostAliases));
-	else
-		files_hosts(&hosts, p->ip, hostname, fqdn, node_get(spec, F_hostAliases));
-	buf_addf(&name, "%s\n", hostname);
+	if (str_empty(r.dns) &&
+	    (streq(r.policy, "ClusterFirstWithHostNet") || (streq(r.policy, "ClusterFirst") && !r.host_network)))
+		pod_event(p, NULL, "Warning", "MissingClusterDNS",
+			  "pod: \"%s_%s(%s)\". kubelet does not have ClusterDNS IP configured and cannot create Pod using "
+			  "\"ClusterFirst\" policy. Falling back to \"Default\" policy.",
+			  p->name, p->ns, p->uid);
 	host_resolv(p->agent, r.host_network, &host);
 	r.host = buf_str(&host);
-	files_resolv(&resolv, &r);
+	files_resolv(out, &r);
+	if (r.servers_cut)
+		pod_event(p, NULL, "Warning", "DNSConfigForming", "%s", r.servers_cut);
+	if (r.searches_cut)
+		pod_event(p, NULL, "Warning", "DNSConfigForming", "%s", r.searches_cut);
+	free(r.servers_cut);
+	free(r.searches_cut);
+}
+
+int files_write(struct pod *p, struct err *e)
+{
+	const struct node *spec = pod_spec(p);
+	_cleanup_free_ char *kernel = spec_hostname(p), *host = NULL, *domain = NULL, *fqdn = NULL;
+	_cleanup_buf_ struct buf hosts = BUF_INIT, name = BUF_INIT, resolv = BUF_INIT;
+
+	if (spec_names(p, &host, &domain, e) < 0)
+		return -e->code;
+	if (domain)
+		fqdn = xasprintf("%s.%s", host, domain);
+	if (pod_host_network(p))
+		hosts_of_host(&hosts, node_get(spec, F_hostAliases));
+	else
+		files_hosts(&hosts, p->ip, host, fqdn, node_get(spec, F_hostAliases));
+	buf_addf(&name, "%s\n", kernel);
+	write_resolv(p, &resolv);
 	if (put(p, "etc-hosts", &hosts, e) < 0 || put(p, "hostname", &name, e) < 0 ||
 	    put(p, "resolv.conf", &resolv, e) < 0)
 		return -e->code;

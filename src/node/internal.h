@@ -357,6 +357,7 @@ int env_field_ref(struct pod *p, const char *path, struct arena *a, const char *
 		  struct err *e) MUST_CHECK;
 int env_resource_ref(struct pod *p, const struct node *container, const struct node *sel, struct arena *a,
 		     const char **ret, struct err *e) MUST_CHECK;
+const char *env_file_value(struct arena *a, struct str text, const char *key); /* pure */
 /* The variables of one container, complete but for the image's. -EAGAIN: wait for a reference. */
 int env_build(struct ctr *c, struct arena *a, struct env_list *out, struct err *e) MUST_CHECK;
 
@@ -364,7 +365,9 @@ int env_build(struct ctr *c, struct arena *a, struct env_list *out, struct err *
 int spec_container(struct ctr *c, const struct image *img, struct arena *a, struct run_container_spec *out,
 		   struct err *e) MUST_CHECK;
 int spec_sandbox(struct pod *p, struct arena *a, struct run_sandbox_spec *out, struct err *e) MUST_CHECK;
-char *spec_hostname(struct pod *p); /* owned by the caller */
+char *spec_hostname(struct pod *p); /* the kernel's; owned by the caller */
+/* Name, and domain or NULL, as /etc/hosts has them. An error: the name that the pod asks for is too long. */
+int spec_names(struct pod *p, char **host, char **domain, struct err *e) MUST_CHECK;
 
 /* spec-mounts.c */
 int spec_mounts(struct ctr *c, const struct node *spec, const struct env_list *env, struct arena *a,
@@ -375,12 +378,14 @@ int files_write(struct pod *p, struct err *e) MUST_CHECK;
 void files_hosts(struct buf *out, const char *ip, const char *hostname, const char *fqdn,
 		 const struct node *aliases);
 struct resolv {
+	/* What did not fit in, as the kubelet words it; owned by the caller afterwards, NULL: all did. */
+	char *servers_cut, *searches_cut;
 	const char *policy, *ns, *dns, *domain;
 	bool host_network;
 	const struct node *config; /* spec.dnsConfig */
 	struct str host;	   /* text of the host's resolv.conf */
 };
-void files_resolv(struct buf *out, const struct resolv *r);
+void files_resolv(struct buf *out, struct resolv *r);
 
 /* volume.c */
 struct volume_ctx {

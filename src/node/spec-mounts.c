@@ -3,7 +3,6 @@
  * every container gets. Mirrors the kubelet's makeMounts.
  */
 #include <errno.h>
-#include <fcntl.h>
 #include <sys/stat.h>
 
 #include "node/isolate.h"
@@ -21,67 +20,55 @@ static bool has_target(const struct mounts *m, const char *target)
 	return false;
 }
 
-/* One directory below the volume's root, with the mode of that root. */
-static int make_subdir(int root, const char *path, mode_t mode)
+/* Dots that lead upwards: refused here, and without effect where the path is resolved. */
+static bool leads_up(const char *path)
 {
-	int fd = path_open_in_root(root, path, O_PATH | O_CLOEXEC, 0);
-	char self[64];
+	struct str rest = str_of(path);
 
-	if (fd != -ENOENT)
-		return fd;
-	fd = path_mkdirs_in_root(root, path, mode);
-	if (fd >= 0) { /* past the umask */
-		snprintf(self, sizeof(self), "/proc/self/fd/%d", fd);
-		(void)!chmod(self, mode);
-	}
-	return fd;
+	while (rest.p)
+		if (str_eqc(str_cut(&rest, '/'), ".."))
+			return true;
+	return false;
 }
 
-/* A subPath that is not there is made, as directories; nothing leads out of the volume. */
-static int make_subpath(const char *volume, const char *sub, struct err *e)
+/* $(NAME)s without a value in the expression. */
+static char *missing_values(const char *expr, const struct env_list *env)
 {
-	_cleanup_close_ int root = open(volume, O_PATH | O_DIRECTORY | O_CLOEXEC);
-	size_t n = strlen(sub);
-	struct stat st;
+	struct buf b = BUF_INIT;
 
-	if (root < 0 && errno == ENOTDIR)
-		return err_set(e, ERR_INVALID,
-			       "failed to prepare subPath for volumeMount: '%s' is no directory", volume);
-	if (root < 0 || fstat(root, &st) < 0)
-		return err_errno(e, errno, "open '%s'", volume);
-	for (size_t i = 1; i <= n; i++) {
-		_cleanup_free_ char *part = NULL;
-		int fd;
+	for (const char *s = expr, *end; (s = strchr(s, '$')); s = end) {
+		_cleanup_free_ char *name = NULL;
 
-		if (sub[i] && sub[i] != '/')
+		if (s[1] != '(' || !(end = strchr(s + 2, ')'))) {
+			end = s + (s[1] == '$' ? 2 : 1);
 			continue;
-		part = xmemdupz(sub, i);
-		fd = make_subdir(root, part, st.st_mode & 07777);
-		if (fd < 0)
-			return err_errno(e, -fd, "failed to prepare subPath '%s' for volumeMount", sub);
-		close_fd(fd);
+		}
+		name = xmemdupz(s + 2, (size_t)(end - s - 2));
+		if (str_empty(env_get(env, name)))
+			buf_addf(&b, "%s%s", b.len ? ", " : "", name);
 	}
-	return 0;
+	return b.len ? buf_detach(&b, NULL) : NULL;
 }
 
-static int subpath_of(struct ctr *c, const struct node *m, const char *volume, const struct env_list *env,
-		      struct arena *a, const char **ret, struct err *e)
+/* It is resolved, and made where it is missing, by the container's own process (run/keeper/source.c). */
+static int subpath_of(const struct node *m, const struct env_list *env, struct arena *a, const char **ret, struct err *e)
 {
 	const char *sub = node_gets(m, F_subPath), *expr = node_gets(m, F_subPathExpr);
 
 	*ret = NULL;
 	if (*expr) {
+		_cleanup_free_ char *missing = missing_values(expr, env);
+
+		if (missing)
+			return err_set(e, ERR_INVALID, "missing value for %s", missing);
 		sub = expand_vars(a, expr, &env, 1);
-		if (strstr(sub, "$("))
-			return err_set(e, ERR_INVALID, "missing value for \"%s\" in container \"%s\"", expr,
-				       c->name);
 	}
 	if (!*sub)
 		return 0;
 	if (*sub == '/')
 		return err_set(e, ERR_INVALID, "error SubPath `%s` must not be an absolute path", sub);
-	if (!volume_is_remote(c->pod, node_gets(m, F_name)) && make_subpath(volume, sub, e) < 0)
-		return -e->code;
+	if (leads_up(sub))
+		return err_set(e, ERR_INVALID, "unable to provision SubPath `%s`: must not contain '..'", sub);
 	*ret = arena_strdup(a, sub);
 	return 0;
 }
@@ -96,15 +83,15 @@ static int mount_volume(struct ctr *c, const struct node *m, const struct env_li
 	struct run_mount r = {.type = RUN_MOUNT_BIND};
 
 	if (!path)
-		return err_set(e, ERR_INVALID,
-			       "volumeMount \"%s\" refers to a volume that the pod does not have", name);
+		return err_set(e, ERR_INVALID, "cannot find volume \"%s\" to mount into container \"%s\"", name, c->name);
 	r.source = arena_strdup(a, path);
 	r.target = *target == '/' ? arena_strdup(a, target) : arena_printf(a, "/%s", target);
 	r.read_only = node_bool(node_get(m, F_readOnly), false) ||
 		      volume_read_only(p, node_named(node_get(pod_spec(p), F_volumes), name));
 	r.recursive_read_only = r.read_only && (streq(rro, "Enabled") || streq(rro, "IfPossible"));
 	r.propagation = streq(prop, "HostToContainer") ? 'h' : streq(prop, "Bidirectional") ? 'b' : 0;
-	if (subpath_of(c, m, path, env, a, &r.subpath, e) < 0)
+	r.name = arena_strdup(a, name);
+	if (subpath_of(m, env, a, &r.subpath, e) < 0)
 		return -e->code;
 	VEC_PUSH(out, r);
 	return 0;

@@ -8,6 +8,8 @@
 #include "node/isolate.h"
 
 #define CONFIG_ERROR "CreateContainerConfigError"
+#define HOSTNAME_CHARS 63
+#define FQDN_CHARS 64 /* of the kernel's name */
 
 static int config_error(struct err *e)
 {
@@ -25,40 +27,73 @@ static size_t strings_count(char *const *v)
 	return n;
 }
 
-char *spec_hostname(struct pod *p)
+/* As the kubelet cuts it: no '-' or '.' at the end. */
+static char *hostname_cut(const char *name)
 {
-	const struct node *spec = pod_spec(p);
-	const char *h = node_gets(spec, F_hostname), *over = node_gets(spec, F_hostnameOverride);
-	char *out;
-	size_t n;
+	char *out = xstrdup(name);
+	size_t n = strlen(out);
 
-	if (pod_host_network(p))
-		return xstrdup(p->agent->hostname);
-	if (*over)
-		return xstrdup(over);
-	if (node_bool(node_get(spec, F_setHostnameAsFQDN), false) && *node_gets(spec, F_subdomain) &&
-	    p->agent->domain) {
-		out = xasprintf("%s.%s.%s.svc.%s", *h ? h : p->name, node_gets(spec, F_subdomain), p->ns,
-				p->agent->domain);
-		if (strlen(out) <= 64)
-			return out;
-		free(out);
-	}
-	out = xstrdup(*h ? h : p->name);
-	n = strlen(out);
-	if (n > 63) { /* as the kubelet cuts it: no '-' or '.' at the end */
-		for (n = 63; n && (out[n - 1] == '-' || out[n - 1] == '.'); n--)
+	if (n > HOSTNAME_CHARS) {
+		for (n = HOSTNAME_CHARS; n && (out[n - 1] == '-' || out[n - 1] == '.'); n--)
 			;
 		out[n] = '\0';
 	}
 	return out;
 }
 
+int spec_names(struct pod *p, char **host, char **domain, struct err *e)
+{
+	const struct node *spec = pod_spec(p);
+	const char *h = node_gets(spec, F_hostname), *over = node_gets(spec, F_hostnameOverride),
+		   *sub = node_gets(spec, F_subdomain);
+	size_t n;
+
+	*domain = NULL;
+	*host = hostname_cut(*over ? over : *h ? h : p->name);
+	if (*over || !*sub || !p->agent->domain)
+		return 0;
+	*domain = xasprintf("%s.%s.svc.%s", sub, p->ns, p->agent->domain);
+	n = strlen(*host) + 1 + strlen(*domain);
+	if (!node_bool(node_get(spec, F_setHostnameAsFQDN), false) || pod_host_network(p) || n <= FQDN_CHARS)
+		return 0;
+	err_set(e, ERR_INVALID,
+		"failed to construct FQDN from pod hostname and cluster domain, FQDN %s.%s is too long (%d characters is "
+		"the max, %zu characters requested)",
+		*host, *domain, FQDN_CHARS, n);
+	*host = free_null(*host);
+	*domain = free_null(*domain);
+	return -e->code;
+}
+
+char *spec_hostname(struct pod *p)
+{
+	_cleanup_err_ struct err e = ERR_INIT;
+	char *host, *domain, *out;
+
+	if (pod_host_network(p))
+		return xstrdup(p->agent->hostname);
+	if (spec_names(p, &host, &domain, &e) < 0)
+		return xstrdup(p->name);
+	if (!domain || !node_bool(node_get(pod_spec(p), F_setHostnameAsFQDN), false)) {
+		free(domain);
+		return host;
+	}
+	out = xasprintf("%s.%s", host, domain);
+	free(host);
+	free(domain);
+	return out;
+}
+
 int spec_sandbox(struct pod *p, struct arena *a, struct run_sandbox_spec *out, struct err *e)
 {
 	const struct node *spec = pod_spec(p), *sysctls = node_path(spec, F_securityContext, F_sysctls);
-	char *host = spec_hostname(p);
+	char *host, *domain;
 
+	if (spec_names(p, &host, &domain, e) < 0)
+		return -e->code;
+	free(host);
+	free(domain);
+	host = spec_hostname(p);
 	*out = (struct run_sandbox_spec){
 		.id = p->uid,
 		.name = arena_printf(a, "%s/%s", p->ns, p->name),

@@ -3,6 +3,7 @@
  * its own) and hostPath.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
 
@@ -63,22 +64,35 @@ static const struct host_type {
 	const char *what;
 } host_types[] = {
 	{"", 0, S_IFDIR, NULL},
-	{"DirectoryOrCreate", S_IFDIR, S_IFDIR, "a directory"},
-	{"Directory", S_IFDIR, 0, "a directory"},
-	{"FileOrCreate", S_IFREG, S_IFREG, "a file"},
-	{"File", S_IFREG, 0, "a file"},
-	{"Socket", S_IFSOCK, 0, "a socket file"},
-	{"CharDevice", S_IFCHR, 0, "a character device"},
-	{"BlockDevice", S_IFBLK, 0, "a block device"},
+	{"DirectoryOrCreate", S_IFDIR, S_IFDIR, "directory"},
+	{"Directory", S_IFDIR, 0, "directory"},
+	{"FileOrCreate", S_IFREG, S_IFREG, "file"},
+	{"File", S_IFREG, 0, "file"},
+	{"Socket", S_IFSOCK, 0, "socket file"},
+	{"CharDevice", S_IFCHR, 0, "character device"},
+	{"BlockDevice", S_IFBLK, 0, "block device"},
 };
+
+static const char *host_name_of(mode_t mode)
+{
+	return S_ISDIR(mode)	? "Directory"
+	       : S_ISREG(mode)	? "File"
+	       : S_ISSOCK(mode) ? "Socket"
+	       : S_ISCHR(mode)	? "CharDevice"
+	       : S_ISBLK(mode)	? "BlockDevice"
+				: "";
+}
 
 static int host_make(const char *path, const struct host_type *t, struct err *e)
 {
+	_cleanup_close_ int fd = -1;
+
 	if (t->make == S_IFDIR)
 		return path_mkdirs(path, 0755, e);
-	if (t->make == S_IFREG)
-		return path_write(path, STR_NONE, 0644, e);
-	return err_set(e, ERR_INVALID, "hostPath type check failed: %s is not %s", path, t->what);
+	if (t->make != S_IFREG)
+		return err_set(e, ERR_INVALID, "hostPath %s doesn't exist", path);
+	fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC | O_NONBLOCK, 0644);
+	return fd < 0 ? err_errno(e, errno, "open %s", path) : 0;
 }
 
 static int host_path_up(struct volume_ctx *v, char **ret, struct err *e)
@@ -91,14 +105,15 @@ static int host_path_up(struct volume_ctx *v, char **ret, struct err *e)
 		if (streq(host_types[i].name, type))
 			t = &host_types[i];
 	if (!t)
-		return err_set(e, ERR_INVALID, "hostPath type %s is not known", type);
+		return err_set(e, ERR_INVALID, "%s is an invalid volume type", type);
 	if (stat(path, &st) < 0) {
 		if (errno != ENOENT)
-			return err_errno(e, errno, "look at '%s'", path);
+			return err_errno(e, errno, "stat %s", path);
 		if (host_make(path, t, e) < 0)
 			return -e->code;
 	} else if (t->want && (st.st_mode & S_IFMT) != t->want) {
-		return err_set(e, ERR_INVALID, "hostPath type check failed: %s is not %s", path, t->what);
+		return err_set(e, ERR_INVALID, "hostPath type check failed: %s is not a %s, it's a %s", path, t->what,
+			       host_name_of(st.st_mode));
 	}
 	*ret = xstrdup(path);
 	return 0;

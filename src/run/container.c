@@ -244,6 +244,7 @@ static void spec_add_mount(struct buf *b, const struct run_mount *m)
 		(m->propagation == 'h' ? MOUNT_SLAVE : 0) | (m->propagation == 'b' ? MOUNT_SHARED : 0) |
 		(m->type == RUN_MOUNT_TMPFS ? MOUNT_TMPFS : 0);
 
+	frame_add_str(b, F_NAME, m->name);
 	frame_add_str(b, F_SOURCE, m->source);
 	frame_add_str(b, F_SUBPATH, m->subpath);
 	frame_add_str(b, F_TARGET, m->target);

@@ -54,6 +54,7 @@ struct run_sandbox_spec {
 enum run_mount_type { RUN_MOUNT_BIND, RUN_MOUNT_TMPFS };
 struct run_mount {
 	enum run_mount_type type;
+	const char *name; /* the volume's, for messages; may be NULL */
 	const char *source; /* bind: path on the host */
 	const char *subpath; /* resolved below source with RESOLVE_IN_ROOT, made when missing; NULL: none */
 	const char *target; /* absolute, in the container */

@@ -179,7 +179,7 @@ static void test_files(void)
 	is_str(b.s,
 	       "search ns1.svc.cluster.local svc.cluster.local cluster.local corp.example\nnameserver "
 	       "10.43.0.10\n"
-	       "options timeout:1 ndots:5\n",
+	       "options ndots:5\n",
 	       "ClusterFirst");
 	buf_clear(&b);
 	r.host_network = true;

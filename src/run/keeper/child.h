@@ -9,7 +9,7 @@
 #include "run/keeper/keeper.h"
 
 struct spec_mount {
-	const char *source, *subpath, *target;
+	const char *name, *source, *subpath, *target;
 	unsigned flags; /* MOUNT_ bits */
 	int64_t size;
 	int tree; /* the clone of the source; -1: tmpfs */
@@ -40,6 +40,7 @@ struct child {
 };
 
 #define KIND_CREATE "CreateContainerError"
+#define KIND_CONFIG "CreateContainerConfigError"
 #define KIND_RUN "RunContainerError"
 
 /* Tells the keeper and exits. The text gets ": <strerror>" unless eno is negative. */
@@ -55,6 +56,10 @@ void spec_read(struct child *ch);
 /* user.c: who the process will be, by the container's own /etc/passwd and /etc/group. */
 void user_resolve(struct child *ch);
 void user_become(const struct child *ch);
+
+/* source.c: what a bind mount shows, by an fd: the path, and below it the subPath. */
+int source_open(const struct child *ch, const struct spec_mount *m);
+void source_check_shared(const struct child *ch, const struct spec_mount *m, int fd);
 
 /* rootfs.c: from the pod's namespaces into the container's root. */
 void rootfs_enter(struct child *ch);

@@ -83,24 +83,6 @@ void rootfs_set_oom_adj(const struct child *ch)
 		child_fail(ch, errno, KIND_CREATE, "set oom_score_adj to %s", text);
 }
 
-static int source_open(const struct child *ch, const struct spec_mount *m)
-{
-	int fd = open(m->source, O_PATH | O_CLOEXEC), sub;
-
-	if (fd < 0)
-		child_fail(ch, errno, KIND_CREATE, "failed to stat \"%s\"", m->source);
-	if (!m->subpath || !*m->subpath)
-		return fd;
-	sub = path_open_in_root(fd, m->subpath, O_PATH, 0);
-	if (sub == -ENOENT) /* as the kubelet: made in a volume that lacks it */
-		sub = path_mkdirs_in_root(fd, m->subpath, 0750);
-	if (sub < 0)
-		child_fail(ch, -sub, KIND_CREATE, "failed to prepare subPath \"%s\" of \"%s\"", m->subpath,
-			   m->source);
-	close(fd);
-	return sub;
-}
-
 /* What has the host's ids on the disk has the pod's in this clone. */
 static void tree_set_idmap(const struct child *ch, int tree, const char *source)
 {
@@ -121,6 +103,7 @@ static void sources_clone(struct child *ch)
 		if (m->flags & MOUNT_TMPFS)
 			continue;
 		fd = source_open(ch, m);
+		source_check_shared(ch, m, fd);
 		m->tree = mount_clone(fd, true);
 		if (m->tree < 0)
 			child_fail(ch, errno, KIND_CREATE, "clone the mount \"%s\"", m->source);

@@ -10,6 +10,7 @@
 static void spec_add_mount(struct child *ch, struct fields f)
 {
 	struct spec_mount m = {
+		.name = fields_str(f, F_NAME),
 		.source = fields_str(f, F_SOURCE),
 		.subpath = fields_str(f, F_SUBPATH),
 		.target = fields_str(f, F_TARGET),
