@@ -154,12 +154,26 @@ struct pod *agent_pod(struct node_agent *n, const char *ns, const char *name)
 	return gone;
 }
 
+/* There is room: a resize that waits for some is tried again. */
+static void kick_deferred(struct node_agent *n)
+{
+	struct map_iter it = {0};
+
+	while (map_next(n->by_uid, &it)) {
+		struct pod *p = it.value;
+
+		if (p->resize_reason && streq(p->resize_reason, "Deferred"))
+			pod_kick(p);
+	}
+}
+
 void agent_forget(struct node_agent *n, struct pod *p)
 {
 	bool was_static = p->is_static;
 
 	map_del(n->by_uid, str_of(p->uid));
 	pod_free(p);
+	kick_deferred(n);
 	if (was_static && !n->ending)
 		statics_run(n->statics); /* another of its name may wait */
 }

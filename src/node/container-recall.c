@@ -63,6 +63,8 @@ static void ctr_recall(struct ctr *c, const struct node *status)
 
 	c->attempt = (unsigned)node_int(node_get(status, F_restartCount), 0);
 	snprintf(c->id, sizeof(c->id), "%s", bare_id(node_gets(status, F_containerID)));
+	resize_note(c, node_get(status, F_resources) ? node_get(status, F_resources)
+						       : node_get(ctr_spec(c), F_resources));
 	set_str(&c->image_name, node_gets(status, F_image));
 	set_str(&c->image_id, node_gets(status, F_imageID));
 	end_from_status(&c->last, node_path(status, F_lastState, F_terminated));

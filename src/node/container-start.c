@@ -157,6 +157,7 @@ static void next_attempt(struct ctr *c, struct image *img)
 	set_str(&c->image_name, name);
 	set_str(&c->image_id, *img->repo_digest ? img->repo_digest : img->id);
 	set_str(&c->image, node_gets(ctr_spec(c), F_image));
+	resize_note(c, node_get(ctr_spec(c), F_resources));
 	if (c->end.set) {
 		ctr_end_clear(&c->last);
 		c->last = c->end;

@@ -43,6 +43,7 @@ struct ctr *ctr_free(struct ctr *c)
 	free(c->image_name);
 	free(c->image_id);
 	free(c->message);
+	free(c->resources);
 	free(c->pull_error);
 	free(c);
 	return NULL;

@@ -109,6 +109,7 @@ struct ctr {
 	struct hook *hook;  /* the lifecycle hook that runs now */
 	bool restart_asked; /* stopped by a probe or for a new image: the attempt counts as failed */
 	struct backoff crash, pull;
+	char *resources;  /* that it runs with, as JSON; NULL: not known */
 	char *pull_error; /* of the last pull */
 	const char *pull_reason; /* static; likewise: ErrImagePull or RegistryUnavailable */
 	struct probe *probes[PROBE_KINDS];
@@ -150,6 +151,9 @@ struct pod {
 	bool mirror_busy;
 	int64_t mirror_retry_ms;
 	struct backoff mirror_backoff;
+	const char *resize_reason; /* static: why a resize is not done; NULL: nothing stands in its way */
+	char *resize_message;
+	bool resize_going; /* begun, not yet complete */
 	bool rejected; /* not admitted: nothing of it was ever made */
 	bool settled; /* the API had a final phase when the pod was first seen: its status is not touched */
 	bool rebuild; /* TEARDOWN leads to SETUP: a new sandbox */
@@ -279,6 +283,7 @@ bool steps_run(struct pod *p);
 /* Undoes rows backwards until `down_to` are left; true when that is reached. */
 bool steps_undo(struct pod *p, unsigned down_to);
 unsigned steps_before_sandbox(void);	   /* rows that come before it */
+int64_t pod_used_by_others(struct pod *p, const char *resource); /* NULL: how many pods */
 void steps_skip_to_sandbox(struct pod *p); /* adopted: all up to the sandbox are done */
 
 /* container*.c, order.c */
@@ -449,6 +454,10 @@ void probes_quiet(struct ctr *c); /* only readiness goes on, to the end */
 struct probe_try *probe_http_once(struct ctr *c, const struct node *http_get, int64_t timeout_ms,
 				  void (*done)(void *arg, enum probe_result r, const char *text), void *arg);
 void probe_try_cancel(struct probe_try *t); /* NULL accepted; done is not called */
+
+/* resize.c */
+void resize_run(struct pod *p); /* running containers follow the spec's resources */
+void resize_note(struct ctr *c, const struct node *resources);
 
 /* status.c */
 struct doc *

@@ -163,6 +163,7 @@ struct pod *pod_free(struct pod *p)
 	free(p->ns);
 	free(p->name);
 	free(p->fail_message);
+	free(p->resize_message);
 	free(p->event_text);
 	free(p);
 	return NULL;
@@ -392,6 +393,8 @@ static void pod_in_run(struct pod *p)
 		pod_enter(p, POD_TEARDOWN);
 	} else if (pod_adopt_volumes(p) && ctrs_run(p)) {
 		pod_enter(p, POD_STOP);
+	} else {
+		resize_run(p);
 	}
 }
 

@@ -215,10 +215,27 @@ static void put_mounts(struct doc *d, struct node *o, const struct node *spec)
 	}
 }
 
+/* What it runs with, which is the spec's but while a resize waits. */
+static void put_resources(struct doc *d, struct node *o, struct ctr *c)
+{
+	_cleanup_doc_ struct doc *own = NULL;
+	_cleanup_err_ struct err e = ERR_INIT;
+	const struct node *res;
+
+	if (!c->resources || doc_parse_json(&own, str_of(c->resources), NULL, &e) < 0)
+		return;
+	res = doc_root(own);
+	if (!node_count(res))
+		return;
+	if (node_count(node_get(res, F_requests)))
+		node_set(d, o, F_allocatedResources, node_copy(d, node_get(res, F_requests)));
+	node_set(d, o, F_resources, node_copy(d, res));
+}
+
 static void put_ctr(struct doc *d, struct node *list, struct ctr *c)
 {
 	struct node *o = node_append(list, node_new(d, DOC_OBJECT));
-	const struct node *spec = ctr_spec(c), *res = node_get(spec, F_resources);
+	const struct node *spec = ctr_spec(c);
 	bool ready = c->kind == CTR_INIT ? c->state == CTR_DOWN && c->end.exit_code == 0
 					 : c->kind != CTR_EPHEMERAL && c->state == CTR_UP && c->ready;
 	const char *id = c->id[0] ? c->id : "";
@@ -232,11 +249,8 @@ static void put_ctr(struct doc *d, struct node *list, struct ctr *c)
 	if (c->state != CTR_STARTING || c->end.set)
 		put_id(d, o, id);
 	node_setb(d, o, F_started, c->state == CTR_UP && c->started);
-	if (node_count(res) && c->state == CTR_UP) {
-		if (node_count(node_get(res, F_requests)))
-			node_set(d, o, F_allocatedResources, node_copy(d, node_get(res, F_requests)));
-		node_set(d, o, F_resources, node_copy(d, res));
-	}
+	if (c->state == CTR_UP)
+		put_resources(d, o, c);
 	put_mounts(d, o, spec);
 	security_put_user(d, o, c);
 }
@@ -362,6 +376,29 @@ static void unready_gates(struct conds *k, struct pod *p, struct buf *out)
 	}
 }
 
+/* Conditions that are there only while they are true. */
+static void put_or_drop(struct conds *k, const char *type, bool on, const char *reason, const char *message)
+{
+	struct node *c;
+
+	if (on) {
+		put_cond(k, type, true, reason, message);
+	} else if (cond_find(k->have, type)) {
+		c = node_append(k->list, node_new(k->d, DOC_OBJECT));
+		node_sets(k->d, c, F_type, type);
+		node_sets(k->d, c, F__patch, "delete");
+	}
+}
+
+static void put_resize(struct conds *k, struct pod *p)
+{
+	bool error = p->resize_reason && streq(p->resize_reason, "Error"), over = p->state > POD_RUN;
+
+	put_or_drop(k, "PodResizePending", !over && p->resize_reason && !error, p->resize_reason, p->resize_message);
+	put_or_drop(k, "PodResizeInProgress", !over && (error || p->resize_going), error ? "Error" : NULL,
+		    error ? p->resize_message : NULL);
+}
+
 static void put_conditions(struct doc *d, struct node *status, struct pod *p, const char *phase)
 {
 	const struct node *have = node_get(pod_status_node(p), F_conditions);
@@ -393,10 +430,14 @@ static void put_conditions(struct doc *d, struct node *status, struct pod *p, co
 		put_cond(&k, "ContainersReady", !b.len, b.len ? "ContainersNotReady" : NULL,
 			 b.len ? b.s : NULL);
 	put_cond(&k, "PodScheduled", true, NULL, NULL);
+	put_resize(&k, p);
 	order = node_setk(d, status, STR_LIT("$setElementOrder/conditions"), node_new(d, DOC_ARRAY));
 	NODE_FOREACH (c, k.list) {
-		struct node *o = node_append(order, node_new(d, DOC_OBJECT));
+		struct node *o;
 
+		if (node_get(c, F__patch))
+			continue;
+		o = node_append(order, node_new(d, DOC_OBJECT));
 		node_sets(d, o, F_type, node_gets(c, F_type));
 	}
 }

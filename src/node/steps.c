@@ -21,7 +21,7 @@ struct step {
 
 /* --- admit: the kubelet's own last word --- */
 
-static int64_t used_by_others(struct pod *p, const char *resource)
+int64_t pod_used_by_others(struct pod *p, const char *resource)
 {
 	struct map_iter it = {0};
 	int64_t sum = 0;
@@ -45,7 +45,7 @@ static bool admit_resource(struct pod *p, const char *name, int64_t capacity)
 
 	if (want <= 0)
 		return true;
-	used = used_by_others(p, name);
+	used = pod_used_by_others(p, name);
 	if (used + want <= capacity)
 		return true;
 	pod_fail(p, reasons[streq(name, "memory")].reason,
@@ -82,7 +82,7 @@ static int step_admit(struct pod *p, struct err *e UNUSED)
 	if (p->start_s) /* admitted in an earlier life */
 		return STEP_DONE;
 	p->start_s = time_wall_s();
-	pods = used_by_others(p, NULL);
+	pods = pod_used_by_others(p, NULL);
 	if (pods + 1 > n->max_pods) {
 		pod_fail(p, "OutOfpods",
 			 "Pod was rejected: Node didn't have enough resource: pods, requested: 1, used: "

@@ -237,6 +237,22 @@ int cgroup_set_limits(int dirfd, const struct run_limits *l, struct err *e)
 	return r;
 }
 
+int cgroup_change_limits(int root, const char *path, const struct run_limits *l, struct err *e)
+{
+	_cleanup_close_ int dir = openat(root, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	char text[64];
+	int64_t used;
+
+	if (dir < 0)
+		return err_errno(e, errno, "open cgroup \"%s\"", path);
+	if (l->memory_max > 0 && cgroup_read(dir, "memory.current", text, sizeof(text)) > 0 &&
+	    str_to_i64(str_trim(str_of(text)), &used) && used > l->memory_max)
+		return err_set(e, ERR_INVALID,
+			       "attempting to set memory limit (%lld) below current usage (%lld)",
+			       (long long)l->memory_max, (long long)used);
+	return cgroup_set_limits(dir, l, e);
+}
+
 int cgroup_set_container(int dirfd, const struct run_limits *l, struct err *e)
 {
 	int r = cgroup_set_limits(dirfd, l, e);

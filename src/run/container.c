@@ -474,6 +474,18 @@ static void container_ignore(void *arg, struct frame *f, const struct err *e)
 {
 }
 
+int container_set_limits(struct container *c, const struct run_limits *l, struct err *e)
+{
+	_cleanup_free_ char *path = c ? container_cgroup(c->s, c->id) : NULL;
+
+	return path ? cgroup_change_limits(c->s->r->cgroup_root, path, l, e) : 0;
+}
+
+int sandbox_set_limits(struct sandbox *s, const struct run_limits *l, struct err *e)
+{
+	return s && s->cgroup ? cgroup_change_limits(s->r->cgroup_root, s->cgroup, l, e) : 0;
+}
+
 int container_signal(struct container *c, int signo)
 {
 	_cleanup_buf_ struct buf b = BUF_INIT;

@@ -36,6 +36,8 @@ int cgroup_make(int root, const char *path, struct err *e) MUST_CHECK;
 void cgroup_delegate(int dirfd); /* lets children have the controllers */
 int cgroup_set_limits(int dirfd, const struct run_limits *l, struct err *e) MUST_CHECK;
 /* The same for one container, which has rules of its own. */
+/* As set_limits, for a group that is in use. */
+int cgroup_change_limits(int root, const char *path, const struct run_limits *l, struct err *e) MUST_CHECK;
 int cgroup_set_container(int dirfd, const struct run_limits *l, struct err *e) MUST_CHECK;
 /* In place: memory is not set below its present use. what: for the message, "pod" or "container \"x\"". */
 int cgroup_update(int root, const char *path, const struct run_limits *l, const char *what, struct err *e) MUST_CHECK;

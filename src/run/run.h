@@ -164,6 +164,9 @@ void sandbox_destroy(struct sandbox *s, void (*done)(void *arg, const struct err
  * "CreateContainerConfigError", "RunContainerError" for the state's reason. */
 void container_start(struct sandbox *s, const struct run_container_spec *spec,
 		     void (*done)(void *arg, struct container *c, const struct err *err), void *arg);
+/* New limits for one that runs; a limit of memory below what is in use is refused. Limits that are not set stay. */
+int container_set_limits(struct container *c, const struct run_limits *l, struct err *e) MUST_CHECK;
+int sandbox_set_limits(struct sandbox *s, const struct run_limits *l, struct err *e) MUST_CHECK;
 void container_status(const struct container *c, struct container_status *out);
 /* Other limits for a container that runs, at once; as sandbox_update. Where the limits are raised the pod's come
  * first, where they are lowered the container's. */

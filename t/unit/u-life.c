@@ -69,6 +69,11 @@ static bool ready(const char *name)
 	return cond_is_true(node_get(st(name), F_conditions), "Ready");
 }
 
+/* A loaded machine takes longer. */
+#define until(cond)                               \
+	for (int i_ = 0; i_ < 250 && !(cond); i_++) \
+	fake_settle(20)
+
 static void make_pod(const char *name, const char *spec)
 {
 	_cleanup_free_ char *json =
@@ -81,6 +86,7 @@ static void make_pod(const char *name, const char *spec)
 	buf_clear(&fake.events);
 	fake_create(fake.pods, json);
 	fake_settle(60);
+	until(*phase(name));
 }
 
 static void delete_pod(const char *name, int grace)
@@ -158,7 +164,7 @@ static void test_sidecars(void)
 	fake_settle(60);
 	is_str(fake.stops.s, "m 20\ns2 20\ns1 20\n", "then the first");
 	fake_exit(pod("side")->uid, "s1", 1);
-	fake_settle(60);
+	until(!pod("side"));
 	ok(!pod("side"), "and the pod goes");
 	drop_pod("side");
 }
@@ -562,6 +568,48 @@ static void test_grpc(int port)
 	drop_pod("closed");
 }
 
+static void resize_to(const char *name, const char *cpu, const char *memory)
+{
+	_cleanup_free_ char *p =
+		xasprintf("{\"spec\":{\"containers\":[{\"name\":\"m\",\"image\":\"app:1\",\"resizePolicy\":[{\"resourceName\":"
+			  "\"memory\",\"restartPolicy\":\"RestartContainer\"}],\"resources\":{\"limits\":{\"cpu\":\"%s\","
+			  "\"memory\":\"%s\"},\"requests\":{\"cpu\":\"%s\",\"memory\":\"%s\"}}}]}}",
+			  cpu, memory, cpu, memory);
+
+	buf_clear(&fake.stops);
+	buf_clear(&fake.events);
+	fake_change(pod(name), p);
+	fake_settle(100);
+}
+
+static const char *allocated(const char *name, const char *resource)
+{
+	return node_cstr_or(node_getc(node_get(ctr_st(name, "m"), F_allocatedResources), resource), "");
+}
+
+static void test_resize(void)
+{
+	make_pod("rs", "\"containers\":["CX("m", "\"resources\":{\"limits\":{\"cpu\":\"100m\",\"memory\":\"1Mi\"},"
+						  "\"requests\":{\"cpu\":\"100m\",\"memory\":\"1Mi\"}}")"]");
+	is_str(allocated("rs", "cpu"), "100m", "allocatedResources");
+	resize_to("rs", "200m", "1Mi");
+	is_str(fake.stops.s, "limits m 20000\n", "a resize in place");
+	is_str(allocated("rs", "cpu"), "200m", "is told");
+	is_int(node_int(node_get(ctr_st("rs", "m"), F_restartCount), -1), 0, "nothing restarts");
+	ok(strstr(fake.events.s, "ResizeStarted: Pod resize started: {") && strstr(fake.events.s, "ResizeCompleted: "),
+	   "events");
+	resize_to("rs", "200m", "2Mi");
+	fake_settle(100);
+	is_int(node_int(node_get(ctr_st("rs", "m"), F_restartCount), -1), 1, "RestartContainer restarts");
+	is_str(allocated("rs", "memory"), "2Mi", "with the new resources");
+	ok(strstr(fake.events.s, "Killing: Container m resize requires restart\n"), "and says why");
+	resize_to("rs", "9999", "2Mi");
+	is_str(node_gets(cond("rs", "PodResizePending"), F_reason), "Infeasible", "more than the node has");
+	is_str(allocated("rs", "cpu"), "200m", "changes nothing");
+	ok(ready("rs") && state("rs", "m", F_running), "the pod runs on");
+	drop_pod("rs");
+}
+
 static void new_agent(void)
 {
 	_cleanup_free_ char *state_dir = path_join(dir, "agent");
@@ -611,6 +659,7 @@ int main(void)
 	test_unknown_ends();
 	test_deadline_running();
 	test_gates();
+	test_resize();
 	test_http(port);
 	test_thresholds(port);
 	test_grpc(port);
