@@ -134,6 +134,17 @@ test_expect_success 'that is known over a crash' '
 	wait_for "reason thief | grep -E \"^(ErrImagePull|ImagePullBackOff)$\""
 '
 
+test_expect_success 'images as volumes are no other way to them' '
+	volume="\"volumes\":[{\"name\":\"v\",\"image\":{\"reference\":\"localhost:5443/team/demo:1\",\"pullPolicy\":\"IfNotPresent\"}}]," &&
+	mount="\"volumeMounts\":[{\"name\":\"v\",\"mountPath\":\"/v\"}]," &&
+	pod volume1 127.0.0.1:5000/team/a:1 "$volume" "$mount" &&
+	pod volume2 127.0.0.1:5000/team/a:1 "$volume\"imagePullSecrets\":[{\"name\":\"right\"}]," "$mount" &&
+	ready volume2 &&
+	kubectl exec volume2 -- cat /v/var/www/index.html >got &&
+	test_grep Hello got &&
+	wait_for "events volume1 | grep \"^Warning FailedMount .*pull access denied\""
+'
+
 test_expect_success 'secrets of the service account, in the older form' '
 	kubectl delete pod thief never &&
 	printf "{\"https://localhost:5443/v1/\":{\"auth\":\"dXNlcjpwYXNz\"}}" >cfg &&

@@ -120,7 +120,9 @@ static void pull_failed(struct ctr *c, const char *image, const struct err *err)
 
 struct pull_call {
 	LIST_ENTRY(pull_call) link; /* in the agent's list */
-	struct ctr *ctr; /* NULL: the agent is gone */
+	struct ctr *ctr; /* NULL: for a volume */
+	struct pod *pod; /* NULL: the agent is gone */
+	void (*done)(struct pod *p, const struct err *err); /* of a volume's */
 	char *image;
 	bool recorded; /* pull_records_begin was told */
 };
@@ -135,7 +137,6 @@ static void pull_succeeded(struct ctr *c, const struct pull_call *call, struct i
 	text = xasprintf("Successfully pulled image \"%s\" in %s (%s including waiting). Image size: %lld bytes.", call->image,
 			 took, all, (long long)img->size);
 	pull_event(c, "Normal", "Pulled", text);
-	pull_records_done(pull_records_of(c->pod->agent), img, call->image, info->source, info->hash);
 	c->pulled = true;
 	c->pull = (struct backoff){0};
 	c->retry_ms = 0;
@@ -146,32 +147,49 @@ static void pull_done(void *arg, struct image *img, const struct image_pulled *i
 {
 	struct pull_call *call = arg;
 	struct ctr *c = call->ctr;
+	struct pod *p = call->pod;
 
-	if (!c) {
-		free(call->image);
-		free(call);
-		return;
-	}
-	LIST_REMOVE(call, link);
-	c->pulling = false;
-	if (img && !err) {
-		pull_succeeded(c, call, img, info);
-	} else {
-		if (call->recorded)
-			pull_records_failed(pull_records_of(c->pod->agent), call->image);
-		pull_failed(c, call->image, err);
+	if (p)
+		LIST_REMOVE(call, link);
+	if (p && img && !err)
+		pull_records_done(pull_records_of(p->agent), img, call->image, info->source, info->hash);
+	else if (p && call->recorded)
+		pull_records_failed(pull_records_of(p->agent), call->image);
+	if (p && c) {
+		c->pulling = false;
+		if (img && !err)
+			pull_succeeded(c, call, img, info);
+		else
+			pull_failed(c, call->image, err);
+	} else if (p) {
+		call->done(p, err);
 	}
 	free(call->image);
 	free(call);
-	pod_put(c->pod);
+	if (p)
+		pod_put(p);
+}
+
+static void pull_call(struct pull_call call, const char *image, struct image_keyring *keys)
+{
+	const struct image_pull_opts opts = {.keys = keys};
+	struct node_agent *n = call.pod->agent;
+	struct pull_call *own = xmalloc(sizeof(*own));
+
+	*own = call;
+	own->image = xstrdup(image);
+	own->recorded = keys != NULL;
+	LIST_INSERT_HEAD(&n->pull_calls, own, link);
+	if (keys)
+		pull_records_begin(pull_records_of(n), image);
+	call.pod->pending++;
+	image_pull(n->images, image, &opts, pull_done, own);
 }
 
 static void pull_start(struct ctr *c, const char *image, struct image_keyring *keys)
 {
-	const struct image_pull_opts opts = {.keys = keys};
 	_cleanup_free_ char *text = NULL, *ev = NULL;
 	int64_t now = time_mono_ms(), until;
-	struct pull_call *call;
 
 	if (backoff_active(&c->pull, c->pull.last_ms, now, &until)) {
 		ev = xasprintf("Back-off pulling image \"%s\"", image);
@@ -184,23 +202,59 @@ static void pull_start(struct ctr *c, const char *image, struct image_keyring *k
 	}
 	text = xasprintf("Pulling image \"%s\"", image);
 	pull_event(c, "Normal", "Pulling", text);
-	call = xcalloc(1, sizeof(*call));
-	*call = (struct pull_call){.ctr = c, .image = xstrdup(image), .recorded = keys != NULL};
-	LIST_INSERT_HEAD(&c->pod->agent->pull_calls, call, link);
-	if (keys)
-		pull_records_begin(pull_records_of(c->pod->agent), image);
 	c->pulling = true;
 	c->retry_ms = 0;
-	c->pod->pending++;
-	image_pull(c->pod->agent->images, image, &opts, pull_done, call);
+	pull_call((struct pull_call){.ctr = c, .pod = c->pod}, image, keys);
 }
+
+/* The pod's credentials; what is missing of them is told. */
+static int pull_credentials(struct pod *p, struct image_keyring **ret)
+{
+	_cleanup_free_ char *missing = NULL, *text = NULL;
+
+	if (!pull_keyring(p, ret, &missing))
+		return -EAGAIN;
+	if (*missing) {
+		text = xasprintf("Unable to retrieve some image pull secrets (%s); attempting to pull the image may "
+				 "not succeed.",
+				 missing);
+		pod_event_again(p, "FailedToRetrieveImagePullSecret", text);
+	}
+	return 0;
+}
+
+/* --- images of volumes --- */
+
+int pull_may_use(struct pod *p, const struct image *i, const char *ref)
+{
+	struct image_keyring *keys = NULL;
+	int r = pull_credentials(p, &keys);
+
+	if (r == 0)
+		r = !pull_records_must_pull(pull_records_of(p->agent), i, ref, keys);
+	image_keyring_unref(keys);
+	return r;
+}
+
+int pull_for_volume(struct pod *p, const char *ref, void (*done)(struct pod *p, const struct err *err))
+{
+	struct image_keyring *keys = NULL;
+	int r = pull_credentials(p, &keys);
+
+	if (r == 0)
+		pull_call((struct pull_call){.pod = p, .done = done}, ref, keys);
+	image_keyring_unref(keys);
+	return r;
+}
+
+/* --- the end of the agent --- */
 
 void pulls_forget(struct node_agent *n)
 {
 	struct pull_call *call, *next;
 
 	LIST_FOREACH_SAFE (call, &n->pull_calls, link, next)
-		call->ctr = NULL;
+		call->pod = NULL;
 	LIST_INIT(&n->pull_calls);
 	pull_records_free(n->pull_records);
 	n->pull_records = NULL;
@@ -244,19 +298,12 @@ static int pull_decide(struct ctr *c, const char *image, struct image *img)
 {
 	const char *policy = node_gets(ctr_spec(c), F_imagePullPolicy);
 	bool needs = pull_policy_needs(policy, image, img);
-	_cleanup_free_ char *missing = NULL, *text = NULL;
 	struct image_keyring *keys = NULL;
 
 	if (!img && !needs)
 		return never_there(c, image);
-	if (!pull_keyring(c->pod, &keys, &missing))
+	if (pull_credentials(c->pod, &keys) < 0)
 		return 0;
-	if (*missing) {
-		text = xasprintf("Unable to retrieve some image pull secrets (%s); attempting to pull the image may "
-				 "not succeed.",
-				 missing);
-		pod_event_again(c->pod, "FailedToRetrieveImagePullSecret", text);
-	}
 	if (!needs && !pull_records_must_pull(pull_records_of(c->pod->agent), img, image, keys)) {
 		image_keyring_unref(keys);
 		return already_there(c, image);

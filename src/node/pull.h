@@ -15,6 +15,12 @@
  * 0: not known yet, the pod is woken. The sources of the credentials are "UID NAMESPACE NAME". */
 int pull_keyring(struct pod *p, struct image_keyring **ret, char **missing);
 
+/* The images of volumes. May the pod use what is here? 1; 0: it has to be pulled with the pod's credentials first;
+ * -EAGAIN: those are not known yet, the pod is woken. */
+int pull_may_use(struct pod *p, const struct image *i, const char *ref);
+/* done comes later, p->pending is counted until then; neither when the agent ends. -EAGAIN as above. */
+int pull_for_volume(struct pod *p, const char *ref, void (*done)(struct pod *p, const struct err *err));
+
 /* pulled: an image has come; else it is time anyway. */
 void image_gc_due(struct node_agent *n, bool pulled);
 

@@ -6,7 +6,7 @@
 #include <sys/mount.h>
 #include <sys/stat.h>
 
-#include "node/internal.h"
+#include "node/pull.h"
 #include "node/volume-child.h"
 
 #define NFS_LIMIT_MS 120000
@@ -112,25 +112,26 @@ const struct volume_type volume_local = {
 
 /* --- image: the files of an image, read-only --- */
 
-static void image_volume_pulled(void *arg, struct image *i UNUSED, const struct image_pulled *info UNUSED,
-				const struct err *err)
+static void image_volume_pulled(struct pod *p, const struct err *err)
 {
-	struct pod *p = arg;
-
 	p->volume_pulling = false;
 	set_str(&p->volume_pull_error, err ? err_msg(err) : NULL);
-	pod_put(p);
 }
 
 static int image_volume_find(struct volume_ctx *v, const char *reference, struct image **ret, struct err *e)
 {
 	struct pod *p = v->pod;
 	const char *policy = node_gets(v->src, F_pullPolicy);
+	int r = 0;
 
 	*ret = image_find(p->agent->images, reference);
 	if (*ret && (!pull_policy_needs(policy, reference, true) || p->volume_pulled))
+		r = pull_may_use(p, *ret, reference);
+	if (r > 0)
 		return 0;
 	*ret = image_unref(*ret);
+	if (r < 0)
+		return r;
 	if (p->volume_pulling)
 		return -EAGAIN;
 	if (p->volume_pull_error) {
@@ -141,9 +142,8 @@ static int image_volume_find(struct volume_ctx *v, const char *reference, struct
 	if (streq(policy, "Never"))
 		return err_set(e, ERR_NOT_FOUND,
 			       "Container image \"%s\" is not present with pull policy of Never", reference);
-	p->volume_pulling = p->volume_pulled = true;
-	p->pending++;
-	image_pull(p->agent->images, reference, NULL, image_volume_pulled, p);
+	if (pull_for_volume(p, reference, image_volume_pulled) == 0)
+		p->volume_pulling = p->volume_pulled = true;
 	return -EAGAIN;
 }
 
