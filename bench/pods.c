@@ -1,36 +1,43 @@
 /*
  * bench/pods: how long pods take.
  *
- *	pods [--server URL] [--token T | --cert F --key F] [--image I] [--count N]
+ *	pods [--server URL] [--token T | --cert F --key F] [--image I] [--count N] [--full]
  *
- * Creates pods that need nothing but their image (which must be on the node) and
- * measures: creation to Running one at a time; N at once until all are Ready; an
+ * Creates pods that need nothing but their image (which must be on the node); with
+ * --full they also have a service account's token, an emptyDir, a ConfigMap as a
+ * volume and as environment. Measures: creation to Running one at a time; N at once until all are Ready; an
  * exec's round trip (WebSocket, as kubectl does it); deletion with a grace of one
  * second of a process that ends at SIGTERM. One figure a line.
  */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "conn.h"
 
 static struct target target;
 static const char *image = "docker.io/library/demo:latest";
 static int count = 50;
+static bool full;
 static char ns[64];
+
+#define VOLUMES "\"volumes\":[{\"name\":\"e\",\"emptyDir\":{}},{\"name\":\"m\",\"configMap\":{\"name\":\"kube-root-ca.crt\"}}],"
+#define MOUNTS "\"envFrom\":[{\"configMapRef\":{\"name\":\"kube-root-ca.crt\",\"optional\":true}}],\"volumeMounts\":[" \
+	"{\"name\":\"e\",\"mountPath\":\"/e\"},{\"name\":\"m\",\"mountPath\":\"/m\"}],"
 
 static void create(struct conn *c, const char *name)
 {
-	char path[160], body[1024];
+	char path[160], body[2048];
 	int status;
 
 	snprintf(path, sizeof(path), "/api/v1/namespaces/%s/pods", ns);
 	snprintf(body, sizeof(body),
-		 "{\"apiVersion\":\"v1\",\"kind\":\"Pod\",\"metadata\":{\"name\":\"%s\"},\"spec\":{"
-		 "\"automountServiceAccountToken\":false,\"terminationGracePeriodSeconds\":1,"
-		 "\"containers\":[{\"name\":\"c\",\"image\":\"%s\",\"imagePullPolicy\":\"Never\","
+		 "{\"apiVersion\":\"v1\",\"kind\":\"Pod\",\"metadata\":{\"name\":\"%s\"},\"spec\":{%s"
+		 "\"terminationGracePeriodSeconds\":1,"
+		 "\"containers\":[{\"name\":\"c\",\"image\":\"%s\",\"imagePullPolicy\":\"Never\",%s"
 		 "\"command\":[\"/bin/sh\",\"-c\",\"trap 'exit 0' TERM; sleep 100000 & wait\"]}]}}",
-		 name, image);
+		 name, full ? VOLUMES : "\"automountServiceAccountToken\":false,", image, full ? MOUNTS : "");
 	status = conn_request(c, "POST", path, "application/json", body).status;
 	if (status != 201)
 		die("create the pod: HTTP %d", status);
@@ -127,7 +134,7 @@ static void all_at_once(void)
 int main(int argc, char **argv)
 {
 	struct conn *c;
-	char body[256], path[100];
+	char body[256], path[160];
 	bool keep = false;
 
 	argc = target_parse(&target, argc, argv);
@@ -136,6 +143,8 @@ int main(int argc, char **argv)
 			image = argv[++i];
 		else if (i + 1 < argc && strcmp(argv[i], "--count") == 0)
 			count = atoi(argv[++i]);
+		else if (strcmp(argv[i], "--full") == 0)
+			full = true;
 		else if (strcmp(argv[i], "--keep") == 0)
 			keep = true;
 		else
@@ -145,6 +154,9 @@ int main(int argc, char **argv)
 	snprintf(body, sizeof(body), "{\"apiVersion\":\"v1\",\"kind\":\"Namespace\",\"metadata\":{\"name\":\"%s\"}}", ns);
 	c = conn_open(&target);
 	conn_request(c, "POST", "/api/v1/namespaces", "application/json", body);
+	snprintf(path, sizeof(path), "/api/v1/namespaces/%s/serviceaccounts/default", ns);
+	for (int i = 0; full && i < 500 && conn_request(c, "GET", path, NULL, NULL).status != 200; i++)
+		usleep(10000);
 	one_at_a_time();
 	all_at_once();
 	snprintf(path, sizeof(path), "/api/v1/namespaces/%s", ns);
