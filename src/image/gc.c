@@ -11,8 +11,8 @@
  *
  * Sizes in the index say little of what an image's removal brings (layers are
  * shared, and larger unpacked), so the disk is looked at again after each removal,
- * which a job does: a turn of the collector costs the loop one statvfs for each
- * image that goes. When an image was used last, the time of used/<id> says, which
+ * which a job does: a turn of the collector costs the loop one statvfs, and one for
+ * each image that goes. When an image was used last, the time of used/<id> says, which
  * its last holder leaves.
  */
 #include <errno.h>
@@ -31,7 +31,8 @@ struct gc {
 	struct image_gc_result result;
 	int64_t first_free; /* bytes */
 	VEC(char *) left; /* ids of candidates, the next one last */
-	bool blobs_dropped, wanted;
+	bool listed, blobs_dropped, wanted;
+	struct loop_task task;
 	void (*done)(void *arg, const struct image_gc_result *r);
 	void *arg;
 };
@@ -107,6 +108,7 @@ static void gc_list(struct gc *g)
 {
 	struct gc_candidates all = { .gc = g, .now_s = time_wall_s(), .held = image_held_ids(g->store) };
 
+	g->listed = true;
 	image_each(g->store, gc_consider, &all);
 	map_free(all.held);
 	if (all.list.n)
@@ -141,7 +143,7 @@ static void gc_end(struct gc *g)
 	for (size_t k = 0; k < g->left.n; k++)
 		free(g->left.v[k]);
 	VEC_RELEASE(&g->left);
-	s->gc_runs = false;
+	s->gc = NULL;
 	if (!s->closing)
 		g->done(g->arg, &g->result);
 	free(g);
@@ -161,6 +163,8 @@ static void gc_step(void *arg)
 		gc_end(g);
 		return;
 	}
+	if (!g->listed && g->policy.max_age_s > 0)
+		gc_list(g);
 	goal = capacity / 100 * (100 - g->policy.low_percent);
 	if (!g->wanted) {
 		g->first_free = available;
@@ -173,11 +177,13 @@ static void gc_step(void *arg)
 		g->wanted = true;
 		g->result.wanted = goal - available;
 	}
-	g->result.freed = available - g->first_free;
+	g->result.freed = available > g->first_free ? available - g->first_free : 0; /* others write, too */
 	if (available >= goal) {
 		gc_end(g);
 		return;
 	}
+	if (!g->listed)
+		gc_list(g);
 	if (!g->blobs_dropped) {
 		g->blobs_dropped = true;
 		fetch_sweep(g->store, true);
@@ -196,20 +202,34 @@ static void gc_step(void *arg)
 		gc_end(g);
 }
 
+static void gc_task(struct loop_task *t)
+{
+	gc_step(CONTAINER_OF(t, struct gc, task));
+}
+
 void image_gc(struct image_store *s, const struct image_gc_policy *policy,
 	      void (*done)(void *arg, const struct image_gc_result *r), void *arg)
 {
 	struct gc *g;
 
-	if (s->gc_runs)
+	if (s->gc)
 		return;
 	g = xcalloc(1, sizeof(*g));
 	g->store = s;
 	g->policy = *policy;
 	g->done = done;
 	g->arg = arg;
-	s->gc_runs = true;
-	gc_list(g);
-	if (job_submit(s->jobs, gc_nothing, gc_step, g) < 0)
-		gc_end(g);
+	g->task.run = gc_task;
+	s->gc = g;
+	loop_defer(s->loop, &g->task);
+}
+
+void image_gc_close(struct image_store *s)
+{
+	struct gc *g = s->gc;
+
+	if (!g || !g->task.queued)
+		return;
+	loop_undefer(s->loop, &g->task);
+	gc_end(g);
 }

@@ -23,6 +23,7 @@
 
 struct unpack;
 struct pull;
+struct gc;
 struct push;
 struct folder;
 struct fetch;
@@ -38,7 +39,8 @@ struct image_store {
 	int watch_fd;
 	void (*watch_changed)(void *arg);
 	void *watch_arg;
-	bool closing, gc_runs;
+	bool closing;
+	struct gc *gc; /* the collection under way */
 	bool index_bad; /* what is there now can't be read */
 	struct job_queue *jobs; /* removal of big trees */
 	struct job_queue *io; /* writing and hashing of what comes; NULL before the first transfer */
@@ -111,6 +113,9 @@ void image_pull_close(struct pull *p); /* likewise */
 
 /* --- push.c --- */
 void image_push_close(struct push *p); /* likewise */
+
+/* --- gc.c --- */
+void image_gc_close(struct image_store *s);
 
 /* --- folder.c --- */
 void image_folder_changed(struct image_store *s, const char *name); /* a file was closed after writing, or moved here */

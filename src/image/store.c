@@ -446,6 +446,7 @@ struct image_store *image_store_close(struct image_store *s)
 	image_store_unwatch(s);
 	while ((p = TAILQ_FIRST(&s->pulls)))
 		image_pull_close(p);
+	image_gc_close(s);
 	while ((h = LIST_FIRST(&s->pushes)))
 		image_push_close(h);
 	while ((u = LIST_FIRST(&s->unpacks)))

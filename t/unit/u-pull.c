@@ -347,6 +347,27 @@ static void test_many(void)
 	forget(":plain");
 }
 
+/* Two images of the same layers at once: who comes second waits for the first one's transfers. */
+static void test_shared(void)
+{
+	struct outcome both[2] = { 0 };
+	const char *const tags[] = { "plain", "index" };
+
+	requests = 0;
+	for (size_t i = 0; i < 2; i++) {
+		_cleanup_free_ char *ref = xasprintf("127.0.0.1:%d/team/app:%s", port, tags[i]);
+
+		image_pull(store, ref, NULL, on_pulled, &both[i]);
+	}
+	while (!both[0].over || !both[1].over)
+		loop_turn(loop, 1000);
+	ok(!*both[0].error && !*both[1].error && streq(both[0].cmd, "plain") && streq(both[1].cmd, "index"), "two images at once");
+	is_int(requests, 4 + 3, "share the transfers of layers that they have in common");
+	ok(count_dir("partial") == 0, "and nothing is left of those");
+	forget(":plain");
+	forget(":index");
+}
+
 static void test_bad(void)
 {
 	expect_error("a name that is none", ":Bad/Name:", "invalid reference format");
@@ -546,6 +567,7 @@ int main(int argc, char **argv)
 		printf("# %s\n", err_msg(&e));
 	test_good();
 	test_many();
+	test_shared();
 	test_tries();
 	test_basic();
 	test_mirrors();
