@@ -49,6 +49,16 @@ static const struct ctl_def ctl_defs[] = {
 	{ "pv-protection", 2,
 	  { { "", "persistentvolumes", NULL, ctl_key_self } },
 	  .reconcile = protection_volumes_reconcile },
+	{ "statefulset-controller", 5,
+	  { { "apps", "statefulsets", NULL, ctl_key_self }, { "", "pods", NULL, NULL },
+	    { "apps", "controllerrevisions", NULL, NULL }, { "", "persistentvolumeclaims", NULL, NULL } },
+	  .reconcile = statefulset_reconcile, .settle = statefulset_settle, .kind = "StatefulSet",
+	  .kids = 1 << CTL_PODS | 1 << CTL_REVISIONS },
+	{ "daemonset-controller", 2,
+	  { { "apps", "daemonsets", NULL, ctl_key_self }, { "", "pods", NULL, NULL },
+	    { "apps", "controllerrevisions", NULL, NULL }, { "", "nodes", NULL, NULL, .all = true } },
+	  .reconcile = daemonset_reconcile, .settle = daemonset_settle, .kind = "DaemonSet",
+	  .kids = 1 << CTL_PODS | 1 << CTL_REVISIONS },
 	{ "deployment-controller", 5,
 	  { { "apps", "deployments", NULL, ctl_key_self }, { "apps", "replicasets", NULL, NULL } },
 	  .reconcile = deployment_reconcile, .settle = deployment_settle, .kind = "Deployment",
@@ -84,6 +94,7 @@ static const struct {
 } ctl_kid_kinds[CTL_N_KIDS] = {
 	[CTL_PODS] = { "", "pods" },
 	[CTL_REPLICASETS] = { "apps", "replicasets" },
+	[CTL_REVISIONS] = { "apps", "controllerrevisions" },
 };
 
 struct ctl_seen { /* a write that the caches must show before the key goes on */
@@ -497,11 +508,31 @@ static void ctl_wake(struct ctl_run *run, const char *key)
 		VEC_PUSH(&run->early, xstrdup(key));
 }
 
+static void ctl_wake_all(struct ctl_run *run)
+{
+	for (struct obj *o = NULL; (o = informer_next(run->view.of[0], NULL, o));) {
+		_cleanup_buf_ struct buf key = BUF_INIT;
+
+		obj_key_print(&key, o->ns, o->name);
+		ctl_wake(run, key.s);
+	}
+}
+
+/* Heartbeats change the status alone. */
+static bool ctl_is_same_but_status(enum watch_type t, struct obj *a, struct obj *b)
+{
+	return t == WATCH_MODIFIED && b && streq(a->uid, b->uid) &&
+	       node_equal(node_get(obj_node(a), F_spec), node_get(obj_node(b), F_spec)) &&
+	       node_equal(meta_labels(obj_node(a)), meta_labels(obj_node(b)));
+}
+
 static void ctl_on_event(void *arg, enum watch_type t, struct obj *obj, struct obj *old)
 {
 	struct ctl_sub *sub = arg;
 	_cleanup_buf_ struct buf key = BUF_INIT;
 
+	if (sub->watch->all && !ctl_is_same_but_status(t, obj, old))
+		ctl_wake_all(sub->run);
 	if (sub->watch->key)
 		sub->watch->key(obj, &key);
 	if (key.len)

@@ -9,10 +9,8 @@
  */
 #include "ctl/deployment.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 
-#include "base/hash.h"
 #include "ctl/pods.h"
 
 #define DEPLOYMENT_HISTORY_BYTES 2000 /* of the annotation revision-history */
@@ -146,19 +144,16 @@ bool deployment_is_complete(const struct deployment *d)
 
 /* --- the new ReplicaSet --- */
 
-/* FNV-1a over the template's text and the count of collisions, in Kubernetes' alphabet without vowels and lookalikes. */
-static void deployment_hash(const struct deployment *d, char out[16])
+/* Over the template's text and the count of collisions. */
+static char *deployment_hash(const struct deployment *d)
 {
-	static const char alphabet[] = "bcdfghjklmnpqrstvwxz2456789";
 	const struct node *collisions = node_path(d->root, F_status, F_collisionCount);
 	_cleanup_buf_ struct buf b = BUF_INIT;
 
 	doc_print_json(&b, node_get(d->spec, F_template), DOC_PRINT_SORTED);
 	if (collisions)
 		buf_addf(&b, "%lld", (long long)node_int(collisions, 0));
-	snprintf(out, 16, "%u", (unsigned)hash_fnv32a(buf_str(&b)));
-	for (char *c = out; *c; c++)
-		*c = alphabet[(unsigned char)*c % (sizeof(alphabet) - 1)];
+	return pod_hash(buf_str(&b));
 }
 
 static char *deployment_set_name(const struct deployment *d, const char *hash)
@@ -262,11 +257,9 @@ static void deployment_collided(const struct deployment *d, struct plan *out)
 
 static void deployment_make_new(const struct ctl_view *v, const struct deployment *d, struct plan *out)
 {
-	_cleanup_free_ char *name = NULL, *done = NULL, *failed = NULL;
+	_cleanup_free_ char *hash = deployment_hash(d), *name = NULL, *done = NULL, *failed = NULL;
 	int64_t replicas = rollout_new_replicas(d, 0);
-	char hash[16];
 
-	deployment_hash(d, hash);
 	name = deployment_set_name(d, hash);
 	if (informer_find(v->of[1], d->obj->ns, name)) {
 		deployment_collided(d, out);

@@ -70,7 +70,7 @@ void plan_event(struct plan *p, struct obj *about, const char *type, const char 
 void plan_release(struct plan *p);
 
 /* --- views: the informers of one controller, in the order of its row --- */
-enum { CTL_PODS, CTL_REPLICASETS, CTL_N_KIDS }; /* what is indexed by owner (kids.h) */
+enum { CTL_PODS, CTL_REPLICASETS, CTL_REVISIONS, CTL_N_KIDS }; /* what is indexed by owner (kids.h) */
 struct ctl_view {
 	const struct ctl_config *cfg;
 	struct informer *of[CTL_MAX_WATCHES];
@@ -84,6 +84,7 @@ struct ctl_watch {
 	const char *field_selector; /* or NULL */
 	/* Appends the key ("ns/name" or "name") that obj wakes, or nothing. NULL: it wakes none itself. */
 	void (*key)(struct obj *obj, struct buf *out);
+	bool all; /* when its spec or labels change, all of the first watch are woken */
 };
 
 struct ctl_def {
@@ -162,6 +163,12 @@ int protection_volumes_reconcile(const struct ctl_view *v, const char *key, stru
 /* deployment.c, deployment-status.c */
 int deployment_reconcile(const struct ctl_view *v, const char *key, struct plan *out, struct err *e);
 int deployment_settle(const struct ctl_view *v, const char *key, const struct plan *did, struct plan *out, struct err *e);
+/* statefulset.c */
+int statefulset_reconcile(const struct ctl_view *v, const char *key, struct plan *out, struct err *e);
+int statefulset_settle(const struct ctl_view *v, const char *key, const struct plan *did, struct plan *out, struct err *e);
+/* daemonset.c */
+int daemonset_reconcile(const struct ctl_view *v, const char *key, struct plan *out, struct err *e);
+int daemonset_settle(const struct ctl_view *v, const char *key, const struct plan *did, struct plan *out, struct err *e);
 /* replicaset.c */
 int replicaset_reconcile(const struct ctl_view *v, const char *key, struct plan *out, struct err *e);
 int replicaset_settle(const struct ctl_view *v, const char *key, const struct plan *did, struct plan *out, struct err *e);

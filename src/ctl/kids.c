@@ -152,6 +152,19 @@ static uint8_t kid_phase(const char *phase)
 	return POD_PENDING;
 }
 
+/* The node that a DaemonSet's pod is pinned to (daemonset.c); NULL: none. */
+static const char *kid_pinned(const struct node *spec)
+{
+	const struct node *terms = node_path(spec, F_affinity, F_nodeAffinity, F_requiredDuringSchedulingIgnoredDuringExecution,
+					     F_nodeSelectorTerms);
+
+	NODE_FOREACH(term, terms)
+		NODE_FOREACH(f, node_get(term, F_matchFields))
+			if (node_streq(node_get(f, F_key), "metadata.name") && node_count(node_get(f, F_values)) == 1)
+				return node_cstr(node_at(node_get(f, F_values), 0));
+	return NULL;
+}
+
 static void kid_look(struct kid *c, const struct node *root)
 {
 	const struct node *spec = node_get(root, F_spec), *status = node_get(root, F_status), *cond;
@@ -168,6 +181,9 @@ static void kid_look(struct kid *c, const struct node *root)
 	c->sidecar_restarts = kid_sidecar_restarts(spec, node_get(status, F_initContainerStatuses));
 	c->cost = cost && str_to_i64(str_of(cost), &n) && n >= INT32_MIN && n <= INT32_MAX ? (int32_t)n : 0;
 	c->node = *node ? hash_sip(str_of(node)) : 0;
+	c->target = c->node;
+	if (!c->target && (node = kid_pinned(spec)))
+		c->target = hash_sip(str_of(node));
 }
 
 /* --- events --- */

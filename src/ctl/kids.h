@@ -42,6 +42,7 @@ struct kid {
 	int32_t restarts, sidecar_restarts; /* the most of any container */
 	int32_t cost; /* controller.kubernetes.io/pod-deletion-cost */
 	uint64_t node; /* hash of the node's name; 0: on none */
+	uint64_t target; /* the same, or of the node that its affinity pins it to */
 };
 
 struct kid_change {

@@ -6,6 +6,7 @@
 
 #include <stdlib.h>
 
+#include "base/hash.h"
 #include "base/time.h"
 
 #define PODS_BATCH_MAX 64 /* created in one turn of the loop */
@@ -294,6 +295,16 @@ void pods_delete_one(struct plan *p, struct obj *owner, const struct kid *c)
 
 	plan_delete(p, c->obj->res, c->obj->ns, c->obj->name, c->obj->uid);
 	plan_say(p, owner, "SuccessfulDelete", text, "FailedDelete", "Error deleting: ");
+}
+
+char *pod_hash(struct str text)
+{
+	static const char alphabet[] = "bcdfghjklmnpqrstvwxz2456789";
+	char *out = xasprintf("%u", (unsigned)hash_fnv32a(text));
+
+	for (char *c = out; *c; c++)
+		*c = alphabet[(unsigned char)*c % (sizeof(alphabet) - 1)];
+	return out;
 }
 
 int64_t intstr_of(const struct node *n, int64_t total, bool up, int64_t dflt)

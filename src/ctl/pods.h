@@ -40,6 +40,9 @@ void pods_create(struct plan *p, struct obj *owner, const struct node *tmpl, siz
 void pods_create_one(struct plan *p, struct obj *owner, struct doc *pod_take);
 void pods_delete_one(struct plan *p, struct obj *owner, const struct kid *c);
 
+/* The hash of a template's text that names and labels carry: FNV-1a, in Kubernetes' alphabet without vowels and
+ * lookalikes. */
+char *pod_hash(struct str text);
 /* A count that may be a percentage; up: rounded up. dflt when absent or malformed. */
 int64_t intstr_of(const struct node *n, int64_t total, bool up, int64_t dflt);
 
