@@ -7,6 +7,12 @@
  * The SPDY connection comes directly, or as the bytes of binary WebSocket
  * messages (kubectl since 1.31, through the API server).
  *
+ * The protocol before that, which client libraries speak still, has no SPDY: the
+ * ports stand in the query, the i-th has the WebSocket's channels 2i (data) and
+ * 2i+1 (errors), each of which begins with a message of the port's number. Such
+ * a session has its pairs from the start, one for each port, and ends with the
+ * last; an id is a channel's number plus 1 there.
+ *
  * A pair's life: half open (one stream, up to 30 s), open (with its user), and
  * gone when its user was told by on_close or has called portfwd_end. A user who
  * has not set callbacks yet keeps its pointer valid, even after the client left
@@ -28,6 +34,9 @@
 #define PORTFWD_ID_MAX 256
 #define PORTFWD_DIRECT "portforward.k8s.io"
 #define PORTFWD_TUNNEL "SPDY/3.1+portforward.k8s.io"
+#define PORTFWD_CHANNELS "v4.channel.k8s.io"
+#define PORTFWD_CHANNEL_PORTS 100
+#define PORTFWD_WS_FRAME_MAX (32u << 20)
 
 struct portfwd_conn {
 	struct portfwd *p; /* NULL: orphan */
@@ -47,12 +56,20 @@ struct portfwd_conn {
 };
 
 struct portfwd {
-	struct spdy_conn *spdy; /* NULL once over */
+	struct spdy_conn *spdy; /* one of these two, until it is over */
+	struct stream *ws; /* with channels */
+	struct ws_reader reader;
+	struct buf piece;
+	int channel; /* of the message under way; -1: not known yet */
+	bool paused;
+	struct loop_task end; /* the last pair of a WebSocket is gone */
 	struct loop *loop;
 	const struct portfwd_ops *ops;
 	void *arg;
 	char *what;
 	struct loop_timer *timer; /* for half-open pairs */
+	struct loop_timer *idle; /* NULL: no limit */
+	int64_t idle_ms, active_ms;
 	TAILQ_HEAD(, portfwd_conn) pairs;
 	size_t n_pairs, n_full;
 	int refs;
@@ -64,6 +81,7 @@ static void portfwd_unref(struct portfwd *p)
 {
 	if (--p->refs)
 		return;
+	buf_release(&p->piece);
 	free(p->what);
 	free(p);
 }
@@ -78,6 +96,51 @@ static void portfwd_conn_unref(struct portfwd_conn *c)
 	free(c);
 }
 
+/* --- SPDY or channels --- */
+
+static void link_write(struct portfwd *p, uint32_t id, struct str data, bool fin)
+{
+	char channel = (char)(id - 1);
+
+	if (p->spdy)
+		spdy_conn_write(p->spdy, id, data, fin);
+	else if (p->ws && data.n)
+		ws_stream_write(p->ws, WS_BINARY, str_n(&channel, 1), data);
+}
+
+static void link_reset(struct portfwd *p, uint32_t id)
+{
+	if (p->spdy)
+		spdy_conn_reset(p->spdy, id, SPDY_RST_CANCEL);
+}
+
+static size_t link_queued(const struct portfwd *p)
+{
+	return p->spdy ? spdy_conn_queued(p->spdy) : p->ws ? stream_queued(p->ws) : 0;
+}
+
+static void link_pause(struct portfwd *p, bool paused)
+{
+	p->paused = paused;
+	if (p->spdy)
+		spdy_conn_pause(p->spdy, paused);
+	else
+		stream_pause(p->ws, paused);
+}
+
+/* True when there was one to end. */
+static bool link_end(struct portfwd *p)
+{
+	struct spdy_conn *spdy = take_ptr(&p->spdy);
+	struct stream *ws = take_ptr(&p->ws);
+
+	if (spdy)
+		spdy_conn_end(spdy, true);
+	else if (ws)
+		ws_stream_close(ws, WS_CLOSE_NORMAL);
+	return spdy || ws;
+}
+
 /* Reading goes on when no pair is full. */
 static void portfwd_set_full(struct portfwd_conn *c, bool full)
 {
@@ -87,8 +150,8 @@ static void portfwd_set_full(struct portfwd_conn *c, bool full)
 		return;
 	c->full = full;
 	p->n_full += full ? 1 : (size_t)-1;
-	if (p->spdy)
-		spdy_conn_pause(p->spdy, p->n_full > 0);
+	if (p->spdy || p->ws)
+		link_pause(p, p->n_full > 0);
 }
 
 /* Takes the pair out of its session. */
@@ -101,6 +164,8 @@ static void portfwd_conn_detach(struct portfwd_conn *c)
 	portfwd_set_full(c, false);
 	TAILQ_REMOVE(&p->pairs, c, link);
 	p->n_pairs--;
+	if (p->ws && !p->n_pairs)
+		loop_defer(p->loop, &p->end);
 	c->p = NULL;
 }
 
@@ -195,9 +260,10 @@ bool portfwd_write(struct portfwd_conn *c, struct str data)
 {
 	if (!c->p || !c->data_id || c->out_eof)
 		return true;
+	c->p->active_ms = loop_now_ms(c->loop);
 	if (data.n)
-		spdy_conn_write(c->p->spdy, c->data_id, data, false);
-	c->want_drain = spdy_conn_queued(c->p->spdy) > CONN_HIGH;
+		link_write(c->p, c->data_id, data, false);
+	c->want_drain = link_queued(c->p) > CONN_HIGH;
 	return !c->want_drain;
 }
 
@@ -206,7 +272,7 @@ void portfwd_write_eof(struct portfwd_conn *c)
 	if (!c->p || !c->data_id || c->out_eof)
 		return;
 	c->out_eof = true;
-	spdy_conn_write(c->p->spdy, c->data_id, STR_NONE, true);
+	link_write(c->p, c->data_id, STR_NONE, true);
 }
 
 void portfwd_end(struct portfwd_conn *c, const struct err *e)
@@ -217,11 +283,11 @@ void portfwd_end(struct portfwd_conn *c, const struct err *e)
 	if (p && e)
 		buf_addf(&b, "error forwarding port %d to pod %s: %s", c->port, p->what, err_msg(e));
 	if (p && c->error_id)
-		spdy_conn_write(p->spdy, c->error_id, buf_str(&b), true);
+		link_write(p, c->error_id, buf_str(&b), true);
 	portfwd_write_eof(c);
 	/* Data that still comes has no taker; the client learns that nobody reads. */
 	if (p && c->data_id && !c->in_eof)
-		spdy_conn_reset(p->spdy, c->data_id, SPDY_RST_CANCEL);
+		link_reset(p, c->data_id);
 	portfwd_conn_drop(c);
 }
 
@@ -390,11 +456,11 @@ static void portfwd_late(void *arg)
 			continue;
 		}
 		if (c->error_id) {
-			spdy_conn_write(p->spdy, c->error_id, STR_LIT("timed out waiting for streams"), true);
+			link_write(p, c->error_id, STR_LIT("timed out waiting for streams"), true);
 			c->error_id = 0;
 		}
 		if (c->data_id)
-			spdy_conn_reset(p->spdy, c->data_id, SPDY_RST_CANCEL);
+			link_reset(p, c->data_id);
 		portfwd_conn_drop(c);
 	}
 	if (first >= 0)
@@ -450,6 +516,7 @@ static void portfwd_on_data(void *arg, uint32_t id, struct str data, bool fin)
 {
 	struct portfwd_conn *c = portfwd_find_stream(arg, id);
 
+	((struct portfwd *)arg)->active_ms = loop_now_ms(((struct portfwd *)arg)->loop);
 	if (!c || c->data_id != id || c->in_eof)
 		return;
 	if (data.n) {
@@ -520,6 +587,7 @@ static void portfwd_drop(struct portfwd *p)
 	while ((c = TAILQ_FIRST(&p->pairs)))
 		portfwd_conn_lost(c);
 	p->timer = loop_timer_free(p->timer);
+	p->idle = loop_timer_free(p->idle);
 }
 
 static void portfwd_on_close(void *arg)
@@ -527,7 +595,9 @@ static void portfwd_on_close(void *arg)
 	struct portfwd *p = arg;
 
 	p->spdy = NULL;
+	p->ws = NULL;
 	portfwd_drop(p);
+	loop_undefer(p->loop, &p->end);
 	p->ops->on_close(p->arg);
 	portfwd_unref(p);
 }
@@ -540,26 +610,171 @@ static const struct spdy_conn_ops portfwd_spdy_ops = {
 	.on_close = portfwd_on_close,
 };
 
+static void portfwd_is_idle(void *arg)
+{
+	struct portfwd *p = arg;
+	int64_t left = p->active_ms + p->idle_ms - loop_now_ms(p->loop);
+
+	if (left > 0) {
+		loop_timer_set(p->idle, left);
+		return;
+	}
+	link_end(p);
+	portfwd_on_close(p);
+}
+
+void portfwd_limit_idle(struct portfwd *p, int64_t ms)
+{
+	if (ms <= 0)
+		return;
+	p->idle_ms = ms;
+	p->active_ms = loop_now_ms(p->loop);
+	p->idle = loop_timer_new(p->loop, portfwd_is_idle, p);
+	loop_timer_set(p->idle, ms);
+}
+
 void portfwd_close(struct portfwd *p)
 {
-	struct spdy_conn *spdy = take_ptr(&p->spdy);
-
-	if (!spdy)
+	if (!link_end(p))
 		return;
-	spdy_conn_end(spdy, true);
 	portfwd_drop(p);
+	loop_undefer(p->loop, &p->end);
 	portfwd_unref(p);
+}
+
+/* --- channels of a WebSocket --- */
+
+static void portfwd_ws_message(struct portfwd *p, const struct ws_event *ev)
+{
+	struct str data = ev->data;
+
+	if (ev->first)
+		p->channel = -1;
+	if (p->channel < 0 && data.n) {
+		p->channel = (unsigned char)data.p[0];
+		data = str_sub(data, 1, data.n);
+	}
+	if (p->channel >= 0 && data.n)
+		portfwd_on_data(p, (uint32_t)p->channel + 1, data, false);
+}
+
+static void portfwd_ws_lost(struct portfwd *p, int code)
+{
+	struct stream *ws = take_ptr(&p->ws);
+
+	ws_stream_close(ws, code);
+	portfwd_on_close(p);
+}
+
+static void portfwd_ws_feed(struct portfwd *p, struct str in)
+{
+	while (p->ws) {
+		struct ws_event ev;
+		size_t used;
+		enum ws_result res = ws_read(&p->reader, in, &used, &p->piece, &ev);
+
+		in = str_sub(in, used, in.n);
+		if (res == WS_BAD)
+			portfwd_ws_lost(p, p->reader.error);
+		if (res != WS_EVENT)
+			return;
+		if (ev.opcode == WS_TEXT || ev.opcode == WS_BINARY)
+			portfwd_ws_message(p, &ev);
+		else if (ev.opcode == WS_PING && stream_queued(p->ws) <= CONN_HIGH)
+			ws_stream_write(p->ws, WS_PONG, ev.data, STR_NONE);
+		else if (ev.opcode == WS_CLOSE)
+			portfwd_ws_lost(p, WS_CLOSE_NORMAL);
+	}
+}
+
+static void portfwd_ws_on_data(void *arg, struct evbuffer *in)
+{
+	struct portfwd *p = arg;
+	size_t n;
+
+	p->refs++;
+	while (p->ws && !p->paused && (n = evbuffer_get_contiguous_space(in)) > 0) {
+		portfwd_ws_feed(p, str_n((char *)evbuffer_pullup(in, (ev_ssize_t)n), n));
+		if (p->ws)
+			evbuffer_drain(in, n);
+	}
+	portfwd_unref(p);
+}
+
+static void portfwd_ws_on_close(void *arg, const struct err *e)
+{
+	portfwd_on_close(arg);
+}
+
+static const struct stream_ops portfwd_ws_ops = {
+	.on_data = portfwd_ws_on_data,
+	.on_drain = portfwd_on_drain,
+	.on_close = portfwd_ws_on_close,
+};
+
+static void portfwd_ws_over(struct loop_task *t)
+{
+	struct portfwd *p = CONTAINER_OF(t, struct portfwd, end);
+
+	if (p->ws)
+		portfwd_ws_lost(p, WS_CLOSE_NORMAL);
+}
+
+/* The ports of the query; false when it was answered that they are wrong. */
+static bool portfwd_ports(struct http_req *r, int ports[PORTFWD_CHANNEL_PORTS], size_t *n)
+{
+	_cleanup_buf_ struct buf name = BUF_INIT, value = BUF_INIT, text = BUF_INIT;
+	struct str rest = http_req_head(r)->query;
+	int64_t port;
+
+	for (*n = 0; !text.len && *n < PORTFWD_CHANNEL_PORTS && http_query_next(&rest, &name, &value);) {
+		if (!str_eqc(buf_str(&name), "port"))
+			continue;
+		if (!value.len)
+			buf_adds(&text, "query parameter \"port\" cannot be empty");
+		else if (!str_to_i64(buf_str(&value), &port) || port < 0 || port > 65535)
+			buf_addf(&text, "unable to parse \"%.64s\" as a port", value.s);
+		else if (!port)
+			buf_addf(&text, "port \"%.64s\" must be > 0", value.s);
+		else
+			ports[(*n)++] = (int)port;
+	}
+	if (!*n && !text.len)
+		buf_adds(&text, "query parameter \"port\" is required");
+	if (text.len)
+		upgrade_refuse(r, 400, text.s);
+	return !text.len;
+}
+
+static void portfwd_ws_open(struct portfwd *p, const int *ports, size_t n)
+{
+	for (uint32_t i = 0; i < n; i++) {
+		struct portfwd_conn *c = portfwd_new_pair(p, STR_LIT(""), ports[i]);
+		char number[2] = { (char)(ports[i] & 255), (char)(ports[i] >> 8) };
+
+		c->data_id = 2 * i + 1;
+		c->error_id = 2 * i + 2;
+		c->open = true;
+		link_write(p, c->data_id, str_n(number, 2), false);
+		link_write(p, c->error_id, str_n(number, 2), false);
+		loop_defer(c->loop, &c->task);
+	}
 }
 
 struct portfwd *portfwd_accept(struct http_req *r, const char *what, const struct portfwd_ops *ops, void *arg)
 {
 	static const char *const tunnel[] = { PORTFWD_TUNNEL, NULL }, *const direct[] = { PORTFWD_DIRECT, NULL };
+	static const char *const channels[] = { PORTFWD_CHANNELS, NULL };
 	bool ws = upgrade_is_websocket(http_req_head(r));
+	bool tunnelled = ws && http_head_has_token(http_req_head(r), "Sec-WebSocket-Protocol", PORTFWD_TUNNEL);
+	int ports[PORTFWD_CHANNEL_PORTS], form;
 	struct stream *io;
 	struct portfwd *p;
-	int form;
+	size_t n = 0;
 
-	io = ws ? upgrade_websocket(r, tunnel, false, &form) : upgrade_spdy(r, direct, &form);
+	if (ws && !tunnelled && !portfwd_ports(r, ports, &n))
+		return NULL;
+	io = !ws ? upgrade_spdy(r, direct, &form) : upgrade_websocket(r, tunnelled ? tunnel : channels, !tunnelled, &form);
 	if (!io)
 		return NULL;
 	p = xcalloc(1, sizeof(*p));
@@ -568,8 +783,18 @@ struct portfwd *portfwd_accept(struct http_req *r, const char *what, const struc
 	p->arg = arg;
 	p->what = xstrdup(what);
 	p->refs = 1;
+	p->end.run = portfwd_ws_over;
+	buf_init(&p->piece);
 	TAILQ_INIT(&p->pairs);
 	p->timer = loop_timer_new(p->loop, portfwd_late, p);
-	p->spdy = spdy_conn_new(io, ws, &portfwd_spdy_ops, p);
+	if (ws && !tunnelled) {
+		p->ws = io;
+		p->reader.masked_input = true;
+		p->reader.max_frame = PORTFWD_WS_FRAME_MAX;
+		portfwd_ws_open(p, ports, n);
+		stream_set(io, &portfwd_ws_ops, p);
+	} else {
+		p->spdy = spdy_conn_new(io, ws, &portfwd_spdy_ops, p);
+	}
 	return p;
 }

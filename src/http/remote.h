@@ -7,7 +7,8 @@
  *	SPDY/3.1	X-Stream-Protocol-Version v5, v4, v3, v2, (v1) .channel.k8s.io, or none
  * Port forward:
  *	SPDY/3.1	pairs of a data and an error stream
- *	WebSocket	Sec-WebSocket-Protocol: SPDY/3.1+portforward.k8s.io, the same SPDY inside binary messages
+ *	WebSocket	Sec-WebSocket-Protocol: SPDY/3.1+portforward.k8s.io, the same SPDY inside binary messages;
+ *			v4.channel.k8s.io, two channels for each port=N of the query
  *
  * All callbacks come from the loop, never from inside a function declared here. A session is gone after
  * its on_close, and after the caller has called one of the functions that end it (no callback follows those).
@@ -75,6 +76,8 @@ struct portfwd_conn_ops {
 };
 /* what: named in messages as the kubelet does, "NAME, uid UID". */
 struct portfwd *portfwd_accept(struct http_req *r, const char *what, const struct portfwd_ops *ops, void *arg);
+/* Ends it (on_close is called) when no data has come or gone for so long; 0: never. */
+void portfwd_limit_idle(struct portfwd *p, int64_t ms);
 /* Ends the whole session, cutting all connections in it. */
 void portfwd_close(struct portfwd *p);
 

@@ -1,6 +1,7 @@
 /*
  * exec, attach and port-forward: fds of the runtime on one side, a session of
- * http/remote.h on the other, with back-pressure both ways.
+ * http/remote.h on the other, with back-pressure both ways. A session on which
+ * nothing comes or goes for long (streaming-connection-idle-timeout) is cut.
  *
  * A command session (struct cmd) ends in this order: the process ends, what is
  * still in its pipes is read and written to the client, then the exit code goes
@@ -40,6 +41,8 @@ struct cmd {
 	bool open, started, in_eof, blocked, exited;
 	int exit_code;
 	uint16_t rows, cols;
+	struct loop_timer *idle; /* until which something must have come or gone; NULL: no limit */
+	int64_t active_ms;	 /* when it last did */
 	bool *attach_gone; /* told when the session dies while an attach is under way */
 };
 
@@ -50,6 +53,7 @@ static void cmd_free(struct cmd *c)
 		run_exec_kill(c->exec);
 	if (c->attach_gone)
 		*c->attach_gone = true;
+	loop_timer_free(c->idle);
 	loop_fd_free(c->in_watch);
 	loop_fd_free(c->out.watch);
 	loop_fd_free(c->err.watch);
@@ -158,6 +162,7 @@ static bool out_read(struct cmd_out *o)
 		return false;
 	n = read(o->fd, block, sizeof(block));
 	if (n > 0) {
+		o->cmd->active_ms = time_mono_ms();
 		if (!remote_write(o->cmd->remote, o->channel, str_n(block, (size_t)n)))
 			o->cmd->blocked = true;
 		return true;
@@ -243,6 +248,7 @@ static size_t cmd_stdin(void *arg, struct str data)
 
 	if (!c->started)
 		return 0;
+	c->active_ms = time_mono_ms();
 	if (c->in < 0)
 		return data.n; /* nobody reads it any more */
 	while (done < data.n) {
@@ -316,6 +322,30 @@ static void cmd_resize(void *arg, int cols, int rows)
 static void cmd_gone(void *arg)
 {
 	cmd_free(arg);
+}
+
+/* --- idle streams --- */
+
+static void cmd_idle(void *arg)
+{
+	struct cmd *c = arg;
+	int64_t left = c->active_ms + server_agent(c->server)->stream_idle_ms - time_mono_ms();
+
+	if (left > 0)
+		loop_timer_set(c->idle, left);
+	else
+		cmd_end_session(&c->session);
+}
+
+static void cmd_limit_idle(struct cmd *c)
+{
+	int64_t limit = server_agent(c->server)->stream_idle_ms;
+
+	if (limit <= 0)
+		return;
+	c->active_ms = time_mono_ms();
+	c->idle = loop_timer_new(server_agent(c->server)->loop, cmd_idle, c);
+	loop_timer_set(c->idle, limit);
 }
 
 /* --- begin --- */
@@ -457,6 +487,7 @@ static struct cmd *cmd_new(struct server *s, struct ctr *ctr, struct remote_want
 	c->out = (struct cmd_out){.cmd = c, .channel = REMOTE_STDOUT, .fd = -1};
 	c->err = (struct cmd_out){.cmd = c, .channel = REMOTE_STDERR, .fd = -1};
 	session_add(s, &c->session);
+	cmd_limit_idle(c);
 	return c;
 }
 
@@ -534,6 +565,7 @@ struct fwd {
 struct fwd_dial {
 	struct portfwd_conn *conn;
 	int port;
+	char *uid; /* the pod's, which names its network */
 };
 
 static void fwd_free(struct fwd *f)
@@ -566,10 +598,12 @@ static void fwd_dialed(void *arg, int fd)
 		fd_set_nonblock(fd, true);
 		portfwd_join(d->conn, fd);
 	} else {
-		err_set(&e, ERR_INTERNAL, "failed to connect to localhost:%d inside the pod's network: %s",
-			d->port, fd == -ECONNREFUSED ? "connection refused" : strerror(-fd));
+		err_set(&e, ERR_INTERNAL, "failed to connect to localhost:%d inside namespace \"%s\": "
+			"dial tcp4 127.0.0.1:%d: connect: %s",
+			d->port, d->uid, d->port, fd == -ECONNREFUSED ? "connection refused" : strerror(-fd));
 		portfwd_end(d->conn, &e);
 	}
+	free(d->uid);
 	free(d);
 }
 
@@ -586,7 +620,7 @@ static void fwd_open(void *arg, struct portfwd_conn *conn, int port)
 		return;
 	}
 	d = xcalloc(1, sizeof(*d));
-	*d = (struct fwd_dial){conn, port};
+	*d = (struct fwd_dial){conn, port, xstrdup(p->uid)};
 	sandbox_dial(p->sandbox, port, fwd_dialed, d);
 }
 
@@ -604,4 +638,6 @@ void stream_port_forward(struct server *s, struct http_req *r, struct pod *p)
 	f->pf = portfwd_accept(r, what, &fwd_ops, f);
 	if (!f->pf)
 		fwd_free(f);
+	else
+		portfwd_limit_idle(f->pf, server_agent(s)->stream_idle_ms);
 }

@@ -162,7 +162,7 @@ def run_tty(args):
     size = lambda r, c: fcntl.ioctl(fd, termios.TIOCSWINSZ, struct.pack("HHHH", r, c, 0, 0))
     size(rows, cols)
     os.kill(pid, signal.SIGWINCH)
-    seen, limit = b"", time.time() + 30
+    seen, limit = b"", time.time() + 20
 
     def until(text):
         nonlocal seen
@@ -175,7 +175,8 @@ def run_tty(args):
                 sys.stdout.write(data.decode(errors="replace").replace("\r", ""))
                 sys.stdout.flush()
                 seen += data
-        seen = seen.partition(text)[2]
+        if text:
+            seen = seen.partition(text)[2]
 
     for want, typed in zip(steps[::2], steps[1::2]):
         until(want.encode())
