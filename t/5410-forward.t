@@ -67,8 +67,7 @@ test_expect_success 'cp of 64 MB there and back, intact; the server does not gro
 	middle=$(rss) &&
 	kubectl cp h:/tmp/big back && test_cmp big back &&
 	after=$(rss) && echo "RSS $before kB, $middle kB, $after kB" &&
-	[ $((middle - before)) -lt 4000 ] && [ $((after - before)) -lt 4000 ] &&
-	{ kubectl cp h:/no/such x 2>err || :; } && test_grep "No such file or directory" err
+	[ $((middle - before)) -lt 4000 ] && [ $((after - before)) -lt 4000 ]
 '
 
 test_expect_success 'the pod goes: what was forwarded ends' '

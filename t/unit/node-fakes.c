@@ -776,6 +776,10 @@ void remote_fail(struct remote *s UNUSED, const struct err *e UNUSED)
 void remote_abort(struct remote *s UNUSED)
 {
 }
+void portfwd_limit_idle(struct portfwd *p UNUSED, int64_t ms UNUSED)
+{
+}
+
 struct portfwd *portfwd_accept(struct http_req *r UNUSED, const char *what UNUSED,
 			       const struct portfwd_ops *ops UNUSED, void *arg UNUSED)
 {

@@ -578,7 +578,36 @@ static void test_forward_tunnel(void)
 	pump();
 	ok(strstr(ws_seen(), "[close 1000]") != NULL, "the end");
 	hang_up();
-	is_int(ws_request("/portForward", "v4.channel.k8s.io"), 403, "the old form is not spoken");
+}
+
+/* Two channels for each port of the query, and the number of the port first. */
+static void test_forward_channels(void)
+{
+	_cleanup_buf_ struct buf m = BUF_INIT;
+
+	is_int(ws_request("/portForward", "v4.channel.k8s.io"), 400, "channels need ports");
+	hang_up();
+	is_int(ws_request("/portForward?port=0", "v4.channel.k8s.io"), 400, "that are more than 0");
+	hang_up();
+	is_int(ws_request("/portForward?port=x", "v4.channel.k8s.io"), 400, "and numbers");
+	hang_up();
+	is_int(ws_request("/portForward?port=258", "v4.channel.k8s.io"), 101, "channels");
+	pump();
+	is_str(got.s, "pair(258) ", "its pair");
+	is_int((int)in.len, 10, "two messages of three bytes");
+	ok(in.len == 10 && !memcmp(in.s, "\x82\x03\x00\x02\x01\x82\x03\x01\x02\x01", 10), "the port on both channels");
+	ws_put(&m, WS_BINARY, STR_LIT("\0abc"), mask);
+	ws_put(&m, WS_BINARY, STR_LIT("\7lost"), mask); /* of no port */
+	ws_put(&m, WS_BINARY, STR_LIT("\1lost"), mask); /* the server's to write */
+	ws_put(&m, WS_BINARY, STR_LIT(""), mask);
+	send_buf(&m);
+	is_str(got.s, "pair(258) data(abc) ", "data to the port alone");
+	buf_clear(&in);
+	portfwd_write(pair, STR_LIT("xyz"));
+	portfwd_end(pair, NULL);
+	pump();
+	ok(in.len >= 6 && !memcmp(in.s, "\x82\x04\x00xyz", 6), "data from it");
+	ok(strstr(got.s, "close "), "the last pair ends the session");
 	hang_up();
 }
 
@@ -597,6 +626,7 @@ int main(void)
 	test_pressure();
 	test_forward();
 	test_forward_tunnel();
+	test_forward_channels();
 	is_int(http_server_connections(server), 0, "no connection is left");
 	http_server_free(server);
 	loop_free(loop);
