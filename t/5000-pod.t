@@ -107,12 +107,11 @@ test_expect_success 'cp to a container and back' '
 
 test_expect_success 'attach shows what comes from then on' '
 	hello run talker --image=localhost/demo:1 --restart=Never -- \
-		sh -c "while [ ! -e /tmp/go ]; do sleep 0.1; done; echo now it goes; sleep 600" &&
+		sh -c "while [ ! -e /tmp/go ]; do sleep 0.1; done; while :; do echo now it goes; sleep 0.3; done" &&
 	hello wait --for=condition=Ready pod/talker --timeout=60s &&
 	{ kubectl_bg -n hello attach talker >attached 2>&1 & } &&
 	attach=$! &&
 	test_when_finished "kill $attach; wait $attach; hello delete pod talker --now" &&
-	sleep 0.5 &&
 	hello exec talker -- touch /tmp/go &&
 	wait_for "grep \"now it goes\" attached"
 '
