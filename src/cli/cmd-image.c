@@ -405,10 +405,13 @@ static int image_run(void *opts, int argc, char **argv, struct err *e)
 	const struct image_verb *v = image_verb_find(argv[1], e);
 	int rc, n = argc - 2;
 
-	if (!v)
-		return -e->code;
-	if (n < v->min_args || (v->max_args >= 0 && n > v->max_args))
-		return err_set(e, ERR_BAD_REQUEST, "usage: kinglet image %s%s%s", v->name, *v->args ? " " : "", v->args);
+	if (v && (n < v->min_args || (v->max_args >= 0 && n > v->max_args)))
+		err_set(e, ERR_BAD_REQUEST, "usage: kinglet image %s%s%s", v->name, *v->args ? " " : "", v->args);
+	if (err_is_set(e)) { /* 2, as for options that are wrong */
+		fprintf(stderr, "kinglet image: %s\n", err_msg(e));
+		err_release(e);
+		return 2;
+	}
 	c.loop = loop_new();
 	image_view_init(&c.view);
 	rc = image_run_verb(&c, v, n, argv + 2, e);
