@@ -7,7 +7,8 @@
  *	index.json          which names point to which images, and their layers
  *	blobs/sha256/<hex>  configs and manifests; compressed layers of images that keep them
  *	layers/<hex>/       unpacked layers by diff ID, shared between images, used
- *	                    as overlayfs lower directories
+ *	                    as overlayfs lower directories; one that counts on
+ *	                    those below it by a digest of all (unpack.c)
  *	partial/<hex>       transfers that broke off: the next pull goes on from there
  *	holds/<holder>      the image that a container uses: it is not removed
  *	used/<hex>          its time: when the last holder of an image let it go
