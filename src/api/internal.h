@@ -502,7 +502,7 @@ const char *alloc_first_ip(struct api *a);
 
 /* --- subresources and kinds without storage --- */
 extern const struct handler subres_pod_handlers[], subres_scale_handlers[], stream_handlers[], review_handlers[], access_handlers[],
-	subres_misc_handlers[];
+	subres_misc_handlers[], top_handlers[];
 
 /* --- paths that are no resources --- */
 extern const struct path_route path_routes[];

@@ -530,3 +530,44 @@ bool path_is_mounted(const char *path)
 		fclose(f);
 	return hit;
 }
+
+#define USAGE_DEPTH 512 /* each level holds a file descriptor; what is deeper does not count */
+
+static int usage_at(int dirfd, const char *name, dev_t dev, unsigned depth, int64_t *bytes, int64_t *inodes)
+{
+	struct stat st;
+	struct dirent *ent;
+	DIR *d;
+	int fd;
+
+	if (fstatat(dirfd, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+		return errno == ENOENT ? 0 : -errno; /* it went meanwhile */
+	if (st.st_dev != dev)
+		return 0;
+	*bytes += (int64_t)st.st_blocks * 512;
+	++*inodes;
+	if (!S_ISDIR(st.st_mode) || depth >= USAGE_DEPTH)
+		return 0;
+	fd = openat(dirfd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	d = fd < 0 ? NULL : fdopendir(fd);
+	if (!d) {
+		if (fd >= 0)
+			close(fd);
+		return 0;
+	}
+	while ((ent = readdir(d)) != NULL)
+		if (strcmp(ent->d_name, ".") != 0 && strcmp(ent->d_name, "..") != 0)
+			(void)usage_at(fd, ent->d_name, dev, depth + 1, bytes, inodes);
+	closedir(d);
+	return 0;
+}
+
+int path_usage(const char *path, int64_t *bytes, int64_t *inodes)
+{
+	struct stat st;
+
+	*bytes = *inodes = 0;
+	if (lstat(path, &st) < 0)
+		return errno == ENOENT ? 0 : -errno;
+	return usage_at(AT_FDCWD, path, st.st_dev, 0, bytes, inodes);
+}

@@ -14,6 +14,7 @@
 
 #include "node/isolate.h"
 #include "node/logs.h"
+#include "node/stats.h"
 #include "node/static.h"
 #include "node/pull.h"
 
@@ -78,6 +79,7 @@ int agent_new(struct node_agent **ret, const struct node_config *cfg, struct err
 		return -e->code;
 	}
 	n->statics = statics_new(n, cfg->manifest_dir);
+	n->stats = stats_new(n);
 	n->server = server_new(n);
 	if (cfg->listen.address && server_listen(n->server, &cfg->listen, e) < 0) {
 		agent_free(n);
@@ -107,6 +109,7 @@ struct node_agent *agent_free(struct node_agent *n)
 	agent_refs_free(n);
 	handler_release(n);
 	server_free(n->server);
+	stats_free(n->stats);
 	pulls_forget(n);
 	while (map_next(n->by_uid, &it))
 		pod_free(it.value);

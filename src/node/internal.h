@@ -113,6 +113,7 @@ struct ctr {
 	char *pull_error; /* of the last pull */
 	const char *pull_reason; /* static; likewise: ErrImagePull or RegistryUnavailable */
 	struct probe *probes[PROBE_KINDS];
+	int64_t probed[PROBE_KINDS][3]; /* how often: passed, failed, neither */
 };
 
 /* --- pods --- */
@@ -233,6 +234,7 @@ struct node_agent {
 	uint64_t burstable_weight; /* set last (groups.c) */
 	struct http_server *http;
 	struct server *server;
+	struct stats *stats;
 	bool volatile_ready; /* the shared tmpfs for secrets is there */
 	struct statics *statics; /* static.h; NULL: no directory */
 	bool ending;

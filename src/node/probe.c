@@ -149,6 +149,7 @@ static void probe_done(void *arg, enum probe_result r, const char *text)
 	struct probe *p = arg;
 
 	p->try = NULL;
+	p->ctr->probed[p->kind][r == PROBE_FAILED ? 1 : r == PROBE_ERROR ? 2 : 0]++;
 	if (p->quick && r != PROBE_OK && r != PROBE_WARNING) {
 		probe_next(p);
 		return;

@@ -162,6 +162,10 @@ static const struct route routes[] = {
 	{"/logs", ROUTE_GET, {"log"}, serve_files},
 	{"/logs/", ROUTE_GET, {"log"}, serve_files},
 	{"/stats/summary", ROUTE_GET, {"stats"}, serve_stats_summary},
+	{"/metrics", ROUTE_GET, {"metrics"}, serve_metrics},
+	{"/metrics/cadvisor", ROUTE_GET, {"metrics"}, serve_metrics_cadvisor},
+	{"/metrics/resource", ROUTE_GET, {"metrics"}, serve_metrics_resource},
+	{"/metrics/probes", ROUTE_GET, {"metrics"}, serve_metrics_probes},
 };
 
 const struct route *route_find(struct str path, struct str *rest)

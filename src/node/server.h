@@ -54,4 +54,10 @@ void serve_files(struct server *s, struct http_req *r, struct str rest, struct s
 /* --- serve-stats.c --- */
 void serve_stats_summary(struct server *s, struct http_req *r, struct str rest, struct str query);
 
+/* --- serve-metrics.c: for Prometheus --- */
+void serve_metrics(struct server *s, struct http_req *r, struct str rest, struct str query);
+void serve_metrics_cadvisor(struct server *s, struct http_req *r, struct str rest, struct str query);
+void serve_metrics_resource(struct server *s, struct http_req *r, struct str rest, struct str query);
+void serve_metrics_probes(struct server *s, struct http_req *r, struct str rest, struct str query);
+
 #endif

@@ -178,6 +178,24 @@ void container_stop(struct container *c, int64_t grace_ms);
 void container_remove(struct container *c, bool remove_log);
 char *container_log_path(const struct container *c); /* owned by the caller */
 
+/* --- what is used: read from the kernel now, a few small files; 0 for what cannot be known --- */
+struct run_usage {
+	int64_t cpu_ns, cpu_user_ns, cpu_system_ns;
+	int64_t throttle_periods, throttled_periods, throttled_ns;
+	int64_t memory, working_set, rss, cache, swap; /* bytes; without the memory controller what the processes map */
+	int64_t page_faults, major_faults;
+	int64_t processes;
+};
+struct run_net_usage { /* of one interface */
+	char name[16];
+	int64_t rx_bytes, rx_packets, rx_errors, rx_dropped, tx_bytes, tx_packets, tx_errors, tx_dropped;
+};
+bool container_usage(const struct container *c, struct run_usage *u); /* false: it does not run */
+bool sandbox_usage(const struct sandbox *s, struct run_usage *u); /* all of its containers, and the keeper */
+/* Interfaces but lo; how many. 0 on the host's network. */
+size_t sandbox_net_usage(const struct sandbox *s, struct run_net_usage *v, size_t max);
+char *container_upper(const struct container *c); /* the directory of what it has written; owned by the caller */
+
 /* --- exec, attach, ports: fds that the caller owns --- */
 struct run_io {
 	/* Pipes; for exec with a terminal in = out = its master; -1 where not asked for. Non-blocking. */
