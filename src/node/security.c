@@ -9,7 +9,6 @@
 #include "node/isolate.h"
 
 #define CONFIG_ERROR "CreateContainerConfigError"
-#define SECURITY_APPARMOR_DEFAULT "kinglet-default" /* for RuntimeDefault, if the administrator has loaded it */
 
 static int config_error(struct err *e)
 {
@@ -37,25 +36,6 @@ static const struct node *security_get(struct pod *p, const struct node *spec, e
 	const struct node *own = node_path(spec, F_securityContext, f);
 
 	return own ? own : node_path(pod_spec(p), F_securityContext, f);
-}
-
-/* Is it among the kernel's profiles? */
-static bool security_apparmor_has(const char *name)
-{
-	_cleanup_buf_ struct buf b = BUF_INIT;
-	_cleanup_err_ struct err e = ERR_INIT;
-	struct str rest;
-
-	if (path_read("/sys/kernel/security/apparmor/profiles", 4 << 20, &b, &e) < 0)
-		return false;
-	for (rest = buf_str(&b); rest.p;) {
-		struct str line = str_cut(&rest, '\n');
-		size_t n = strlen(name);
-
-		if (line.n > n + 1 && str_eqc(str_sub(line, 0, n), name) && line.p[n] == ' ' && line.p[n + 1] == '(')
-			return true;
-	}
-	return false;
 }
 
 static int security_check_user(struct ctr *c, const struct image *img, const struct run_container_spec *s,
@@ -121,20 +101,21 @@ static int security_seccomp(struct ctr *c, const struct node *spec, struct arena
 	return 0;
 }
 
-/* A privileged container is never confined; else by the profile that it names. */
+/* A privileged container is confined by no profile but one that it names; one that names none by the default. */
 static int security_apparmor(struct ctr *c, const struct node *spec, struct arena *a,
 			     struct run_container_spec *out, struct err *e)
 {
 	const struct node *prof = security_get(c->pod, spec, F_appArmorProfile);
 	const char *type = node_gets(prof, F_type), *name = node_gets(prof, F_localhostProfile);
-	const struct run_machine *m = run_machine(c->pod->agent->runtime);
 
-	if (!m->apparmor || out->privileged || streq(type, "Unconfined") || !prof)
+	if (!run_machine(c->pod->agent->runtime)->apparmor || streq(type, "Unconfined"))
 		return 0;
-	name = streq(type, "Localhost") ? name : SECURITY_APPARMOR_DEFAULT;
-	if (!security_apparmor_has(name)) {
-		if (!streq(type, "Localhost"))
-			return 0;
+	if (!streq(type, "Localhost")) {
+		if (!out->privileged && run_apparmor_has(RUN_APPARMOR_DEFAULT))
+			out->apparmor = RUN_APPARMOR_DEFAULT;
+		return 0;
+	}
+	if (!run_apparmor_has(name)) {
 		err_set(e, ERR_INVALID, "failed to generate apparmor spec opts: apparmor profile not found %s", name);
 		free(e->kind);
 		e->kind = xstrdup("CreateContainerError");

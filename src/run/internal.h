@@ -49,6 +49,10 @@ void cgroup_remove(int root, const char *path, int wait_ms);
 int devices_load(void); /* the program; fd or -errno */
 int devices_attach(int program, int dirfd); /* to a cgroup; 0 or -errno */
 
+void apparmor_load(void); /* apparmor.c */
+extern const unsigned char apparmor_policy[]; /* apparmor-policy.c */
+extern const size_t apparmor_policy_len;
+
 /* --- the runtime --- */
 struct runtime {
 	struct loop *loop;

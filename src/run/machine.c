@@ -122,6 +122,8 @@ void machine_probe(struct runtime *r)
 	m->seccomp = machine_has_seccomp();
 	m->user_ns = machine_is("/proc/sys/user/max_user_namespaces", '1', '9');
 	m->apparmor = machine_is("/sys/module/apparmor/parameters/enabled", 'Y', 'Y');
+	if (m->apparmor)
+		apparmor_load();
 	if (!m->overlayfs)
 		buf_adds(&b, "containers cannot start: the kernel has no overlayfs; load the module overlay "
 			     "or use a "

@@ -133,6 +133,8 @@ struct run_machine {
 	char *missing; /* lines; owned by the runtime */
 };
 const struct run_machine *run_machine(const struct runtime *r);
+#define RUN_APPARMOR_DEFAULT "kinglet-default" /* loaded at start where there is AppArmor */
+bool run_apparmor_has(const char *profile); /* does the kernel? */
 
 /* Limits of a group of pods: "kubepods/burstable" below the runtime's root, which is made when missing. */
 int run_group_limits(struct runtime *r, const char *path, const struct run_limits *l, struct err *e) MUST_CHECK;

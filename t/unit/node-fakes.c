@@ -554,6 +554,11 @@ void run_recover(struct runtime *r UNUSED, void (*found)(void *arg, struct sandb
 	fake.found = found;
 	later(recovered, arg, (void *)done);
 }
+bool run_apparmor_has(const char *profile UNUSED)
+{
+	return false;
+}
+
 int run_group_limits(struct runtime *r UNUSED, const char *path UNUSED, const struct run_limits *l UNUSED,
 		     struct err *e UNUSED)
 {
