@@ -102,6 +102,7 @@ struct node_agent *agent_free(struct node_agent *n)
 	if (!n)
 		return NULL;
 	n->ending = true;
+	volume_jobs_end(n);
 	statics_free(n->statics);
 	image_store_unwatch(n->images);
 	unsubscribe(n->pods, n);
@@ -255,7 +256,7 @@ static void remove_leftovers(struct node_agent *n, const char *uid)
 		log_warn("cannot free a pod's address, ignoring", LS("uid", uid), LE(&e));
 	err_release(&e);
 	agent_unhold_images(n, uid);
-	if (volumes_down(n, uid, &e) < 0 || path_remove_tree(dir, &e) < 0)
+	if (volumes_down(n->state_dir, uid, &e) < 0 || path_remove_tree(dir, &e) < 0)
 		log_warn("cannot remove what a pod left, ignoring", LS("uid", uid), LE(&e));
 }
 

@@ -186,8 +186,8 @@ struct pod {
 	size_t n_tokens;
 	struct map *mounted; /* volume name -> host path; made by the volumes step */
 	struct map *children; /* of volume-child.c */
-	bool volume_pulling, volume_pulled; /* the image of an image volume */
-	char *volume_pull_error;
+	bool volumes_gone;    /* volumes_undo is through */
+	struct map *volume_pulls; /* volume name -> the pull of its image (volume-image.c) */
 };
 
 enum agent_ref { REF_CONFIGMAP, REF_SECRET, REF_SERVICE, REF_CLAIM, REF_VOLUME, REF_KINDS };
@@ -212,6 +212,8 @@ struct node_agent {
 	const struct resource *r_pods, *r_nodes, *r_leases, *r_accounts;
 	struct informer *pods;
 	struct ref_follow refs[REF_KINDS];
+	struct job_queue *volume_jobs; /* from first need, as the next; volume-job.c */
+	struct volume_limits *volume_limits;
 	struct informer *nodes, *classes; /* the latter from first need (handler.c) */
 	bool recovered, begun; /* recovery is over; so is the first list, and pods are followed */
 	struct map *by_uid;    /* struct pod */
@@ -416,8 +418,14 @@ struct volume_type {
 };
 int volumes_up(struct pod *p, struct err *e) MUST_CHECK; /* 0, -EAGAIN or an error */
 void volumes_refresh(struct pod *p);
-/* By uid alone, so that it also serves pods whose object is gone. */
-int volumes_down(struct node_agent *n, const char *uid, struct err *e) MUST_CHECK;
+/* volume-job.c: takes all away, off the loop. 0: done, -EAGAIN: under way, the pod is woken. */
+int volumes_undo(struct pod *p, struct err *e) MUST_CHECK;
+void volume_limits_watch(struct pod *p); /* its volumes are there: sizeLimits are watched from now on */
+void volume_jobs_end(struct node_agent *n);
+int64_t volume_usage(const char *dir); /* on the disk; blocking */
+/* What volumes_undo does, at once; by uid alone, so that it also serves pods whose object is gone. For threads, too. */
+int volumes_down(const char *state_dir, const char *uid, struct err *e) MUST_CHECK;
+bool volumes_show_pod(struct pod *p); /* its labels or annotations */
 bool volumes_refer(struct pod *p, enum agent_ref kind, const char *name);
 const char *volume_path(struct pod *p, const char *name); /* NULL: no such volume */
 int64_t volumes_next_due(struct pod *p);		  /* token refresh; monotonic ms */

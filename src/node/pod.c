@@ -155,7 +155,7 @@ struct pod *pod_free(struct pod *p)
 	free(p->ctrs);
 	volume_tokens_free(p);
 	volume_children_end(p);
-	free(p->volume_pull_error);
+	map_free(p->volume_pulls);
 	map_free(p->mounted);
 	obj_unref(p->obj);
 	obj_unref(p->mirror);
@@ -193,6 +193,12 @@ void pod_update(struct pod *p, struct obj *o)
 {
 	if (o->rv <= p->obj->rv) /* our own patch, seen before */
 		return;
+	/* Not for what the node itself has written. */
+	if (volumes_show_pod(p) && !node_equal(meta_labels(obj_node(p->obj)), meta_labels(obj_node(o))))
+		p->refs_changed = true;
+	if (volumes_show_pod(p) && !node_equal(node_get(meta_of(obj_node(p->obj)), F_annotations),
+					       node_get(meta_of(obj_node(o)), F_annotations)))
+		p->refs_changed = true;
 	pod_set_obj(p, o);
 	pod_make_ctrs(p);
 	if (p->state == POD_STOP) /* deleted again, with less time */

@@ -6,7 +6,6 @@
  */
 #include <errno.h>
 
-#include "node/volume-child.h"
 #include "node/isolate.h"
 
 #define STEP_RETRY_FIRST_MS 500
@@ -128,13 +127,9 @@ static int step_volumes(struct pod *p, struct err *e)
 
 static int undo_volumes(struct pod *p, struct err *e)
 {
-	int r;
+	int r = volumes_undo(p, e);
 
-	volume_children_end(p);
-	r = volumes_down(p->agent, p->uid, e);
-
-	p->mounted = map_free(p->mounted);
-	return r < 0 ? r : STEP_DONE;
+	return r == -EAGAIN && !err_is_set(e) ? STEP_WAIT : r < 0 ? r : STEP_DONE;
 }
 
 /* --- sandbox --- */

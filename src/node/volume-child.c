@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -31,6 +32,7 @@ static void child_free(void *arg)
 	struct child *c = arg;
 
 	if (c->proc) {
+		kill(-proc_pid(c->proc), SIGKILL); /* it leads a session: its own children, too */
 		proc_kill(c->proc, SIGKILL);
 		proc_abandon(c->proc);
 	}
@@ -84,6 +86,7 @@ static void child_is_late(void *arg)
 	struct child *c = arg;
 
 	c->late = true;
+	kill(-proc_pid(c->proc), SIGKILL);
 	proc_kill(c->proc, SIGKILL);
 }
 

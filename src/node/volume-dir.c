@@ -1,6 +1,6 @@
 /*
- * Volumes that are a directory of the host: emptyDir (on disk or on a tmpfs of
- * its own) and hostPath.
+ * Volumes that are a directory of the host: emptyDir (on disk, on a tmpfs of
+ * its own or in huge pages) and hostPath.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -21,21 +21,72 @@ static int give_to_group(const char *dir, int64_t gid, struct err *e)
 	return 0;
 }
 
+/* As the kubelet's SizeMemoryBackedVolumes: the least of the node's memory, the pod's limit, and its own. */
+static int64_t memory_size(struct volume_ctx *v)
+{
+	struct run_limits pod = {0};
+	int64_t size = v->pod->agent->memory_bytes;
+	struct quantity q;
+
+	qos_pod_limits(pod_spec(v->pod), &pod);
+	if (pod.memory_max > 0)
+		size = min_i64(size, pod.memory_max);
+	if (quantity_from_node(&q, node_get(v->src, F_sizeLimit)) && quantity_value(&q) > 0)
+		size = min_i64(size, quantity_value(&q));
+	return size;
+}
+
+/* "HugePages-2Mi", or "HugePages" for the only size that the pod asks for. */
+static int huge_page_bytes(struct volume_ctx *v, const char *medium, int64_t *ret, struct err *e)
+{
+	struct str name = STR_NONE;
+	struct quantity q;
+	_cleanup_free_ char *text = NULL;
+
+	if (starts_with(medium, "HugePages-"))
+		name = str_of(medium + strlen("HugePages-"));
+	else
+		NODE_FOREACH (c, node_get(pod_spec(v->pod), F_containers))
+			NODE_FOREACH (r, node_path(c, F_resources, F_limits)) {
+				if (str_starts(node_key(r), str_of("hugepages-")))
+					name = str_sub(node_key(r), strlen("hugepages-"), node_key(r).n);
+			}
+	text = str_dup(name);
+	if (!name.n || !quantity_parse(&q, str_of(text)) || quantity_value(&q) <= 0)
+		return err_set(e, ERR_INVALID, "medium \"%s\": no page size is known", medium);
+	*ret = quantity_value(&q);
+	return 0;
+}
+
+static int empty_dir_mount(struct volume_ctx *v, const char *medium, struct err *e)
+{
+	_cleanup_free_ char *opts = NULL;
+	int64_t page = 0;
+
+	if (streq(medium, "Memory")) {
+		opts = xasprintf("mode=0777,size=%lld", (long long)memory_size(v));
+		if (mount("tmpfs", v->dir, "tmpfs", MS_NOSUID | MS_NODEV, opts) < 0)
+			return err_errno(e, errno, "mount tmpfs on '%s'", v->dir);
+		return 0;
+	}
+	if (huge_page_bytes(v, medium, &page, e) < 0)
+		return -e->code;
+	opts = xasprintf("mode=0777,pagesize=%lld", (long long)page);
+	if (mount("hugetlbfs", v->dir, "hugetlbfs", MS_NOSUID | MS_NODEV, opts) < 0)
+		return err_errno(e, errno, "mount hugetlbfs on '%s'", v->dir);
+	return 0;
+}
+
 static int empty_dir_up(struct volume_ctx *v, char **path UNUSED, struct err *e)
 {
-	bool memory = node_streq(node_get(v->src, F_medium), "Memory");
-	_cleanup_free_ char *opts = NULL;
-	struct quantity q;
+	const char *medium = node_gets(v->src, F_medium);
 
 	if (path_mkdirs(v->dir, 0777, e) < 0)
 		return -e->code;
-	if (memory && !volume_is_mount(v->dir)) {
-		opts = quantity_from_node(&q, node_get(v->src, F_sizeLimit)) && quantity_value(&q) > 0
-			       ? xasprintf("mode=0777,size=%lld", (long long)quantity_value(&q))
-			       : xstrdup("mode=0777");
-		if (mount("tmpfs", v->dir, "tmpfs", MS_NOSUID | MS_NODEV, opts) < 0)
-			return err_errno(e, errno, "mount tmpfs on '%s'", v->dir);
-	}
+	if (*medium && !volume_is_mount(v->dir) && empty_dir_mount(v, medium, e) < 0)
+		return -e->code;
+	if (v->pod->adopted) /* its containers may have changed both */
+		return 0;
 	if (chmod(v->dir, 0777) < 0) /* past the umask */
 		return err_errno(e, errno, "change the mode of '%s'", v->dir);
 	return give_to_group(v->dir, pod_fs_group(v->pod), e);

@@ -4,7 +4,7 @@
  * error.
  *
  *	volume nfs SERVER PATH DIR FLAGS OPTIONS    mount by the kernel's client
- *	volume git REPOSITORY REVISION DIRECTORY DIR    a clone, made by git as nobody
+ *	volume git REPOSITORY REVISION DIRECTORY DIR GID    a clone, made by git as nobody
  *	volume own DIR GID always|root              give a tree to a group
  */
 #include <dirent.h>
@@ -17,6 +17,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mount.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -95,17 +96,18 @@ static void work_git_exec(const char *dir, const char *const *args)
 {
 	static char *const env[] = {"PATH=/usr/local/bin:/usr/bin:/bin", "HOME=/nonexistent", "GIT_TERMINAL_PROMPT=0",
 				    "GIT_CONFIG_NOSYSTEM=1", "GIT_CONFIG_GLOBAL=/dev/null",
-				    "GIT_ALLOW_PROTOCOL=https:http:git:ssh", "GIT_ASKPASS=/bin/false", "LC_ALL=C", NULL};
+				    "GIT_ALLOW_PROTOCOL=https:http:git", "GIT_ASKPASS=/bin/false", "LC_ALL=C", NULL};
 	struct rlimit files = {WORK_FILE_MAX, WORK_FILE_MAX};
 	const char *argv[24] = {"git", "-c", "core.hooksPath=/dev/null", "-c", "submodule.recurse=false",
-				"-c", "core.fsmonitor=false", "-c", "core.symlinks=true"};
+				"-c", "core.fsmonitor=false", "-c", "safe.bareRepository=explicit"};
 	size_t n = 9;
 
 	for (size_t i = 0; args[i] && n < 23; i++)
 		argv[n++] = args[i];
 	umask(022);
 	dup2(STDERR_FILENO, STDOUT_FILENO);
-	if (setrlimit(RLIMIT_FSIZE, &files) < 0 || setgroups(0, NULL) < 0 || setgid(WORK_NOBODY) < 0 ||
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 || setrlimit(RLIMIT_FSIZE, &files) < 0 || setgroups(0, NULL) < 0 || setgid(WORK_NOBODY) < 0 ||
 	    setuid(WORK_NOBODY) < 0 || chdir(dir) < 0)
 		_exit(work_fail("prepare git in", dir, errno));
 	execvpe("git", (char *const *)argv, env);
@@ -153,6 +155,7 @@ static int work_git(char **arg)
 	const char *clone[] = {"clone", "--no-recurse-submodules", "--", repository, *sub ? sub : NULL, NULL};
 	const char *checkout[] = {"checkout", "--quiet", revision, "--", NULL}, *reset[] = {"reset", "--hard", "--quiet", NULL};
 	char *where = NULL;
+	const char *group = arg[4];
 	int r;
 
 	/* what an attempt that was cut off has left is in the way */
@@ -173,7 +176,13 @@ static int work_git(char **arg)
 			r = work_git_run(where, reset);
 		free(where);
 	}
-	return r ? r : work_tree(AT_FDCWD, dir, 0, 0, false);
+	if (r == 0)
+		r = work_tree(AT_FDCWD, dir, 0, 0, false);
+	if (r == 0 && chmod(dir, 0777) < 0)
+		r = work_fail("change the mode of", dir, errno);
+	if (r == 0 && *group != '-')
+		r = work_tree(AT_FDCWD, dir, (uid_t)-1, (gid_t)strtoul(group, NULL, 10), true);
+	return r;
 }
 
 /* --- ownership --- */
@@ -228,7 +237,7 @@ static const struct work {
 	const char *name;
 	int args;
 	int (*run)(char **arg);
-} works[] = {{"nfs", 5, work_nfs}, {"git", 4, work_git}, {"own", 3, work_own}};
+} works[] = {{"nfs", 5, work_nfs}, {"git", 5, work_git}, {"own", 3, work_own}};
 
 int volume_child_main(int argc, char **argv)
 {

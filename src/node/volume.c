@@ -49,9 +49,17 @@ static char *volume_claim_name(struct pod *p, const struct node *vol)
 	return node_get(vol, F_ephemeral) ? xasprintf("%s-%s", p->name, node_gets(vol, F_name)) : NULL;
 }
 
-/* The PersistentVolume that the volume's claim is bound to: 0 and its spec (NULL: the volume has no claim), -EAGAIN, or
- * an error in the kubelet's words. */
-static int volume_claimed(struct pod *p, const struct node *vol, const struct node **ret, struct err *e)
+static bool volume_is_pods(struct pod *p, struct obj *claim)
+{
+	NODE_FOREACH (r, node_get(meta_of(obj_node(claim)), F_ownerReferences))
+		if (node_bool(node_get(r, F_controller), false) && node_streq(node_get(r, F_uid), p->uid))
+			return true;
+	return false;
+}
+
+/* The PersistentVolume that the volume's claim is bound to: 0 and it (NULL: the volume has no claim), -EAGAIN, or an
+ * error in the kubelet's words. */
+static int volume_claimed(struct pod *p, const struct node *vol, struct obj **ret, struct err *e)
 {
 	_cleanup_free_ char *name = volume_claim_name(p, vol);
 	struct obj *claim, *pv;
@@ -63,23 +71,35 @@ static int volume_claimed(struct pod *p, const struct node *vol, const struct no
 		return 0;
 	r = agent_ref(p->agent, REF_CLAIM, p->ns, name, &claim);
 	if (r == 0)
-		return err_set(e, ERR_NOT_FOUND, "error processing PVC %s/%s: persistentvolumeclaim \"%s\" not found", p->ns,
-			       name, name);
+		return err_set(e, ERR_NOT_FOUND,
+			       "error processing PVC %s/%s: failed to fetch PVC from API server: persistentvolumeclaims \"%s\" "
+			       "not found",
+			       p->ns, name, name);
 	if (r < 0)
 		return r;
+	if (node_get(vol, F_ephemeral) && !volume_is_pods(p, claim))
+		return err_set(e, ERR_CONFLICT,
+			       "error processing PVC %s/%s: PVC %s/%s was not created for pod %s/%s (pod is not owner)", p->ns,
+			       name, p->ns, name, p->ns, p->name);
+	if (meta_is_deleting(obj_node(claim)) && p->state == POD_SETUP)
+		return err_set(e, ERR_CONFLICT, "error processing PVC %s/%s: PVC is being deleted", p->ns, name);
 	if (!claim_is_bound(obj_node(claim)))
 		return err_set(e, ERR_CONFLICT, "error processing PVC %s/%s: PVC is not bound", p->ns, name);
 	bound = node_gets(node_get(obj_node(claim), F_spec), F_volumeName);
 	r = agent_ref(p->agent, REF_VOLUME, "", bound, &pv);
 	if (r == 0)
-		return err_set(e, ERR_NOT_FOUND, "error processing PVC %s/%s: persistentvolume \"%s\" not found", p->ns, name,
-			       bound);
+		return err_set(e, ERR_NOT_FOUND,
+			       "error processing PVC %s/%s: failed to fetch PV %s from API server: persistentvolumes \"%s\" "
+			       "not found",
+			       p->ns, name, bound, bound);
 	if (r < 0)
 		return r;
 	if (!volume_is_kept_for(obj_node(pv), obj_node(claim)))
-		return err_set(e, ERR_CONFLICT, "error processing PVC %s/%s: PV %s is bound to another claim", p->ns, name,
-			       bound);
-	*ret = node_get(obj_node(pv), F_spec);
+		return err_set(e, ERR_CONFLICT,
+			       "error processing PVC %s/%s: found PV object %s but its pv.Spec.ClaimRef.UID %s does not point "
+			       "to claim.UID %s",
+			       p->ns, name, bound, node_gets(node_path(obj_node(pv), F_spec, F_claimRef), F_uid), claim->uid);
+	*ret = pv;
 	return 0;
 }
 
@@ -87,9 +107,9 @@ static int volume_claimed(struct pod *p, const struct node *vol, const struct no
 static const struct node *volume_behind(struct pod *p, const struct node *vol)
 {
 	_cleanup_err_ struct err e = ERR_INIT;
-	const struct node *pv = NULL;
+	struct obj *pv = NULL;
 
-	return volume_claimed(p, vol, &pv, &e) == 0 && pv ? pv : vol;
+	return volume_claimed(p, vol, &pv, &e) == 0 && pv ? node_get(obj_node(pv), F_spec) : vol;
 }
 
 bool volume_read_only(struct pod *p, const struct node *vol)
@@ -171,24 +191,25 @@ static char *volume_dir(struct pod *p, const struct volume_type *t, const char *
 	return xasprintf("%s/files/%s/volumes/%s/%s", p->agent->state_dir, p->uid, t->plugin, name);
 }
 
-static int volume_up(struct pod *p, const struct node *vol, struct err *e)
+static int volume_type_up(struct pod *p, const struct node *vol, struct obj *pv, struct err *e)
 {
 	const char *name = node_gets(vol, F_name);
+	const struct node *spec = pv ? node_get(obj_node(pv), F_spec) : NULL;
+	const struct volume_type *t = volume_type_of(pv ? spec : vol);
 	_cleanup_free_ char *dir = NULL, *path = NULL;
-	const struct volume_type *t;
-	const struct node *pv;
-	int r = volume_claimed(p, vol, &pv, e);
+	int r;
 
-	if (r < 0)
-		return r;
-	t = volume_type_of(pv ? pv : vol);
 	if (!t)
-		return volume_unknown(pv ? pv : vol, e);
+		return volume_unknown(pv ? spec : vol, e);
+	if (node_streq(node_get(spec, F_volumeMode), "Block"))
+		return err_set(e, ERR_INVALID,
+			       "volumeMode Block: this node does not pass block devices to containers; use a PersistentVolume "
+			       "with volumeMode Filesystem");
 	if (t->in_memory && volatile_ready(p->agent, e) < 0)
 		return -e->code;
 	dir = volume_dir(p, t, name);
 	struct volume_ctx v = {
-		.pod = p, .vol = vol, .src = node_get(pv ? pv : vol, t->field), .pv_spec = pv, .dir = dir};
+		.pod = p, .vol = vol, .src = node_get(pv ? spec : vol, t->field), .pv_spec = spec, .dir = dir};
 	r = t->up(&v, &path, e);
 	if (r < 0)
 		return r;
@@ -198,21 +219,42 @@ static int volume_up(struct pod *p, const struct node *vol, struct err *e)
 	return 0;
 }
 
+/* The kubelet has different words for what went wrong before it was known what to mount, and afterwards. */
+static int volume_up(struct pod *p, const struct node *vol, struct err *e)
+{
+	const char *name = node_gets(vol, F_name);
+	struct obj *pv;
+	int r = volume_claimed(p, vol, &pv, e);
+
+	if (r < 0 && err_is_set(e))
+		return err_wrap(e,
+				"Unable to attach or mount volumes: unmounted volumes=[%s], unattached volumes=[], failed to "
+				"process volumes=[%s]",
+				name, name);
+	if (r == 0)
+		r = volume_type_up(p, vol, pv, e);
+	if (r < 0 && err_is_set(e))
+		return err_wrap(e, "MountVolume.SetUp failed for volume \"%s\" ", pv ? pv->name : name);
+	return r;
+}
+
 int volumes_up(struct pod *p, struct err *e)
 {
 	bool wait = false;
 
+	p->volumes_gone = false;
 	NODE_FOREACH (vol, node_get(pod_spec(p), F_volumes)) {
 		int r = volume_up(p, vol, e);
 
-		if (r == -EAGAIN && !err_is_set(e)) {
+		if (r == -EAGAIN && !err_is_set(e))
 			wait = true;
-		} else if (r < 0) {
-			return err_wrap(e, "MountVolume.SetUp failed for volume \"%s\" ",
-					node_gets(vol, F_name));
-		}
+		else if (r < 0)
+			return r;
 	}
-	return wait ? -EAGAIN : 0;
+	if (wait)
+		return -EAGAIN;
+	volume_limits_watch(p);
+	return 0;
 }
 
 void volumes_refresh(struct pod *p)
@@ -225,10 +267,8 @@ void volumes_refresh(struct pod *p)
 		if (!t || !t->refreshed)
 			continue;
 		r = volume_up(p, vol, &e);
-		if (r < 0 && err_is_set(&e)) {
-			err_wrap(&e, "MountVolume.SetUp failed for volume \"%s\" ", node_gets(vol, F_name));
+		if (r < 0 && err_is_set(&e))
 			pod_event_again(p, "FailedMount", err_msg(&e));
-		}
 	}
 }
 
@@ -283,10 +323,10 @@ static int tree_down(const char *root, struct err *e)
 	return r;
 }
 
-int volumes_down(struct node_agent *n, const char *uid, struct err *e)
+int volumes_down(const char *state_dir, const char *uid, struct err *e)
 {
-	_cleanup_free_ char *disk = xasprintf("%s/files/%s/volumes", n->state_dir, uid);
-	_cleanup_free_ char *mem = xasprintf("%s/volatile/%s", n->state_dir, uid);
+	_cleanup_free_ char *disk = xasprintf("%s/files/%s/volumes", state_dir, uid);
+	_cleanup_free_ char *mem = xasprintf("%s/volatile/%s", state_dir, uid);
 
 	if (tree_down(disk, e) < 0)
 		return -e->code;
@@ -303,6 +343,29 @@ static bool source_refers(const struct node *s, enum agent_ref kind, const char 
 		return node_streq(node_path(s, F_configMap, F_name), name);
 	return node_streq(node_path(s, F_secret, F_secretName), name) ||
 	       node_streq(node_path(s, F_secret, F_name), name);
+}
+
+static bool items_show_pod(const struct node *items)
+{
+	NODE_FOREACH (i, items) {
+		const char *path = node_gets(node_get(i, F_fieldRef), F_fieldPath);
+
+		if (starts_with(path, "metadata.labels") || starts_with(path, "metadata.annotations"))
+			return true;
+	}
+	return false;
+}
+
+bool volumes_show_pod(struct pod *p)
+{
+	NODE_FOREACH (vol, node_get(pod_spec(p), F_volumes)) {
+		if (items_show_pod(node_path(vol, F_downwardAPI, F_items)))
+			return true;
+		NODE_FOREACH (s, node_path(vol, F_projected, F_sources))
+			if (items_show_pod(node_path(s, F_downwardAPI, F_items)))
+				return true;
+	}
+	return false;
 }
 
 bool volumes_refer(struct pod *p, enum agent_ref kind, const char *name)
