@@ -120,7 +120,7 @@ for kind in exec http tcp; do
 	case $kind in
 	exec) pods '{"exec":{"command":["true"]}}' 'exec sleep 100000' ;;
 	http) pods '{"httpGet":{"path":"/","port":8080}}' 'echo x >/tmp/index.html; exec httpd -f -p 8080 -h /tmp' ;;
-	tcp) pods '{"tcpSocket":{"port":8080}}' 'exec nc -lk -p 8080 -e true' ;;
+	tcp) pods '{"tcpSocket":{"port":8080}}' 'exec httpd -f -p 8080 -h /tmp' ;;
 	esac
 	keepers=$(cgroups keepers)
 	sleep 2
