@@ -9,7 +9,7 @@ for tool in qemu-system-x86_64 busybox cpio mkfs.ext4 modprobe jq curl; do
 done
 [ "$(id -u)" = 0 ] && [ "$(uname -m)" = x86_64 ] || { echo "1..0 # SKIP needs root on x86-64"; exit 0; }
 sh "$srcdir/scripts/make-demo-image" "$image" || exit 1
-"$srcdir/t/vm" -t 420 -- sh "$(cd "$srcdir" && pwd)/t/vm-limits.sh" "$KINGLET_BUILD" "$image"
+"$srcdir/t/vm" -t 600 -- sh "$(cd "$srcdir" && pwd)/t/vm-limits.sh" "$KINGLET_BUILD" "$image"
 rc=$?
 rm -f "$image"
 exit $rc

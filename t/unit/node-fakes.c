@@ -554,6 +554,26 @@ void run_recover(struct runtime *r UNUSED, void (*found)(void *arg, struct sandb
 	fake.found = found;
 	later(recovered, arg, (void *)done);
 }
+bool container_usage(const struct container *c UNUSED, struct run_usage *u UNUSED)
+{
+	return false;
+}
+
+bool sandbox_usage(const struct sandbox *s UNUSED, struct run_usage *u UNUSED)
+{
+	return false;
+}
+
+size_t sandbox_net_usage(const struct sandbox *s UNUSED, struct run_net_usage *v UNUSED, size_t max UNUSED)
+{
+	return 0;
+}
+
+char *container_upper(const struct container *c UNUSED)
+{
+	return NULL;
+}
+
 bool run_apparmor_has(const char *profile UNUSED)
 {
 	return false;
