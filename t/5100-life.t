@@ -164,6 +164,26 @@ test_expect_success 'what ends at once again and again: back-off, one event of a
 	test "$(kubectl get events --field-selector involvedObject.name=quick -o name | wc -l)" -le 7
 '
 
+test_expect_success 'kubectl patch --subresource resize: in place, and what cannot be' '
+	pod sized <<-\EOT &&
+	command: [sleep, "600"]
+	resources: {requests: {cpu: 100m, memory: 16Mi}, limits: {cpu: 200m, memory: 32Mi}}
+	EOT
+	kubectl wait --for=condition=Ready pod/sized --timeout=30s &&
+	resize() { kubectl patch pod sized --subresource resize --type=strategic \
+		-p "{\"spec\":{\"containers\":[{\"name\":\"main\",\"resources\":{\"requests\":{\"cpu\":\"$1\"},\"limits\":{\"cpu\":\"$1\"}}}]}}"; } &&
+	resize 300m &&
+	wait_for "test \"\$(jsonpath sized \".status.containerStatuses[0].allocatedResources.cpu\")\" = 300m" &&
+	test_equal 300m "$(jsonpath sized ".status.containerStatuses[0].resources.limits.cpu")" &&
+	test_equal 0 "$(jsonpath sized ".status.containerStatuses[0].restartCount")" &&
+	resize 5000 &&
+	wait_for "test \"\$(jsonpath sized \".status.conditions[?(@.type==\\\"PodResizePending\\\")].reason\")\" = Infeasible" &&
+	test_equal 300m "$(jsonpath sized ".status.containerStatuses[0].allocatedResources.cpu")" &&
+	resize 100m &&
+	wait_for "test -z \"\$(jsonpath sized \".status.conditions[?(@.type==\\\"PodResizePending\\\")].reason\")\"" &&
+	wait_for "test \"\$(jsonpath sized \".status.containerStatuses[0].allocatedResources.cpu\")\" = 100m"
+'
+
 test_expect_success 'SIGTERM ignored; the stop signal of the spec' '
 	pod deaf <<-\EOT &&
 	command: [sh, -c, "trap \"\" TERM; while :; do sleep 0.1; done"]

@@ -165,7 +165,15 @@ static int eviction_mutate(struct req *r, struct obj *cur, struct doc **out, boo
 	if (write_admit_body(r, &eviction, e) < 0 || (cur && eviction_ask_budgets(r, cur, e) < 0))
 		return -e->code;
 	r->hooks_done = true; /* it is an eviction, not a deletion */
-	return delete_mutate(r, cur, out, remove, e);
+	if (delete_mutate(r, cur, out, remove, e) < 0)
+		return -e->code;
+	if (*out) {
+		struct node *status = node_need_object(*out, doc_root(*out), F_status);
+
+		cond_set(*out, node_need_array(*out, status, F_conditions), "DisruptionTarget", "True",
+			 "EvictionByEvictionAPI", "Eviction API: evicting");
+	}
+	return 0;
 }
 
 static int act_eviction(struct req *r, struct err *e)

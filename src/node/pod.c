@@ -226,7 +226,16 @@ static bool pod_was_running(struct pod *p)
 	       node_count(node_get(st, F_initContainerStatuses));
 }
 
-static void adopt_ctrs(struct pod *p, struct sandbox *s)
+/* A container that a dead keeper left running: nobody knows how it ended (a power cut, perhaps). */
+static bool end_unknown(const struct container *rc)
+{
+	struct container_status st;
+
+	container_status(rc, &st);
+	return st.state == CONTAINER_EXITED && st.exit_code == 137 && !st.oom_killed;
+}
+
+static void adopt_ctrs(struct pod *p, struct sandbox *s, bool alive)
 {
 	bool main_seen = false;
 
@@ -234,6 +243,8 @@ static void adopt_ctrs(struct pod *p, struct sandbox *s)
 		struct ctr *c = p->ctrs[i];
 		struct container *rc = s ? sandbox_container(s, c->name) : NULL;
 
+		if (rc && !alive && end_unknown(rc))
+			rc = NULL;
 		ctr_adopt(c, rc, ctr_status_in(p, c->name));
 		if (c->kind == CTR_MAIN && rc)
 			main_seen = true;
@@ -286,7 +297,7 @@ void pod_adopt(struct pod *p, struct sandbox *s, bool alive)
 	} else if (!final && !pod_was_running(p)) {
 		return;
 	}
-	adopt_ctrs(p, s);
+	adopt_ctrs(p, s, alive);
 	if (ip)
 		snprintf(p->ip, sizeof(p->ip), "%s", ip);
 	if (final) {
