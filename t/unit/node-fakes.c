@@ -519,22 +519,6 @@ int sandbox_set_limits(struct sandbox *s UNUSED, const struct run_limits *l UNUS
 {
 	return 0;
 }
-bool container_usage(const struct container *c UNUSED, struct run_usage *u UNUSED)
-{
-	return false;
-}
-bool sandbox_usage(const struct sandbox *s UNUSED, struct run_usage *u UNUSED)
-{
-	return false;
-}
-size_t sandbox_net_usage(const struct sandbox *s UNUSED, struct run_net_usage *v UNUSED, size_t max UNUSED)
-{
-	return 0;
-}
-char *container_upper(const struct container *c UNUSED)
-{
-	return NULL;
-}
 int container_signal(struct container *c UNUSED, int signo UNUSED)
 {
 	return 0;
