@@ -63,8 +63,8 @@ test_expect_success 'the new versions stay what kubectl prefers' '
 	test_grep "^ingress.networking.k8s.io/kubia$" got &&
 	test ! -s err &&
 	kubectl get all -o name >got 2>err &&
-	test_equal 1 "$(grep -c "^deployment" got)" &&
-	test_equal 1 "$(grep -c "^replicaset" got)" &&
+	test_grep "^deployment.apps/kubia$" got && test_grep "^replicaset.apps/" got &&
+	test_equal "" "$(grep -E "^(deployment|replicaset)" got | grep -v "\.apps/")" &&
 	test ! -s err &&
 	for group in apps batch policy networking.k8s.io discovery.k8s.io; do
 		api /apis/$group >group || return 1
