@@ -186,6 +186,14 @@ test_expect_success 'two that select the same share nothing; a selector that mat
 	refused "selector" kubectl apply -f none.yaml
 '
 
+test_expect_success 'events that differ in a name only are combined from the tenth on' '
+	set_of many 15 "" "nodeSelector: {no: where}" | kubectl apply -f - &&
+	wait_for "test \"\$(field rs/many .status.replicas)\" = 15" &&
+	wait_for "kubectl get events | grep \"SuccessfulCreate .*(combined from similar events): Created pod: many-\"" &&
+	test_equal 10 "$(kubectl get events --field-selector involvedObject.name=many,reason=SuccessfulCreate -o name | wc -l)" &&
+	kubectl delete rs many
+'
+
 test_expect_success 'an owner that goes in mid-work leaves nothing behind' '
 	set_of gone 20 "" "nodeSelector: {no: where}" | kubectl apply -f - &&
 	kubectl delete rs gone --wait=false &&
