@@ -132,11 +132,13 @@ static void pod_merge_terms(const struct prepare *x, const struct node *affinity
 
 static void pod_create(const struct prepare *x)
 {
-	const struct node *spec = node_get(x->root, F_spec), *affinity = node_get(spec, F_affinity);
+	struct node *spec = node_get(x->root, F_spec);
+	const struct node *affinity = node_get(spec, F_affinity);
 	struct node *status = node_need_object(x->d, x->root, F_status), *c;
 
 	node_sets(x->d, status, F_phase, "Pending");
 	node_sets(x->d, status, F_qosClass, schema_pod_qos(spec));
+	node_remove(spec, F_schedulingGroup); /* of the gate GenericWorkload, which is off: dropped as Kubernetes does it */
 	pod_merge_terms(x, node_get(affinity, F_podAffinity));
 	pod_merge_terms(x, node_get(affinity, F_podAntiAffinity));
 	NODE_FOREACH(spread, node_get(spec, F_topologySpreadConstraints))
