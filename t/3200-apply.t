@@ -192,11 +192,11 @@ test_expect_success 'scale can be applied; status is an owner of its own' '
 	test_equal 6 "$(kubectl get deploy web -o jsonpath="{.spec.replicas}")" &&
 	owners deploy web >got &&
 	test_grep "^hpa Apply scale apps/v1 .spec.replicas$" got &&
-	printf "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: web}\nspec: {paused: true}\nstatus: {replicas: 3}\n" >st.yaml &&
+	printf "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: web}\nspec: {paused: true}\nstatus: {collisionCount: 3}\n" >st.yaml &&
 	test_equal 200 "$(apply $url/status ctl @st.yaml)" &&
 	owners deploy web >got &&
-	test_grep "^ctl Apply status apps/v1 .status.replicas$" got &&
-	test_equal "3:" "$(kubectl get deploy web -o jsonpath="{.status.replicas}:{.spec.paused}")"
+	test_grep "^ctl Apply status apps/v1 .status.collisionCount$" got &&
+	test_equal "3:" "$(kubectl get deploy web -o jsonpath="{.status.collisionCount}:{.spec.paused}")"
 '
 
 test_expect_success 'server-side dry run and diff change nothing' '

@@ -85,9 +85,9 @@ test_expect_success 'a patch may carry preconditions, and cannot rename' '
 '
 
 test_expect_success 'spec and status are kept apart, whatever a patch says' '
-	test_equal 200 "$(patch merge-patch+json $DEPLOY "{\"metadata\":{\"generation\":99},\"status\":{\"replicas\":77}}")" &&
-	test_equal 200 "$(patch merge-patch+json $DEPLOY/status "{\"spec\":{\"replicas\":9},\"status\":{\"replicas\":7},\"metadata\":{\"labels\":{\"z\":\"z\"}}}")" &&
-	kubectl get deploy w -o jsonpath="{.metadata.generation} {.spec.replicas} {.status.replicas} {.metadata.labels.z}" >got &&
+	test_equal 200 "$(patch merge-patch+json $DEPLOY "{\"metadata\":{\"generation\":99},\"status\":{\"collisionCount\":77}}")" &&
+	test_equal 200 "$(patch merge-patch+json $DEPLOY/status "{\"spec\":{\"replicas\":9},\"status\":{\"collisionCount\":7},\"metadata\":{\"labels\":{\"z\":\"z\"}}}")" &&
+	kubectl get deploy w -o jsonpath="{.metadata.generation} {.spec.replicas} {.status.collisionCount} {.metadata.labels.z}" >got &&
 	test_equal "1 1 7 " "$(cat got)" &&
 	for t in json-patch+json merge-patch+json strategic-merge-patch+json; do
 		case $t in

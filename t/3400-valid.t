@@ -51,7 +51,11 @@ test_expect_success 'a claim keeps its spec, but may grow when bound' '
 	test_grep "spec: Forbidden: spec is immutable after creation except resources.requests and volumeAttributesClassName for bound claims" err &&
 	test_must_fail kubectl -n v patch pvc c -p "{\"spec\":{\"resources\":{\"requests\":{\"storage\":\"2Gi\"}}}}" 2>err &&
 	test_grep "is immutable after creation" err &&
-	kubectl -n v patch pvc c --subresource=status -p "{\"status\":{\"phase\":\"Bound\",\"capacity\":{\"storage\":\"1Gi\"}}}" &&
+	kubectl create -f - <<-\EOF &&
+	{"apiVersion":"v1","kind":"PersistentVolume","metadata":{"name":"pvc-grows"},"spec":{"accessModes":["ReadWriteOnce"],
+	 "storageClassName":"a","capacity":{"storage":"1Gi"},"hostPath":{"path":"/tmp/none"}}}
+	EOF
+	wait_for "test \"\$(kubectl -n v get pvc c -o jsonpath={.status.phase})\" = Bound" &&
 	kubectl -n v patch pvc c -p "{\"spec\":{\"resources\":{\"requests\":{\"storage\":\"2Gi\"}}}}"
 '
 

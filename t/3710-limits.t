@@ -11,7 +11,7 @@ pod() # NAME SPEC-MEMBERS CONTAINER-MEMBERS
 }
 
 test_expect_success 'start the server' '
-	start_server --disable-agent
+	start_server --disable-agent --disable local-storage
 '
 
 test_expect_success 'a limit range gives what a container does not say, and notes it' '
@@ -174,9 +174,14 @@ test_expect_success 'default classes, the newest of several' '
 test_expect_success 'a claim grows when it is bound and its class allows it' '
 	grow="{\"spec\":{\"resources\":{\"requests\":{\"storage\":\"2Gi\"}}}}" &&
 	test_must_fail kubectl -n new patch pvc c1 -p "$grow" &&
-	kubectl -n new patch pvc c1 --subresource=status -p "{\"status\":{\"phase\":\"Bound\"}}" &&
+	object "apiVersion: v1, kind: PersistentVolume, metadata: {name: v1}, spec: {accessModes: [ReadWriteOnce],
+		storageClassName: $newest, capacity: {storage: 1Gi}, hostPath: {path: /tmp/none}}" | kubectl create -f - &&
+	wait_for "test \"\$(kubectl -n new get pvc c1 -o jsonpath={.status.phase})\" = Bound" &&
 	kubectl -n new patch pvc c1 -p "$grow" &&
-	kubectl -n new patch pvc c2 --subresource=status -p "{\"status\":{\"phase\":\"Bound\"}}" &&
+	object "apiVersion: v1, kind: PersistentVolume, metadata: {name: v2}, spec: {accessModes: [ReadWriteOnce],
+		storageClassName: \"\", claimRef: {namespace: new, name: c2}, capacity: {storage: 1Gi}, hostPath: {path: /tmp/none}}" |
+		kubectl create -f - &&
+	wait_for "test \"\$(kubectl -n new get pvc c2 -o jsonpath={.status.phase})\" = Bound" &&
 	refused "only dynamically provisioned pvc can be resized and the storageclass that provisions the pvc must support resize" \
 		kubectl -n new patch pvc c2 -p "$grow"
 '

@@ -220,12 +220,6 @@ claim() # NAME CLASS
 	spec: {accessModes: [ReadWriteOnce], storageClassName: $2, resources: {requests: {storage: 1Gi}}}
 	EOF
 }
-# What the volume controller does at the end, where there is none.
-bind() # CLAIM VOLUME
-{
-	kubectl patch pvc $1 --type=merge -p "{\"metadata\":{\"annotations\":{\"pv.kubernetes.io/bind-completed\":\"yes\"}},\"spec\":{\"volumeName\":\"$2\"}}"
-}
-
 test_expect_success 'a claim that waits gets a volume on the node where its pod can run' '
 	claim late1 late &&
 	pod c2 "volumes: [{name: v, persistentVolumeClaim: {claimName: late1}}]" &&
@@ -241,11 +235,9 @@ test_expect_success 'a claim that waits gets a volume on the node where its pod 
 	  local: {path: /x}
 	  nodeAffinity: {required: {nodeSelectorTerms: [{matchExpressions: [{key: kubernetes.io/hostname, operator: In, values: [b2]}]}]}}
 	EOF
-	kubectl patch pv pv1 --subresource=status --type=merge -p "{\"status\":{\"phase\":\"Available\"}}" &&
 	wait_for "test \"\$(kubectl get pv pv1 -o jsonpath=\"{.spec.claimRef.name}\")\" = late1" &&
-	test_equal "" "$(where c2)" &&
-	bind late1 pv1 &&
-	lands_on c2 b2
+	lands_on c2 b2 &&
+	test_equal pv1 "$(kubectl get pvc late1 -o jsonpath="{.spec.volumeName}")"
 '
 
 test_expect_success 'a provisioner is told the node, the pod is bound when the volume is' '
@@ -253,7 +245,17 @@ test_expect_success 'a provisioner is told the node, the pod is bound when the v
 	pod c3 "nodeSelector: {kubernetes.io/hostname: a2}, volumes: [{name: v, persistentVolumeClaim: {claimName: made1}}]" &&
 	wait_for "test \"\$(kubectl get pvc made1 -o jsonpath=\"{.metadata.annotations.volume\\.kubernetes\\.io/selected-node}\")\" = a2" &&
 	test_equal "" "$(where c3)" &&
-	bind made1 pv1 &&
+	kubectl apply -f - <<-EOF &&
+	apiVersion: v1
+	kind: PersistentVolume
+	metadata: {name: pv2}
+	spec:
+	  capacity: {storage: 1Gi}
+	  accessModes: [ReadWriteOnce]
+	  storageClassName: made
+	  hostPath: {path: /x}
+	  claimRef: {namespace: default, name: made1}
+	EOF
 	lands_on c3 a2
 '
 
