@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "node/isolate.h"
+#include "node/pressure.h"
 #include "node/logs.h"
 #include "node/stats.h"
 #include "node/static.h"
@@ -73,6 +74,7 @@ int agent_new(struct node_agent **ret, const struct node_config *cfg, struct err
 	n->by_uid = map_new(NULL);
 	n->found = map_new(NULL);
 	n->lost = map_new(NULL);
+	n->settings = settings_new();
 	if (args_apply(n, cfg->kubelet_args, e) < 0 || path_mkdirs(n->state_dir, 0711, e) < 0 ||
 	    node_measure(n, e) < 0) {
 		agent_free(n);
@@ -80,6 +82,7 @@ int agent_new(struct node_agent **ret, const struct node_config *cfg, struct err
 	}
 	n->statics = statics_new(n, cfg->manifest_dir);
 	n->stats = stats_new(n);
+	n->evict = evict_new(n);
 	n->server = server_new(n);
 	if (cfg->listen.address && server_listen(n->server, &cfg->listen, e) < 0) {
 		agent_free(n);
@@ -110,6 +113,7 @@ struct node_agent *agent_free(struct node_agent *n)
 	agent_refs_free(n);
 	handler_release(n);
 	server_free(n->server);
+	n->evict = evict_free(n->evict);
 	stats_free(n->stats);
 	pulls_forget(n);
 	while (map_next(n->by_uid, &it))
@@ -124,6 +128,7 @@ struct node_agent *agent_free(struct node_agent *n)
 	free_strings(n->labels);
 	free_strings(n->taints);
 	args_release(n);
+	free(n->settings);
 	free(n->status_sent);
 	free(n->name);
 	free(n->ip);

@@ -8,7 +8,7 @@
 #include <fcntl.h>
 #include <sys/stat.h>
 
-#include "node/internal.h"
+#include "node/pressure.h"
 
 #define ENV_FILE_MAX (64u << 10) /* as the kubelet reads them */
 
@@ -125,11 +125,11 @@ static void node_default(struct pod *p, const char *resource, struct quantity *q
 	if (quantity_from_node(q, here))
 		return;
 	if (streq(resource, "cpu"))
-		q->nano = (__int128)n->cpu_milli * (nano / 1000);
+		q->nano = (__int128)node_allocatable(n, "cpu") * (nano / 1000);
 	else if (streq(resource, "memory"))
-		q->nano = n->memory_bytes * nano;
+		q->nano = node_allocatable(n, resource) * nano;
 	else if (streq(resource, "ephemeral-storage"))
-		q->nano = n->disk_bytes * nano;
+		q->nano = node_allocatable(n, resource) * nano;
 }
 
 static bool resource_known(const char *name)

@@ -9,6 +9,7 @@
  * node itself needs some to start, probe and end them.
  */
 #include "node/isolate.h"
+#include "node/pressure.h"
 
 #define PIDS_RESERVED 1024
 
@@ -27,15 +28,6 @@ static int64_t burstable_cpu(struct node_agent *n)
 	return sum;
 }
 
-static int64_t number_in(const char *path)
-{
-	_cleanup_buf_ struct buf b = BUF_INIT;
-	_cleanup_err_ struct err e = ERR_INIT;
-	int64_t v;
-
-	return path_read(path, 64, &b, &e) == 0 && str_to_i64(str_trim(buf_str(&b)), &v) ? v : INT64_MAX;
-}
-
 static void group_set(struct node_agent *n, const char *path, const struct run_limits *l)
 {
 	_cleanup_err_ struct err e = ERR_INIT;
@@ -46,13 +38,15 @@ static void group_set(struct node_agent *n, const char *path, const struct run_l
 
 static void groups_begin(struct node_agent *n)
 {
-	int64_t pids = number_in("/proc/sys/kernel/pid_max"), threads = number_in("/proc/sys/kernel/threads-max");
-	struct run_limits all = {.cpu_weight = qos_cpu_weight(n->cpu_milli)};
+	const struct settings *s = n->settings;
+	int64_t pids = observe_pid_max(), kept = max_i64(s->kube.pids + s->system.pids, PIDS_RESERVED);
+	struct run_limits all = {.cpu_weight = qos_cpu_weight(node_allocatable(n, "cpu")), .memory_max = reserve_pods_memory(n)};
 	struct run_limits rest = {.cpu_weight = qos_cpu_weight(0)};
 
-	pids = threads < pids ? threads : pids;
-	if (pids != INT64_MAX && pids > 2 * PIDS_RESERVED)
-		all.pids_max = pids - PIDS_RESERVED;
+	if (pids > 2 * kept && s->enforce)
+		all.pids_max = pids - kept;
+	if (!s->enforce)
+		all.pids_max = all.memory_max = RUN_UNLIMITED;
 	group_set(n, qos_cgroup(QOS_GUARANTEED), &all);
 	group_set(n, qos_cgroup(QOS_BEST_EFFORT), &rest);
 }

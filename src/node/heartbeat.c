@@ -3,7 +3,7 @@
  * the node life-cycle controller looks at. Leases live in the store's volatile
  * tier, so this writes nothing to the disk.
  */
-#include "node/internal.h"
+#include "node/pressure.h"
 
 #define LEASE_NS "kube-node-lease"
 #define LEASE_SECONDS 40
@@ -64,6 +64,7 @@ static void lease_run(void *arg)
 	struct node_agent *n = arg;
 	struct doc *d;
 
+	evict_run(n); /* it is awake now anyway */
 	if (n->lease_busy)
 		return;
 	n->lease_busy = true;

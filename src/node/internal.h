@@ -16,6 +16,7 @@
  *	status.c    what the API is told
  *	static*.c   static pods and their mirrors (static.h)
  *	register.c heartbeat.c   the Node object and its Lease
+ *	reserve.c threshold.c observe.c evict.c admit-room.c   what is left for whom (pressure.h)
  *	server.c serve-*.c auth.c stream.c   the HTTP server (server.h): logs, exec, attach, port-forward
  *
  * Rules that hold everywhere: the trees of objects (struct node) are borrowed
@@ -170,6 +171,8 @@ struct pod {
 	size_t n_ctrs;
 	bool initialized;	 /* all init containers are through */
 	int64_t start_s;	 /* status.startTime, 0 before admission */
+	int64_t grace_cap_s;	 /* of one that is evicted: it has no more time than this; 0: as its spec says */
+	bool disrupted;		 /* the node ended it for want of something: DisruptionTarget */
 	const char *fail_reason; /* static; the pod is Failed whatever its containers say */
 	char *fail_message;
 	int64_t stop_at_ms; /* monotonic: STOP's end of grace */
@@ -237,6 +240,8 @@ struct node_agent {
 	struct http_server *http;
 	struct server *server;
 	struct stats *stats;
+	struct settings *settings; /* pressure.h, as the next */
+	struct evict *evict;
 	bool volatile_ready; /* the shared tmpfs for secrets is there */
 	struct statics *statics; /* static.h; NULL: no directory */
 	bool ending;

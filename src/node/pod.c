@@ -8,6 +8,7 @@
  */
 #include "node/internal.h"
 #include "node/logs.h"
+#include "node/pressure.h"
 #include "node/static.h"
 #include "node/volume-child.h"
 
@@ -331,6 +332,8 @@ static void pod_enter(struct pod *p, enum pod_state s)
 	p->step_retry_ms = p->undo_retry_ms = 0;
 	if (s == POD_STOP) {
 		p->stop_at_ms = time_mono_ms() + pod_grace_s(p) * SEC_MS;
+		if (p->grace_cap_s)
+			p->stop_at_ms = min_i64(p->stop_at_ms, time_mono_ms() + p->grace_cap_s * SEC_MS);
 		if (!p->rejected)
 			ctrs_give_up(p);
 	}
@@ -433,6 +436,7 @@ static void pod_in_teardown(struct pod *p)
 		return;
 	}
 	pod_enter(p, POD_OVER);
+	evict_pod_over(p->agent);
 }
 
 static void pod_deleted(void *arg, struct obj *o UNUSED, const struct err *err)

@@ -10,11 +10,12 @@
 
 #include "base/arch.h"
 #include "node/isolate.h"
+#include "node/pressure.h"
 #include "node/pull.h"
 
 #define STATUS_EVERY_MS 300000
 #define RETRY_MS 1000
-#define IMAGES_MAX 50
+#define NAMES_MAX 5 /* of an image */
 
 int node_measure(struct node_agent *n, struct err *e)
 {
@@ -88,20 +89,6 @@ static void put_info(struct node_agent *n, struct doc *d, struct node *status)
 	node_sets(d, i, F_architecture, ARCH_NAME);
 }
 
-static void put_resources(struct node_agent *n, struct doc *d, struct node *status, enum field f,
-			  bool allocatable)
-{
-	struct node *o = node_need_object(d, status, f);
-	int64_t disk = allocatable ? n->disk_bytes / 10 * 9 : n->disk_bytes;
-
-	node_setk(d, o, STR_LIT("cpu"), node_new_fmt(d, "%lld", (long long)(n->cpu_milli / 1000)));
-	node_setk(d, o, STR_LIT("ephemeral-storage"),
-		  allocatable ? node_new_fmt(d, "%lld", (long long)disk)
-			      : node_new_fmt(d, "%lldKi", (long long)(disk / 1024)));
-	node_setk(d, o, STR_LIT("memory"), node_new_fmt(d, "%lldKi", (long long)(n->memory_bytes / 1024)));
-	node_setk(d, o, STR_LIT("pods"), node_new_fmt(d, "%d", n->max_pods));
-}
-
 static void put_cond(struct node_agent *n, struct doc *d, struct node *list, const char *type, bool on,
 		     const char *reason, const char *message)
 {
@@ -142,16 +129,30 @@ static void put_machine(struct node_agent *n, struct doc *d, struct node *list)
 		put_cond(n, d, list, "FeaturesMissing", true, "MachineLacksFeatures", text.s);
 }
 
+static const struct pressure_text {
+	const char *type, *reason[2], *message[2];
+} pressure_texts[PRESSURES] = {
+	{"MemoryPressure",
+	 {"KubeletHasSufficientMemory", "KubeletHasInsufficientMemory"},
+	 {"kubelet has sufficient memory available", "kubelet has insufficient memory available"}},
+	{"DiskPressure",
+	 {"KubeletHasNoDiskPressure", "KubeletHasDiskPressure"},
+	 {"kubelet has no disk pressure", "kubelet has disk pressure"}},
+	{"PIDPressure",
+	 {"KubeletHasSufficientPID", "KubeletHasInsufficientPID"},
+	 {"kubelet has sufficient PID available", "kubelet has insufficient PID available"}},
+};
+
 static void put_conditions(struct node_agent *n, struct doc *d, struct node *status)
 {
 	struct node *list = node_need_array(d, status, F_conditions);
 
-	put_cond(n, d, list, "MemoryPressure", false, "KubeletHasSufficientMemory",
-		 "kubelet has sufficient memory available");
-	put_cond(n, d, list, "DiskPressure", false, "KubeletHasNoDiskPressure",
-		 "kubelet has no disk pressure");
-	put_cond(n, d, list, "PIDPressure", false, "KubeletHasSufficientPID",
-		 "kubelet has sufficient PID available");
+	for (size_t i = 0; i < PRESSURES; i++) {
+		const struct pressure_text *t = &pressure_texts[i];
+		bool on = evict_pressure(n, (enum pressure)i);
+
+		put_cond(n, d, list, t->type, on, t->reason[on], t->message[on]);
+	}
 	put_machine(n, d, list);
 	if (n->recovered)
 		put_cond(n, d, list, "Ready", true, "KubeletReady", "kubelet is posting ready status");
@@ -182,6 +183,7 @@ static void put_images(struct node_agent *n, struct doc *d, struct node *status)
 {
 	struct node *list = node_need_array(d, status, F_images);
 	struct images all = {.list = VEC_INIT};
+	int max = n->settings->images_max;
 
 	image_each(n->images, image_take, &all);
 	if (all.list.n)
@@ -189,13 +191,13 @@ static void put_images(struct node_agent *n, struct doc *d, struct node *status)
 	for (size_t i = 0; i < all.list.n; i++) {
 		struct image *img = all.list.v[i];
 
-		if (i < IMAGES_MAX) {
+		if (max < 0 || i < (size_t)max) {
 			struct node *o = node_append(list, node_new(d, DOC_OBJECT)),
 				    *names = node_need_array(d, o, F_names);
 
 			if (!str_empty(img->repo_digest))
 				node_append(names, node_new_cstr(d, img->repo_digest));
-			for (size_t k = 0; img->names && img->names[k]; k++)
+			for (size_t k = 0; img->names && img->names[k] && node_count(names) < NAMES_MAX; k++)
 				node_append(names, node_new_cstr(d, img->names[k]));
 			node_seti(d, o, F_sizeBytes, img->size);
 		}
@@ -231,8 +233,7 @@ static void put_status(struct node_agent *n, struct doc *d, struct node *root)
 {
 	struct node *status = node_need_object(d, root, F_status);
 
-	put_resources(n, d, status, F_capacity, false);
-	put_resources(n, d, status, F_allocatable, true);
+	reserve_put(n, d, status);
 	put_addresses(n, d, status);
 	put_endpoints(n, d, status);
 	put_info(n, d, status);

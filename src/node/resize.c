@@ -12,6 +12,7 @@
  * forbids it.
  */
 #include "node/container.h"
+#include "node/pressure.h"
 
 static char *resources_text(const struct node *resources)
 {
@@ -74,7 +75,8 @@ static bool fits_one(struct pod *p, const char *name, int64_t capacity)
 
 static bool fits(struct pod *p)
 {
-	return fits_one(p, "cpu", p->agent->cpu_milli) && fits_one(p, "memory", p->agent->memory_bytes);
+	return fits_one(p, "cpu", node_allocatable(p->agent, "cpu")) &&
+	       fits_one(p, "memory", node_allocatable(p->agent, "memory"));
 }
 
 /* --- what is done --- */

@@ -326,6 +326,11 @@ struct stats_wait *stats_ask(struct stats *st, void (*done)(void *arg), void *ar
 	return w;
 }
 
+void stats_forget_disk(struct stats *st)
+{
+	st->disk_ms = 0;
+}
+
 void stats_cancel(struct stats_wait *w)
 {
 	if (w)

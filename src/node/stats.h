@@ -30,6 +30,8 @@ struct stats *stats_free(struct stats *st);
 /* done(arg) when rates and disk usage are there; at once, later, or never when stats_cancel comes first. */
 struct stats_wait *stats_ask(struct stats *st, void (*done)(void *arg), void *arg);
 void stats_cancel(struct stats_wait *w);
+/* What was counted of the disk is not good enough: who asks next has it counted anew. */
+void stats_forget_disk(struct stats *st);
 /* A look at everything now, without rates. */
 void stats_look(struct stats *st);
 /* NULL: it is not known (it does not run). Valid until the next look. */

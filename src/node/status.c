@@ -431,6 +431,11 @@ static void put_conditions(struct doc *d, struct node *status, struct pod *p, co
 			 b.len ? b.s : NULL);
 	put_cond(&k, "PodScheduled", true, NULL, NULL);
 	put_resize(&k, p);
+	if (p->disrupted)
+		put_cond(&k, "DisruptionTarget", true, "TerminationByKubelet",
+			 streq(p->fail_reason, "Preempting")
+				 ? "Pod was preempted by Kubelet to accommodate a critical pod."
+				 : p->fail_message);
 	order = node_setk(d, status, STR_LIT("$setElementOrder/conditions"), node_new(d, DOC_ARRAY));
 	NODE_FOREACH (c, k.list) {
 		struct node *o;

@@ -7,6 +7,7 @@
 #include <errno.h>
 
 #include "node/isolate.h"
+#include "node/pressure.h"
 
 #define STEP_RETRY_FIRST_MS 500
 #define STEP_RETRY_MAX_MS 122000
@@ -35,25 +36,6 @@ int64_t pod_used_by_others(struct pod *p, const char *resource)
 	return sum;
 }
 
-static bool admit_resource(struct pod *p, const char *name, int64_t capacity)
-{
-	int64_t want = qos_pod_request(pod_spec(p), name), used;
-	static const struct {
-		const char *name, *reason;
-	} reasons[] = {{"cpu", "OutOfcpu"}, {"memory", "OutOfmemory"}};
-
-	if (want <= 0)
-		return true;
-	used = pod_used_by_others(p, name);
-	if (used + want <= capacity)
-		return true;
-	pod_fail(p, reasons[streq(name, "memory")].reason,
-		 "Pod was rejected: Node didn't have enough resource: %s, requested: %lld, used: %lld, "
-		 "capacity: %lld",
-		 name, (long long)want, (long long)used, (long long)capacity);
-	return false;
-}
-
 static bool admit_selector(struct pod *p)
 {
 	const struct node *labels = p->agent->node ? meta_labels(obj_node(p->agent->node)) : NULL;
@@ -75,23 +57,15 @@ static bool admit_selector(struct pod *p)
 
 static int step_admit(struct pod *p, struct err *e UNUSED)
 {
-	struct node_agent *n = p->agent;
-	int64_t pods;
-
 	if (p->start_s) /* admitted in an earlier life */
 		return STEP_DONE;
-	p->start_s = time_wall_s();
-	pods = pod_used_by_others(p, NULL);
-	if (pods + 1 > n->max_pods) {
-		pod_fail(p, "OutOfpods",
-			 "Pod was rejected: Node didn't have enough resource: pods, requested: 1, used: "
-			 "%lld, capacity: %d",
-			 (long long)pods, n->max_pods);
+	if (!evict_admit(p) || !admit_selector(p) || !admit_isolation(p)) {
+		p->start_s = time_wall_s();
 		return STEP_WAIT;
 	}
-	if (!admit_resource(p, "cpu", n->cpu_milli) || !admit_resource(p, "memory", n->memory_bytes) ||
-	    !admit_selector(p) || !admit_isolation(p))
+	if (!admit_resources(p))
 		return STEP_WAIT;
+	p->start_s = time_wall_s();
 	return STEP_DONE;
 }
 

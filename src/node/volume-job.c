@@ -10,7 +10,7 @@
 #include <sys/stat.h>
 
 #include "base/job.h"
-#include "node/internal.h"
+#include "node/pressure.h"
 #include "node/volume-child.h"
 
 #define JOB_THREADS 2
@@ -202,6 +202,14 @@ static void limits_run(void *arg)
 		l->v[i].used = volume_usage(l->v[i].dir);
 }
 
+static void evict_over_limit(struct pod *p, const struct measured *m)
+{
+	_cleanup_free_ char *text =
+		xasprintf("Usage of EmptyDir volume \"%s\" exceeds the limit \"%s\". ", m->name, m->text);
+
+	evict_pod(p, 1, false, text);
+}
+
 static void limits_done(void *arg)
 {
 	struct volume_limits *l = arg;
@@ -212,7 +220,7 @@ static void limits_done(void *arg)
 		struct pod *p = map_getc(l->agent->by_uid, m->uid);
 
 		if (m->used > m->limit && p && p->state == POD_RUN)
-			pod_fail(p, "Evicted", "Usage of EmptyDir volume \"%s\" exceeds the limit \"%s\". ", m->name, m->text);
+			evict_over_limit(p, m);
 	}
 	limits_clear(l);
 }
