@@ -73,7 +73,7 @@ test_expect_success 'containers that misbehave run and end' '
 
 test_expect_success 'a link in a volume leads nowhere outside of it' '
 	for p in abs rel; do
-		wait_for "why $p | grep \"failed to prepare subPath\"" || return 1
+		wait_for "why $p | grep \"failed to create subPath directory\"" || return 1
 	done &&
 	wait_for "[ \"\$(ended root)\" = 0 ]" &&
 	why root >root.why &&

@@ -17,6 +17,8 @@
 #define READ_BYTES 32768
 #define MAX_COMMAND 1024
 
+#define CMD_WAIT_MS 5
+
 struct cmd;
 struct cmd_out { /* one output of the process */
 	struct cmd *cmd;
@@ -41,6 +43,7 @@ struct cmd {
 	bool open, started, in_eof, blocked, exited;
 	int exit_code;
 	uint16_t rows, cols;
+	struct loop_timer *wait; /* a moment before it begins */
 	struct loop_timer *idle; /* until which something must have come or gone; NULL: no limit */
 	int64_t active_ms;	 /* when it last did */
 	bool *attach_gone; /* told when the session dies while an attach is under way */
@@ -53,6 +56,7 @@ static void cmd_free(struct cmd *c)
 		run_exec_kill(c->exec);
 	if (c->attach_gone)
 		*c->attach_gone = true;
+	loop_timer_free(c->wait);
 	loop_timer_free(c->idle);
 	loop_fd_free(c->in_watch);
 	loop_fd_free(c->out.watch);
@@ -450,12 +454,12 @@ static void attach_open(struct cmd *c, struct container *rc)
 	container_attach(rc, c->want.in && !c->stdin_ignored, c->want.out, c->want.err, attach_started, call);
 }
 
-static void cmd_open(void *arg)
+static void cmd_begin(void *arg)
 {
 	struct cmd *c = arg;
 	struct container *rc = cmd_container(c);
 
-	c->open = true;
+	c->wait = loop_timer_free(c->wait);
 	if (!rc) {
 		cmd_refuse(c);
 	} else if (c->attach) {
@@ -463,6 +467,17 @@ static void cmd_open(void *arg)
 	} else {
 		exec_open(c, rc);
 	}
+}
+
+/* kubectl reads from a WebSocket before it has made its streams, and drops what comes for them until then: a node with a
+ * slower runtime never notices. */
+static void cmd_open(void *arg)
+{
+	struct cmd *c = arg;
+
+	c->open = true;
+	c->wait = loop_timer_new(server_agent(c->server)->loop, cmd_begin, c);
+	loop_timer_set(c->wait, CMD_WAIT_MS);
 }
 
 static const struct remote_ops cmd_ops = {
