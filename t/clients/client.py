@@ -94,11 +94,16 @@ def _():
     s = apps.read_namespaced_deployment_scale("d", NS)
     eq(s.spec.replicas, 3)
     eq(apps.patch_namespaced_deployment_scale("d", NS, {"spec": {"replicas": 2}}).spec.replicas, 2)
-    d = apps.read_namespaced_deployment("d", NS)
-    g = d.metadata.generation
-    d.status.observed_generation = g
-    d.spec.replicas = 9
-    d = apps.replace_namespaced_deployment_status("d", NS, d)
+    g = apps.read_namespaced_deployment("d", NS).metadata.generation
+    for _ in range(50):  # its controller writes the status too
+        d = apps.read_namespaced_deployment("d", NS)
+        d.status.observed_generation = g
+        d.spec.replicas = 9
+        try:
+            d = apps.replace_namespaced_deployment_status("d", NS, d)
+            break
+        except client.exceptions.ApiException as e:
+            eq(e.status, 409)
     eq((d.spec.replicas, d.status.observed_generation, d.metadata.generation), (2, g, g))
 
 

@@ -352,7 +352,7 @@ static void test_discovery(void)
 	       "/apis/autoscaling");
 	buf_clear(&b);
 	ok(!schema_discovery_group(STR_LIT("nope"), &b) && !schema_discovery_group(STR_LIT(""), &b) &&
-		   !schema_discovery_group(STR_LIT("metrics.k8s.io"), &b),
+		   !schema_discovery_group(STR_LIT("custom.metrics.k8s.io"), &b),
 	   "no such groups");
 	ok(!schema_discovery_version(STR_LIT("apps"), STR_LIT("v1alpha1"), &b), "a version that never was");
 	ok(!b.len, "nothing was written for those");

@@ -31,7 +31,8 @@ static void test_find(void)
 	ok(!schema_find(STR_LIT("apps"), STR_LIT("v1"), STR_LIT("deployments"))->deprecation, "which says nothing");
 	ok(!schema_find(STR_LIT("extensions"), STR_LIT("v1beta1"), STR_LIT("podsecuritypolicies")),
 	   "kinds without a successor are not served");
-	ok(!schema_find(STR_LIT("metrics.k8s.io"), STR_LIT("v1beta1"), STR_LIT("pods")), "nor aggregated ones");
+	r = schema_find(STR_LIT("metrics.k8s.io"), STR_LIT("v1beta1"), STR_LIT("pods"));
+	ok(r && r->is_virtual, "what nodes measure is served, and not stored");
 	ok(!schema_find(STR_LIT(""), STR_LIT("v1"), STR_LIT("Pods")), "plurals match by case");
 	ok(!schema_find_kind(STR_LIT("apps"), STR_LIT("v1"), STR_LIT("Pod")), "kinds match their group");
 	r = schema_find(STR_LIT("events.k8s.io"), STR_LIT("v1"), STR_LIT("events"));
@@ -42,7 +43,7 @@ static void test_find(void)
 	ok(schema_subres(r, STR_LIT("scale")) && streq(schema_subres(r, STR_LIT("scale"))->group, "autoscaling"),
 	   "deployments/scale is a Scale of autoscaling");
 	ok(!schema_subres(r, STR_LIT("exec")), "deployments have no exec");
-	ok(schema_group_served(STR_LIT("batch")) && !schema_group_served(STR_LIT("metrics.k8s.io")), "groups served");
+	ok(schema_group_served(STR_LIT("batch")) && !schema_group_served(STR_LIT("custom.metrics.k8s.io")), "groups served");
 	is_str(schema_res("", "services")->prefix, "/registry/services/specs/", "Services' place in the store");
 	for (size_t i = 0; i < schema_n_resources; i++) {
 		const struct schema_res *x = &schema_resources[i];
