@@ -476,6 +476,10 @@ static void cmd_open(void *arg)
 	struct cmd *c = arg;
 
 	c->open = true;
+	if (c->attach) {
+		cmd_begin(c);
+		return;
+	}
 	c->wait = loop_timer_new(server_agent(c->server)->loop, cmd_begin, c);
 	loop_timer_set(c->wait, CMD_WAIT_MS);
 }
