@@ -49,7 +49,8 @@ test_expect_success 'settings that are wrong are refused' '
 test_expect_success 'what is kept back is not allocatable' '
 	start_server --kubelet-arg kube-reserved=cpu=100m,memory=256Mi --kubelet-arg system-reserved=cpu=150m,ephemeral-storage=1Gi \
 		--kubelet-arg max-pods=7 --kubelet-arg node-labels=zone=a,disk=ssd --node-label tier=edge \
-		--kubelet-arg "eviction-hard=memory.available<64Mi,nodefs.available<1Gi" &&
+		--kubelet-arg "eviction-hard=memory.available<64Mi,nodefs.available<1Gi" --node-external-ip 192.0.2.7,192.0.2.8 \
+		--kubelet-arg register-with-taints=a=b:PreferNoSchedule &&
 	import_demo &&
 	wait_node &&
 	test_equal "$(($(node .status.capacity.cpu) * 1000 - 250))m" "$(node .status.allocatable.cpu)" &&
@@ -60,6 +61,19 @@ test_expect_success 'what is kept back is not allocatable' '
 	test_equal "7 a ssd edge" "$(node .status.allocatable.pods) $(node .metadata.labels.zone) $(node .metadata.labels.disk) $(
 		node .metadata.labels.tier)" &&
 	test_equal 0 "$(node ".status.allocatable.hugepages-2Mi")"
+'
+
+test_expect_success 'what the node says of itself' '
+	kubectl get node n1 -o "jsonpath={range .status.addresses[*]}{.type}={.address} {end}" >got &&
+	test_grep "InternalIP=.* ExternalIP=192.0.2.7 ExternalIP=192.0.2.8 Hostname=n1 $" got &&
+	test_equal "kinglet://n1 kinglet" "$(node .spec.providerID) $(node ".metadata.labels.node\.kubernetes\.io/instance-type")" &&
+	test_equal PreferNoSchedule "$(node ".spec.taints[?(@.key==\"a\")].effect")" &&
+	test_equal "$(cat /proc/sys/kernel/random/boot_id)" "$(node .status.nodeInfo.bootID)" &&
+	kubectl describe node n1 >got &&
+	test_grep "Normal  *Starting .*kubelet  *Starting kubelet\." got &&
+	test_grep "Normal  *NodeReady .*Node n1 status is now: NodeReady" got &&
+	test_grep "Normal  *NodeAllocatableEnforced .*Updated Node Allocatable limit across pods" got &&
+	kubectl label node n1 kubernetes.io/os=plan9 --overwrite
 '
 
 test_expect_success 'nothing is short: no pressure' '
@@ -80,6 +94,7 @@ test_expect_success 'a pod that asks for more than is left is not admitted, whoe
 
 test_expect_success 'a pod that writes more than its limit of the disk is evicted' '
 	restart_server --kubelet-arg housekeeping-interval=200ms &&
+	wait_for "node .metadata.labels | grep \"kubernetes.io/os\\\":\\\"linux\"" &&
 	pod full "restartPolicy: Never," "resources: {limits: {ephemeral-storage: 2Mi}}" \
 		"dd if=/dev/zero of=/big bs=1M count=5; exec sleep 1000" &&
 	pod logs "restartPolicy: Never," "resources: {limits: {ephemeral-storage: 100Mi}}" "exec sleep 1000" &&

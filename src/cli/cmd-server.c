@@ -108,6 +108,8 @@ static const struct opt server_opts[] = {
 	{ OPT_STRING, "node-name", 0, O(node_name), "NAME", "KINGLET_NODE_NAME",
 	  .help = "name of this node; the host's name by default" },
 	{ OPT_STRING, "node-ip", 'i', O(node_ip), "IP", "KINGLET_NODE_IP", .help = "address of this node" },
+	{ OPT_STRING, "node-external-ip", 0, O(node_external_ip), "IP", "KINGLET_NODE_EXTERNAL_IP",
+	  .help = "its address outside, for the Node's status; several by commas" },
 	{ OPT_LIST, "node-label", 0, O(node_labels), "KEY=VALUE", "KINGLET_NODE_LABEL",
 	  .help = "label for the node when it registers first" },
 	{ OPT_LIST, "node-taint", 0, O(node_taints), "KEY=VALUE:EFFECT", "KINGLET_NODE_TAINT",
@@ -539,7 +541,7 @@ static int server_open_agent(struct server *s, struct err *e)
 	struct net_config net = { .bridge = s->opts->bridge, .table = server_table(s->opts->bridge), .pod_cidr = s->pod_cidr,
 				  .cluster_cidr = s->opts->cluster_cidr, .state_file = allocations };
 	struct node_config node = { .loop = s->loop, .client = client_named(s->client, "kubelet"),
-				    .name = s->node_name, .ip = s->node_ip, .state_dir = s->agent_dir, .version = KINGLET_KUBERNETES,
+				    .name = s->node_name, .ip = s->node_ip, .external_ip = s->opts->node_external_ip, .state_dir = s->agent_dir, .version = KINGLET_KUBERNETES,
 				    .labels = s->node_labels.v, .taints = s->node_taints.v,
 				    .cluster_dns = s->opts->cluster_dns, .cluster_domain = s->opts->cluster_domain,
 				    .resolv_conf = s->opts->resolv_conf, .service_host = s->service_ip,

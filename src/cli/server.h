@@ -10,6 +10,7 @@
 
 struct server_opts {
 	char *data_dir, *config, *bind_address, *write_kubeconfig, *write_kubeconfig_mode, *token, *token_file;
+	char *node_external_ip;
 	char *node_name, *node_ip, *cluster_cidr, *service_cidr, *node_port_range, *cluster_dns, *cluster_domain;
 	char *admission_on, *admission_off, *admission_config;
 	char *manifest_dir, *resolv_conf, *pod_logs_dir, *bridge, *cgroup, *log_level, *advertise_address;

@@ -50,6 +50,7 @@ int agent_new(struct node_agent **ret, const struct node_config *cfg, struct err
 	n->client = cfg->client;
 	n->name = xstrdup(cfg->name);
 	n->ip = xstrdup(cfg->ip ? cfg->ip : "");
+	n->external_ip = xstrdup_null(cfg->external_ip);
 	n->state_dir = xstrdup(cfg->state_dir);
 	n->version = xstrdup(cfg->version);
 	n->pod_logs_dir = cfg->pod_logs_dir ? xstrdup(cfg->pod_logs_dir) : xasprintf("%s/logs/pods", cfg->state_dir);
@@ -132,6 +133,7 @@ struct node_agent *agent_free(struct node_agent *n)
 	free(n->status_sent);
 	free(n->name);
 	free(n->ip);
+	free(n->external_ip);
 	free(n->state_dir);
 	free(n->version);
 	free(n->pod_logs_dir);

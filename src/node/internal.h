@@ -202,6 +202,7 @@ struct ref_follow {
 struct node_agent {
 	struct loop *loop;
 	struct client *client;
+	char *external_ip; /* or NULL */
 	char *name, *ip, *state_dir, *version, *dns, *domain, *resolv_conf, *service_host, *hostname;
 	char **labels, **taints;
 	int service_port, max_pods;
@@ -229,7 +230,7 @@ struct node_agent {
 	char *status_sent; /* what of the Node's status was sent last, without the heartbeat times */
 	int64_t status_sent_ms;
 	bool status_busy;
-	int64_t cpu_milli, memory_bytes, disk_bytes; /* capacity */
+	int64_t cpu_milli, memory_bytes, swap_bytes, disk_bytes; /* capacity */
 	int64_t pod_max_pids;	/* -1: no limit; this and the next by args.c */
 	char *pod_logs_dir;	/* see logs.h */
 	int64_t log_max_bytes;	/* of a log file, and how many are kept; 0: the runtime's own */

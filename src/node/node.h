@@ -34,6 +34,7 @@ struct node_config {
 	struct client *client;
 	const char *name;	   /* Node's metadata.name */
 	const char *ip;		   /* InternalIP */
+	const char *external_ip;   /* ExternalIP, several by commas; NULL: none */
 	const char *state_dir;	   /* <data-dir>/agent */
 	const char *version;	   /* kubeletVersion, "v1.36.2+kinglet1" */
 	const char *const *labels; /* "k=v", NULL-terminated or NULL; at first registration only */

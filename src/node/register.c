@@ -28,6 +28,8 @@ int node_measure(struct node_agent *n, struct err *e)
 		return -e->code;
 	s = strstr(mem.s, "MemTotal:");
 	n->memory_bytes = s ? strtoll(s + 9, NULL, 10) * 1024 : 0;
+	s = strstr(mem.s, "SwapTotal:");
+	n->swap_bytes = s ? strtoll(s + 10, NULL, 10) * 1024 : 0;
 	if (statvfs(n->state_dir, &fs) == 0)
 		n->disk_bytes = (int64_t)fs.f_blocks * (int64_t)fs.f_frsize;
 	return 0;
@@ -87,6 +89,8 @@ static void put_info(struct node_agent *n, struct doc *d, struct node *status)
 	node_sets(d, i, F_kubeProxyVersion, "");
 	node_sets(d, i, F_operatingSystem, "linux");
 	node_sets(d, i, F_architecture, ARCH_NAME);
+	if (n->swap_bytes)
+		node_seti(d, node_need_object(d, i, F_swap), F_capacity, n->swap_bytes);
 }
 
 static void put_cond(struct node_agent *n, struct doc *d, struct node *list, const char *type, bool on,
@@ -206,18 +210,25 @@ static void put_images(struct node_agent *n, struct doc *d, struct node *status)
 	VEC_RELEASE(&all.list);
 }
 
+static void put_address(struct doc *d, struct node *list, const char *type, struct str address)
+{
+	struct node *o;
+
+	if (!address.n)
+		return;
+	o = node_append(list, node_new(d, DOC_OBJECT));
+	node_sets(d, o, F_type, type);
+	node_set(d, o, F_address, node_new_str(d, address));
+}
+
 static void put_addresses(struct node_agent *n, struct doc *d, struct node *status)
 {
-	struct node *list = node_need_array(d, status, F_addresses), *o;
+	struct node *list = node_need_array(d, status, F_addresses);
 
-	if (!str_empty(n->ip)) {
-		o = node_append(list, node_new(d, DOC_OBJECT));
-		node_sets(d, o, F_type, "InternalIP");
-		node_sets(d, o, F_address, n->ip);
-	}
-	o = node_append(list, node_new(d, DOC_OBJECT));
-	node_sets(d, o, F_type, "Hostname");
-	node_sets(d, o, F_address, n->name);
+	put_address(d, list, "InternalIP", str_of(n->ip));
+	for (struct str rest = str_of(n->external_ip); rest.p;)
+		put_address(d, list, "ExternalIP", str_trim(str_cut(&rest, ',')));
+	put_address(d, list, "Hostname", str_of(n->name));
 }
 
 /* Where the node's own port is; 0: it has none. */
@@ -259,17 +270,26 @@ static void put_label(struct doc *d, struct node *labels, const char *key, const
 	node_setk(d, labels, str_of(key), node_new_cstr(d, value));
 }
 
+/* Those that are right at every start, not only at the first. */
+static const struct {
+	const char *key, *value; /* NULL: the node's name */
+} default_labels[] = {
+	{"beta.kubernetes.io/arch", ARCH_NAME}, {"beta.kubernetes.io/os", "linux"},
+	{"kubernetes.io/arch", ARCH_NAME},	{"kubernetes.io/hostname", NULL},
+	{"kubernetes.io/os", "linux"},		{"node.kubernetes.io/instance-type", NODE_RUNTIME},
+};
+
+static const char *default_label(const struct node_agent *n, size_t i)
+{
+	return default_labels[i].value ? default_labels[i].value : n->name;
+}
+
 static void put_labels(struct node_agent *n, struct doc *d, struct node *meta)
 {
 	struct node *l = node_need_object(d, meta, F_labels);
-	struct utsname u;
 
-	uname(&u);
-	put_label(d, l, "beta.kubernetes.io/arch", ARCH_NAME);
-	put_label(d, l, "beta.kubernetes.io/os", "linux");
-	put_label(d, l, "kubernetes.io/arch", ARCH_NAME);
-	put_label(d, l, "kubernetes.io/hostname", n->name);
-	put_label(d, l, "kubernetes.io/os", "linux");
+	for (size_t i = 0; i < ARRAY_SIZE(default_labels); i++)
+		put_label(d, l, default_labels[i].key, default_label(n, i));
 	for (size_t i = 0; n->labels && n->labels[i]; i++) {
 		struct str s = str_of(n->labels[i]), key = str_cut(&s, '=');
 
@@ -303,7 +323,7 @@ static struct doc *node_make(struct node_agent *n)
 	meta = node_need_object(d, root, F_metadata);
 	node_sets(d, meta, F_name, n->name);
 	put_labels(n, d, meta);
-	node_need_object(d, root, F_spec);
+	node_set(d, node_need_object(d, root, F_spec), F_providerID, node_new_fmt(d, NODE_RUNTIME "://%s", n->name));
 	put_taints(n, d, root);
 	put_status(n, d, root);
 	return d;
@@ -319,6 +339,52 @@ static void set_node(struct node_agent *n, struct obj *o)
 	}
 }
 
+/* A Node of an earlier start: labels that are not right any more. */
+static void register_repair(struct node_agent *n)
+{
+	const struct node *have = n->node ? meta_labels(obj_node(n->node)) : NULL;
+	struct doc *d = doc_new();
+	struct node *root = node_new(d, DOC_OBJECT), *l;
+
+	doc_set_root(d, root);
+	l = node_need_object(d, node_need_object(d, root, F_metadata), F_labels);
+	for (size_t i = 0; n->node && i < ARRAY_SIZE(default_labels); i++)
+		if (!node_streq(node_getc(have, default_labels[i].key), default_label(n, i)))
+			put_label(d, l, default_labels[i].key, default_label(n, i));
+	if (node_count(l))
+		client_patch(n->client, n->r_nodes, NULL, n->name, NULL, PATCH_MERGE, d, NULL, n);
+	else
+		doc_unref(d);
+}
+
+static void event(struct node_agent *n, const char *type, const char *reason, const char *fmt, ...) ATTR_PRINTF(4, 5);
+static void event(struct node_agent *n, const char *type, const char *reason, const char *fmt, ...)
+{
+	_cleanup_free_ char *text = NULL;
+	va_list ap;
+
+	va_start(ap, fmt);
+	text = xvasprintf(fmt, ap);
+	va_end(ap);
+	client_event(n->client, n->node, NULL, NODE_COMPONENT, n->name, type, reason, "%s", text);
+}
+
+/* What the kubelet tells when it begins; once, when the Node is known. */
+static void register_events(struct node_agent *n, bool made)
+{
+	_cleanup_buf_ struct buf b = BUF_INIT;
+	const char *boot = first_line("/proc/sys/kernel/random/boot_id", &b),
+		   *old = node_gets(node_path(obj_node(n->node), F_status, F_nodeInfo), F_bootID);
+
+	event(n, "Normal", "Starting", "Starting kubelet.");
+	if (made || !node_streq(node_get(cond_find(node_path(obj_node(n->node), F_status, F_conditions), "Ready"), F_status), "True"))
+		event(n, "Normal", "NodeReady", "Node %s status is now: NodeReady", n->name);
+	if (n->settings->enforce)
+		event(n, "Normal", "NodeAllocatableEnforced", "Updated Node Allocatable limit across pods");
+	if (*old && *boot && !streq(old, boot))
+		event(n, "Warning", "Rebooted", "Node %s has been rebooted, boot id: %s", n->name, boot);
+}
+
 static void register_done(void *arg, struct obj *o, const struct err *err)
 {
 	struct node_agent *n = arg;
@@ -332,6 +398,10 @@ static void register_done(void *arg, struct obj *o, const struct err *err)
 	if (o) {
 		set_node(n, o);
 		log_info("registered node", LS("node", n->name));
+	}
+	if (n->node && !n->node_ready) {
+		register_events(n, o != NULL);
+		register_repair(n);
 	}
 	n->node_ready = true;
 	heartbeat_start(n);
