@@ -90,7 +90,6 @@ static int read_one(struct statics *s, const char *path, struct obj **ret)
 {
 	_cleanup_close_ int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
 	_cleanup_err_ struct err e = ERR_INIT;
-	_cleanup_buf_ struct buf b = BUF_INIT;
 	_cleanup_free_ char *text = NULL;
 	struct stat st;
 	ssize_t n;
