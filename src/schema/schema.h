@@ -61,7 +61,7 @@ extern const size_t schema_n_resources;
 /* All that are known now, in discovery order, custom ones too; starts with NULL, ends with NULL. */
 const struct schema_res *schema_next(const struct schema_res *prev);
 bool schema_group_served(struct str group);
-/* Static shorthands for the code that means one kind: schema_pods()->r, ... */
+/* For the code that means one kind. */
 const struct resource *schema_res(const char *group, const char *plural); /* the preferred version; dies when unknown */
 
 /* --- a document on its way in --- */
