@@ -8,6 +8,7 @@
  */
 #include <errno.h>
 #include <malloc.h>
+#include <poll.h>
 #include <signal.h>
 #include <stddef.h>
 #include <stdio.h>
@@ -249,6 +250,9 @@ static int server_names(struct server *s, struct err *e)
 
 /* --- the data directory --- */
 
+#define LOCK_TRIES 30
+#define LOCK_TRY_MS 100
+
 static int server_lock(struct server *s, struct err *e)
 {
 	_cleanup_free_ char *path = path_join(s->opts->data_dir, "kinglet.lock");
@@ -256,7 +260,9 @@ static int server_lock(struct server *s, struct err *e)
 
 	if (path_mkdirs(s->opts->data_dir, 0755, e) < 0 || path_mkdirs(s->server_dir, 0700, e) < 0)
 		return err_wrap(e, "make the data directory");
-	s->lock = path_lock(path);
+	/* A server that was killed this moment may still hold it, or a child of its that has not come to its exec. */
+	for (int left = LOCK_TRIES; (s->lock = path_lock(path)) == -EWOULDBLOCK && left > 0; left--)
+		poll(NULL, 0, LOCK_TRY_MS);
 	if (s->lock == -EWOULDBLOCK)
 		return err_set(e, ERR_CONFLICT,
 			       "another kinglet server is using the data directory '%s'; stop it (kinglet killall "
