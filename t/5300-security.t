@@ -114,9 +114,9 @@ test_expect_success 'sysctls: safe ones are set, others are refused unless the n
 
 test_expect_success 'settings that are none' '
 	stop_server &&
-	test_must_fail "$KINGLET" server --data-dir "$DATA" --kubelet-arg nonesuch=1 2>err &&
+	test_must_fail "$KINGLET" server --data-dir "$DATA" --cgroup "$CGROUP" --kubelet-arg nonesuch=1 2>err &&
 	test_grep "kubelet-arg .nonesuch=1.: there is no such setting here" err &&
-	test_must_fail "$KINGLET" server --data-dir "$DATA" --kubelet-arg "allowed-unsafe-sysctls=vm.*" 2>err &&
+	test_must_fail "$KINGLET" server --data-dir "$DATA" --cgroup "$CGROUP" --kubelet-arg "allowed-unsafe-sysctls=vm.*" 2>err &&
 	test_grep "the sysctls are not known to be namespaced: .vm.\*" err &&
 	start_server && wait_node
 '

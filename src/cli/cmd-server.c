@@ -559,6 +559,8 @@ static int server_open_agent(struct server *s, struct err *e)
 	if (s->opts->kubelet_port)
 		node.listen = (struct node_listen){ s->opts->bind_address, (int)s->opts->kubelet_port,
 						    s->pki.kubelet_cert, s->pki.kubelet_key, s->pki.ca_cert };
+	if (agent_check_args(node.kubelet_args, e) < 0)
+		return -e->code;
 	if (path_mkdirs(s->agent_dir, 0711, e) < 0)
 		return -e->code;
 	if (server_image_gc(s->opts, &node.image_gc, e) < 0 || server_open_images(s, e) < 0 || net_open(&s->net, &net, e) < 0)

@@ -41,6 +41,19 @@ static void free_strings(char **v)
 	free(v);
 }
 
+int agent_check_args(const char *const *kubelet_args, struct err *e)
+{
+	struct node_agent scratch = {.settings = settings_new(),
+				     .gc_policy = (struct image_gc_policy)IMAGE_GC_POLICY_DEFAULT};
+	int r = args_apply(&scratch, kubelet_args, e);
+
+	args_release(&scratch);
+	free(scratch.settings);
+	free_strings(scratch.labels);
+	free_strings(scratch.taints);
+	return r;
+}
+
 int agent_new(struct node_agent **ret, const struct node_config *cfg, struct err *e)
 {
 	struct node_agent *n = xcalloc(1, sizeof(*n));

@@ -54,6 +54,8 @@ struct node_config {
 	struct net *net; /* NULL: only host-network pods can run */
 	struct node_listen listen;
 };
+/* What agent_new would refuse, before anything is made. */
+int agent_check_args(const char *const *kubelet_args, struct err *e) MUST_CHECK;
 int agent_new(struct node_agent **ret, const struct node_config *cfg, struct err *e) MUST_CHECK;
 void agent_start(struct node_agent *n); /* registers, recovers, follows its pods */
 /* Leaves pods running. The loop must not turn between this and client_free: answers may be on their way. */
