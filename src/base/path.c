@@ -531,7 +531,7 @@ bool path_is_mounted(const char *path)
 	return hit;
 }
 
-#define USAGE_DEPTH 512 /* each level holds a file descriptor; what is deeper does not count */
+#define USAGE_DEPTH 200 /* each level holds a file descriptor; what is deeper does not count */
 
 static int usage_at(int dirfd, const char *name, dev_t dev, unsigned depth, int64_t *bytes, int64_t *inodes)
 {
@@ -540,11 +540,11 @@ static int usage_at(int dirfd, const char *name, dev_t dev, unsigned depth, int6
 	DIR *d;
 	int fd;
 
-	if (fstatat(dirfd, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+	if (fstatat(dirfd, name, &st, AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT) < 0)
 		return errno == ENOENT ? 0 : -errno; /* it went meanwhile */
 	if (st.st_dev != dev)
 		return 0;
-	*bytes += (int64_t)st.st_blocks * 512;
+	*bytes += (int64_t)st.st_blocks * 512 / (S_ISDIR(st.st_mode) || st.st_nlink < 2 ? 1 : (int64_t)st.st_nlink);
 	++*inodes;
 	if (!S_ISDIR(st.st_mode) || depth >= USAGE_DEPTH)
 		return 0;

@@ -29,8 +29,8 @@ int path_mkdirs_in_root(int rootfd, const char *path, mode_t mode);
 bool path_exists(const char *path);
 /* Something is mounted exactly there. Asks the kernel's list, not the file system, which may be of a dead server. */
 bool path_is_mounted(const char *path);
-/* Disk space and files of a tree, within its file system; links are not followed; a file with several names in it counts
- * as often. Blocking. 0 or -errno. */
+/* Disk space and files of a tree, within its file system and not deeper than 200 levels; links are not followed; a file
+ * with several names counts once when all of them are in it. Blocking. 0 or -errno. */
 int path_usage(const char *path, int64_t *bytes, int64_t *inodes);
 int fd_write_all(int fd, const void *p, size_t n); /* blocking; 0 or -errno */
 ssize_t fd_read_all(int fd, void *p, size_t n); /* until n or end; count or -errno */

@@ -428,7 +428,6 @@ void volumes_refresh(struct pod *p);
 int volumes_undo(struct pod *p, struct err *e) MUST_CHECK;
 void volume_limits_watch(struct pod *p); /* its volumes are there: sizeLimits are watched from now on */
 void volume_jobs_end(struct node_agent *n);
-int64_t volume_usage(const char *dir); /* on the disk; blocking */
 /* What volumes_undo does, at once; by uid alone, so that it also serves pods whose object is gone. For threads, too. */
 int volumes_down(const char *state_dir, const char *uid, struct err *e) MUST_CHECK;
 bool volumes_show_pod(struct pod *p); /* its labels or annotations */

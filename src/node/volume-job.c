@@ -4,10 +4,7 @@
  * manager does it: every 10 s while there is a pod with such a limit, which is
  * evicted when it has passed it.
  */
-#include <dirent.h>
 #include <errno.h>
-#include <fcntl.h>
-#include <sys/stat.h>
 
 #include "base/job.h"
 #include "node/pressure.h"
@@ -16,7 +13,6 @@
 #define JOB_THREADS 2
 #define JOB_QUEUE 512
 #define LIMIT_EVERY_MS 10000
-#define TREE_DEPTH 200 /* as many directories are open at once */
 
 static struct job_queue *jobs_of(struct node_agent *n)
 {
@@ -95,50 +91,6 @@ int volumes_undo(struct pod *p, struct err *e)
 	return -EAGAIN;
 }
 
-/* --- what a tree takes on the disk --- */
-
-static int64_t bytes_below(int fd, dev_t dev, unsigned depth)
-{
-	DIR *d = fdopendir(fd);
-	int64_t sum = 0;
-
-	if (!d) {
-		close_fd(fd);
-		return 0;
-	}
-	for (struct dirent *de = readdir(d); de; de = readdir(d)) {
-		struct stat st;
-		int sub;
-
-		if (streq(de->d_name, ".") || streq(de->d_name, "..") ||
-		    fstatat(dirfd(d), de->d_name, &st, AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT) < 0 || st.st_dev != dev)
-			continue;
-		/* A file with several names counts once, when all of them are here. */
-		sum += (int64_t)st.st_blocks * 512 / (S_ISDIR(st.st_mode) ? 1 : max_i64((int64_t)st.st_nlink, 1));
-		if (!S_ISDIR(st.st_mode) || depth == TREE_DEPTH)
-			continue;
-		sub = openat(dirfd(d), de->d_name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-		if (sub >= 0)
-			sum += bytes_below(sub, dev, depth + 1);
-	}
-	closedir(d);
-	return sum;
-}
-
-int64_t volume_usage(const char *dir)
-{
-	int fd = open(dir, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-	struct stat st;
-
-	if (fd < 0)
-		return 0;
-	if (fstat(fd, &st) < 0) {
-		close_fd(fd);
-		return 0;
-	}
-	return bytes_below(fd, st.st_dev, 0);
-}
-
 /* --- limits --- */
 
 struct measured {
@@ -197,9 +149,11 @@ static void limits_gather(struct volume_limits *l)
 static void limits_run(void *arg)
 {
 	struct volume_limits *l = arg;
+	int64_t files;
 
 	for (size_t i = 0; i < l->n; i++)
-		l->v[i].used = volume_usage(l->v[i].dir);
+		if (path_usage(l->v[i].dir, &l->v[i].used, &files) < 0)
+			l->v[i].used = 0;
 }
 
 static void evict_over_limit(struct pod *p, const struct measured *m)
