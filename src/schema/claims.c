@@ -2,12 +2,13 @@
  * Which volume serves which claim, after pv_controller and volume.FindMatchingVolume.
  */
 #include "schema/claims.h"
+#include "schema/usage.h"
 
 const char *storage_class(const struct node *root)
 {
-	const char *old = meta_annotation(root, "volume.beta.kubernetes.io/storage-class");
+	const char *class = usage_claim_class(root); /* volumes say it in the same places */
 
-	return old ? old : node_gets(node_get(root, F_spec), F_storageClassName);
+	return class ? class : "";
 }
 
 static int64_t bytes_of(const struct node *list)
