@@ -42,7 +42,7 @@ int64_t amounts_get(const struct amounts *a, const char *name)
 	return m ? m->value : 0;
 }
 
-void amounts_add(struct amounts *a, const char *name, int64_t value)
+static void amounts_add(struct amounts *a, const char *name, int64_t value)
 {
 	bool found;
 	size_t at = amounts_at(a, name, &found);
@@ -67,7 +67,8 @@ void amounts_merge(struct amounts *a, const struct amounts *b, int sign)
 		amounts_add(a, b->list.v[i].name, sign * b->list.v[i].value);
 }
 
-void amounts_max(struct amounts *a, const struct amounts *b)
+/* Each the larger. */
+static void amounts_max(struct amounts *a, const struct amounts *b)
 {
 	for (size_t i = 0; i < b->list.n; i++) {
 		struct amount *m = amounts_find(a, b->list.v[i].name);

@@ -33,7 +33,7 @@ static bool affinity_expression(const struct node *x, const char *have)
 	return streq(op, "Gt") ? a > b : streq(op, "Lt") && a < b;
 }
 
-bool affinity_term_match(const struct node *term, const struct sched_node *n)
+static bool affinity_term_match(const struct node *term, const struct sched_node *n)
 {
 	const struct node *exprs = node_get(term, F_matchExpressions), *fields = node_get(term, F_matchFields);
 

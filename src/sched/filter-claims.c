@@ -6,14 +6,14 @@
 #include "sched/internal.h"
 #include "schema/claims.h"
 
-struct obj *claims_class_of(struct sched *s, struct obj *claim)
+static struct obj *claims_class_of(struct sched *s, struct obj *claim)
 {
 	const char *name = storage_class(obj_node(claim));
 
 	return *name ? informer_find(s->of[KIND_CLASSES], "", name) : NULL;
 }
 
-bool claims_is_late(struct sched *s, struct obj *claim)
+static bool claims_is_late(struct sched *s, struct obj *claim)
 {
 	struct obj *class = claims_class_of(s, claim);
 

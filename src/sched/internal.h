@@ -39,9 +39,7 @@ struct amounts {
 	VEC(struct amount) list;
 };
 int64_t amounts_get(const struct amounts *a, const char *name);
-void amounts_add(struct amounts *a, const char *name, int64_t value);
 void amounts_merge(struct amounts *a, const struct amounts *b, int sign); /* a += sign * b */
-void amounts_max(struct amounts *a, const struct amounts *b); /* each the larger */
 void amounts_read(struct amounts *a, const struct node *list); /* a ResourceList; adds */
 void amounts_release(struct amounts *a);
 /* What a pod asks for: containers, init containers, overhead, pod-level requests. */
@@ -289,7 +287,6 @@ SCHED_SCORE_PREPARE(score_near_prepare);
 bool taint_tolerated(const struct sched_taint *taint, const struct node *tolerations);
 bool taints_tolerated(const struct sched_node *n, const struct node *tolerations); /* but PreferNoSchedule */
 bool affinity_required(const struct node *spec, const struct sched_node *n); /* and nodeSelector */
-bool affinity_term_match(const struct node *term, const struct sched_node *n);
 bool affinity_terms_match(const struct node *node_selector, const struct sched_node *n);
 
 /* --- trial.c --- */
@@ -331,15 +328,12 @@ void claims_cancel(struct sched_pod *p);
 void claims_changed(struct sched *s, struct obj *claim); /* wakes those that wait for it */
 /* A volume that claim could have on n, or NULL; one with the least room to spare. */
 struct obj *claims_volume_for(struct sched *s, struct obj *claim, const struct sched_node *n);
-struct obj *claims_class_of(struct sched *s, struct obj *claim); /* NULL: none, or there is no such class */
-bool claims_is_late(struct sched *s, struct obj *claim); /* WaitForFirstConsumer */
 
 /* --- say.c --- */
 /* Of a pod that stays pending: its condition, its nominated node, an event. */
 void say_unschedulable(struct sched *s, struct sched_pod *p, const char *reason, const char *message);
 /* "0/3 nodes are available: 1 Insufficient cpu, 2 node(s) were unschedulable." preemption: what came of that. */
 char *say_message(const struct sched_trial *t, const char *preemption);
-void say_reasons(const struct sched_trial *t, struct buf *out);
 
 /* --- the queue (queue.c) --- */
 int sched_queue_cmp(struct sched_pod *a, struct sched_pod *b);
@@ -370,7 +364,6 @@ struct sched {
 	int64_t arrivals;
 	struct loop_task task;
 };
-bool sched_ready(const struct sched *s);
 
 void queue_add(struct sched *s, struct sched_pod *p); /* ready to be tried */
 void queue_remove(struct sched *s, struct sched_pod *p); /* from wherever it waits */

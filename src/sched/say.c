@@ -9,7 +9,7 @@ static int say_cmp(const void *a, const void *b)
 }
 
 /* " 1 Insufficient cpu, 2 node(s) were unschedulable", sorted as texts. A reason that is about no node has no number. */
-void say_reasons(const struct sched_trial *t, struct buf *out)
+static void say_reasons(const struct sched_trial *t, struct buf *out)
 {
 	VEC(char *) lines = VEC_INIT;
 

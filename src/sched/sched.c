@@ -152,7 +152,7 @@ static void sched_try(struct sched *s, struct sched_pod *p)
 	trial_release(&t);
 }
 
-bool sched_ready(const struct sched *s)
+static bool sched_ready(const struct sched *s)
 {
 	return s->synced == (1u << KINDS) - 1;
 }
