@@ -23,7 +23,7 @@ struct local_dirs {
 	struct client *client;
 	struct loop *loop;
 	char *node, *dir;
-	struct informer *volumes, *nodes; /* the latter from first need: whose turn a hostPath without a node is */
+	struct informer *volumes, *nodes; /* the latter: whose turn a hostPath without a node is */
 	struct job_queue *jobs;
 	struct map *busy; /* volumes that are being cleaned, by name */
 };
@@ -48,15 +48,12 @@ static bool local_names_node(const struct node *affinity, const char *node)
 	return false;
 }
 
-/* A volume that is tied to no node is looked after by the first of all nodes. */
+/* A volume that is tied to no node is looked after by the first of all nodes; while they are not known, by nobody. */
 static bool local_is_first(struct local_dirs *l)
 {
-	struct obj *first;
+	struct obj *first = informer_synced(l->nodes) ? informer_next(l->nodes, NULL, NULL) : NULL;
 
-	if (!l->nodes)
-		l->nodes = informer_get(l->client, schema_res("", "nodes"), NULL);
-	first = informer_next(l->nodes, NULL, NULL);
-	return first ? streq(first->name, l->node) : true;
+	return first && streq(first->name, l->node);
 }
 
 static bool local_is_ours(struct local_dirs *l, const struct node *spec)
@@ -208,6 +205,24 @@ static void local_on_volume(void *arg, enum watch_type t, struct obj *o, struct 
 
 static const struct informer_ops local_ops = { local_on_volume, NULL };
 
+static void local_on_node(void *arg, enum watch_type t, struct obj *o UNUSED, struct obj *old UNUSED)
+{
+	struct local_dirs *l = arg;
+	struct obj *v = NULL;
+
+	if (t == WATCH_MODIFIED || !informer_synced(l->nodes))
+		return;
+	while ((v = informer_next(l->volumes, NULL, v)) != NULL) /* another one may be the first now */
+		local_on_volume(l, WATCH_MODIFIED, v, NULL);
+}
+
+static void local_nodes_synced(void *arg)
+{
+	local_on_node(arg, WATCH_ADDED, NULL, NULL);
+}
+
+static const struct informer_ops local_node_ops = { local_on_node, local_nodes_synced };
+
 struct local_dirs *local_dirs_new(struct client *c, const char *node, const char *dir)
 {
 	struct local_dirs *l = xcalloc(1, sizeof(*l));
@@ -215,7 +230,9 @@ struct local_dirs *local_dirs_new(struct client *c, const char *node, const char
 	*l = (struct local_dirs){ .client = c, .loop = client_loop(c), .node = xstrdup(node), .dir = xstrdup(dir),
 				  .busy = map_new(NULL) };
 	l->volumes = informer_get(c, schema_res("", "persistentvolumes"), NULL);
+	l->nodes = informer_get(c, schema_res("", "nodes"), NULL);
 	informer_subscribe(l->volumes, &local_ops, l);
+	informer_subscribe(l->nodes, &local_node_ops, l);
 	return l;
 }
 
@@ -224,6 +241,7 @@ struct local_dirs *local_dirs_free(struct local_dirs *l)
 	if (!l)
 		return NULL;
 	informer_unsubscribe(l->volumes, l);
+	informer_unsubscribe(l->nodes, l);
 	job_queue_free(l->jobs);
 	map_free(l->busy);
 	free(l->node);
