@@ -2,6 +2,8 @@
  * /stats/summary: what the node and its pods use, in the form of the kubelet's
  * v1alpha1 Summary, as metrics collectors read it.
  */
+#include <sys/sysinfo.h>
+
 #include "node/server.h"
 #include "node/stats.h"
 
@@ -169,6 +171,7 @@ static void put_node(struct doc *d, struct node *root, struct node_agent *n, con
 	const struct stats_entry *en = stats_node(n->stats);
 	struct node *o = put_object(d, root, "node"), *runtime, *rlimit;
 	char now[TIME_RFC3339_LEN];
+	struct sysinfo info;
 
 	put_str(d, o, "nodeName", n->name);
 	node_setk(d, o, STR_LIT("systemContainers"), node_new(d, DOC_ARRAY));
@@ -182,7 +185,7 @@ static void put_node(struct doc *d, struct node *root, struct node_agent *n, con
 	rlimit = put_object(d, o, "rlimit");
 	put_str(d, rlimit, "time", time_fmt_rfc3339(now, time_wall_s()));
 	put_int(d, rlimit, "maxpid", stats_proc_number("/proc/sys/kernel/pid_max", ""));
-	put_int(d, rlimit, "curproc", stats_proc_number("/proc/stat", "processes "));
+	put_int(d, rlimit, "curproc", sysinfo(&info) == 0 ? info.procs : 0);
 }
 
 /* --- the request --- */
