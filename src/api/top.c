@@ -61,6 +61,14 @@ static void top_usage(struct doc *d, struct node *o, const struct node *from)
 		  node_new_fmt(d, "%lldKi", (long long)node_int(top_get(from, "memory", "workingSetBytes"), 0) / 1024));
 }
 
+/* As Go prints a Duration: "1.003s", "10s". */
+static struct node *top_window(struct doc *d, const struct node *from)
+{
+	int64_t ms = node_int(top_get(from, "cpu", "usageWindowMilliSeconds"), 0);
+
+	return node_new_fmt(d, ms % 1000 ? "%gs" : "%.0fs", (double)ms / 1000);
+}
+
 static struct node *top_object(struct req *r, struct doc *d, struct obj *of, const struct node *from)
 {
 	struct node *root = node_new(d, DOC_OBJECT), *meta;
@@ -78,7 +86,7 @@ static struct node *top_object(struct req *r, struct doc *d, struct obj *of, con
 	if (labels)
 		node_set(d, meta, F_labels, node_copy(d, labels));
 	node_setk(d, root, str_of("timestamp"), node_new_cstr(d, node_cstr_or(when, now)));
-	node_setk(d, root, str_of("window"), node_new_cstr(d, "10s"));
+	node_setk(d, root, str_of("window"), top_window(d, from));
 	return root;
 }
 

@@ -38,8 +38,10 @@ static void put_cpu(struct doc *d, struct node *o, const struct stats_entry *en)
 	struct node *cpu = put_object(d, o, "cpu");
 
 	put_time(d, cpu, "time", en->time_s);
-	if (en->cpu_rate >= 0)
+	if (en->cpu_rate >= 0) {
 		put_int(d, cpu, "usageNanoCores", en->cpu_rate);
+		put_int(d, cpu, "usageWindowMilliSeconds", en->window_ms); /* ours: metrics.k8s.io tells it */
+	}
 	put_int(d, cpu, "usageCoreNanoSeconds", en->use.cpu_ns);
 }
 

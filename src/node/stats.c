@@ -120,8 +120,10 @@ static void stats_put(struct stats *st, const char *key, const struct run_usage 
 	struct stats_entry *en = stats_entry(st, key);
 	int64_t now = time_mono_ms(), gap = now - en->base_ms;
 
-	if (en->base_ms && gap >= STATS_GAP_MS - 50 && u->cpu_ns >= en->base_cpu_ns)
+	if (en->base_ms && gap >= STATS_GAP_MS - 50 && u->cpu_ns >= en->base_cpu_ns) {
 		en->cpu_rate = (int64_t)((double)(u->cpu_ns - en->base_cpu_ns) * 1000 / (double)gap);
+		en->window_ms = gap;
+	}
 	if (!en->base_ms || gap >= STATS_GAP_MS - 50) { /* else it is too soon for another rate */
 		en->base_ms = now;
 		en->base_cpu_ns = u->cpu_ns;

@@ -17,6 +17,7 @@ struct stats_entry { /* the node, a pod or a container */
 	struct run_usage use;
 	int64_t base_ms, base_cpu_ns; /* the look that the next rate counts from; monotonic */
 	int64_t cpu_rate; /* nanoseconds of processor time in a second; -1: not known yet */
+	int64_t window_ms; /* over which */
 	int64_t time_s; /* unix, of use */
 	struct stats_disk root, logs, volumes; /* what was written to the root; logs; emptyDirs of a pod */
 	unsigned seen; /* the look that found it */
