@@ -64,6 +64,16 @@ test_expect_success 'the administrator may all' '
 	test_equal 404 "$(admin /containerLogs/default/a/nobody)"
 '
 
+test_expect_success 'a token that reads like a question about a permission is a wrong token' '
+	me="{\"username\":\"system:admin\",\"groups\":[\"system:masters\",\"system:authenticated\"]}" &&
+	for grant in healthz pods proxy stats; do
+		for prefix in "" "access " "token "; do
+			test_equal 401 "$(kubelet -H "Authorization: Bearer ${prefix}get $grant $me" /pods)" || return 1
+		done
+	done &&
+	test_equal 200 "$(admin /healthz)"
+'
+
 test_expect_success 'run: the output of a command, and its failure' '
 	test_equal 200 "$(admin -X POST "/run/default/a/a?cmd=echo%20it%20ran")" && test_equal "it ran" "$(cat answer)" &&
 	test_equal 500 "$(admin -X POST "/run/default/a/a?cmd=false")" &&

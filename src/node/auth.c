@@ -36,6 +36,16 @@ struct auth {
 	TAILQ_HEAD(, auth_ask) asks;
 };
 
+/* Which question was asked: of two kinds, so that no token can pass for a permission. */
+static void auth_key(char key[DIGEST_SHA256_HEX], const char *kind, struct str question)
+{
+	_cleanup_buf_ struct buf b = BUF_INIT;
+
+	buf_addf(&b, "%s ", kind);
+	buf_addstr(&b, question);
+	digest_sha256_hex(buf_str(&b), key);
+}
+
 /* A request that waits for an answer. */
 struct auth_ask {
 	struct auth *auth;
@@ -184,7 +194,7 @@ static void ask_token(struct auth_ask *a, struct str token)
 	struct node *spec;
 	struct doc *d;
 
-	digest_sha256_hex(token, a->key);
+	auth_key(a->key, "token", token);
 	k = auth_known(a->auth, a->key);
 	if (k) {
 		a->user = xstrdup(k->user);
@@ -308,7 +318,7 @@ static void auth_step(struct auth_ask *a)
 	const struct auth_answer *k;
 
 	buf_addf(&q, "%s %s %s", a->verb, a->route->grants[a->grant], a->user);
-	digest_sha256_hex(buf_str(&q), a->key);
+	auth_key(a->key, "access", buf_str(&q));
 	k = auth_known(a->auth, a->key);
 	if (k) {
 		ask_decided(a, k->yes);
