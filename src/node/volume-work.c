@@ -187,38 +187,46 @@ static int work_git(char **arg)
 
 /* --- ownership --- */
 
-/* As the kubelet's SetVolumeOwnership: owner and group, and (share) group's rights; links are not followed. */
-static int work_one(int dirfd, const char *name, uid_t uid, gid_t gid, bool share, const struct stat *st)
+/* As the kubelet's SetVolumeOwnership: owner and group, and (share) group's rights. fd is what was looked at: a container
+ * that uses the volume meanwhile can put another thing, or a link, under the name. */
+static int work_one(int fd, const char *name, uid_t uid, gid_t gid, bool share, const struct stat *st)
 {
 	mode_t more = S_ISDIR(st->st_mode) ? 02770 : 0660;
+	char self[64];
 
-	if (fchownat(dirfd, name, uid, gid, AT_SYMLINK_NOFOLLOW) < 0)
+	if (fchownat(fd, "", uid, gid, AT_EMPTY_PATH) < 0)
 		return work_fail("give away", name, errno);
-	if (share && !S_ISLNK(st->st_mode) && fchmodat(dirfd, name, (st->st_mode & 07777) | more, 0) < 0)
+	snprintf(self, sizeof(self), "/proc/self/fd/%d", fd);
+	if (share && !S_ISLNK(st->st_mode) && chmod(self, (st->st_mode & 07777) | more) < 0)
 		return work_fail("change the mode of", name, errno);
 	return 0;
 }
 
 static int work_tree(int dirfd, const char *name, uid_t uid, gid_t gid, bool share)
 {
-	struct stat st;
+	int path = openat(dirfd, name, O_PATH | O_NOFOLLOW | O_CLOEXEC), fd = -1, r;
 	struct dirent *ent;
+	struct stat st;
 	DIR *d;
-	int fd, r;
 
-	if (fstatat(dirfd, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+	if (path < 0)
 		return errno == ENOENT ? 0 : work_fail("look at", name, errno);
-	r = work_one(dirfd, name, uid, gid, share, &st);
-	if (r || !S_ISDIR(st.st_mode))
-		return r;
-	fd = openat(dirfd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (fstat(path, &st) < 0)
+		r = work_fail("look at", name, errno);
+	else
+		r = work_one(path, name, uid, gid, share, &st);
+	if (r == 0 && S_ISDIR(st.st_mode)) {
+		fd = openat(path, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+		if (fd < 0)
+			r = work_fail("open", name, errno);
+	}
+	close(path);
 	d = fd < 0 ? NULL : fdopendir(fd);
-	if (!d)
-		return work_fail("open", name, errno);
-	while (r == 0 && (ent = readdir(d)) != NULL)
+	while (d && r == 0 && (ent = readdir(d)) != NULL)
 		if (strcmp(ent->d_name, ".") != 0 && strcmp(ent->d_name, "..") != 0)
 			r = work_tree(fd, ent->d_name, uid, gid, share);
-	closedir(d);
+	if (d)
+		closedir(d);
 	return r;
 }
 
