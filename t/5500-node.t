@@ -92,6 +92,16 @@ test_expect_success 'a pod that asks for more than is left is not admitted, whoe
 	kubectl delete pod fat disk --now
 '
 
+test_expect_success 'nor one that asks for another node, by selector or by affinity' '
+	pod sel "nodeName: n1, nodeSelector: {no: such}," "" "sleep 1000" &&
+	pod aff "nodeName: n1, affinity: {nodeAffinity: {requiredDuringSchedulingIgnoredDuringExecution: {nodeSelectorTerms: [
+		{matchExpressions: [{key: kubernetes.io/hostname, operator: NotIn, values: [n1]}]}]}}}," "" "sleep 1000" &&
+	for p in sel aff; do
+		wait_for "status $p | grep \"^Failed|NodeAffinity|Pod was rejected: Predicate NodeAffinity failed: node(s) didn.t match Pod.s node affinity/selector\"" || return 1
+	done &&
+	kubectl delete pod sel aff --now
+'
+
 test_expect_success 'a pod that writes more than its limit of the disk is evicted' '
 	restart_server --kubelet-arg housekeeping-interval=200ms &&
 	wait_for "node .metadata.labels | grep \"kubernetes.io/os\\\":\\\"linux\"" &&

@@ -4,6 +4,7 @@
  * what every daemon tolerates (not ready, unreachable, pressure, unschedulable).
  */
 #include "ctl/daemonset.h"
+#include "schema/placement.h"
 
 #define NODE_TAINT "node.kubernetes.io/"
 
@@ -20,73 +21,6 @@ static const struct {
 	{ NODE_TAINT "network-unavailable", "NoSchedule", true },
 };
 
-/* --- affinity --- */
-
-static bool daemonset_has(const struct node *values, struct str value)
-{
-	NODE_FOREACH(v, values)
-		if (str_eq(node_str(v), value))
-			return true;
-	return false;
-}
-
-static bool daemonset_compares(const struct node *values, struct str value, bool greater)
-{
-	int64_t a, b;
-
-	if (node_count(values) != 1 || !str_to_i64(value, &a) || !str_to_i64(node_str(node_at(values, 0)), &b))
-		return false;
-	return greater ? a > b : a < b;
-}
-
-/* One requirement on a value that is there or not. */
-static bool daemonset_meets(const struct node *req, const struct node *value)
-{
-	const char *op = node_gets(req, F_operator);
-	const struct node *values = node_get(req, F_values);
-	struct str s = node_str(value);
-
-	if (streq(op, "In"))
-		return value && daemonset_has(values, s);
-	if (streq(op, "NotIn"))
-		return !value || !daemonset_has(values, s);
-	if (streq(op, "Exists"))
-		return value != NULL;
-	if (streq(op, "DoesNotExist"))
-		return !value;
-	return value && daemonset_compares(values, s, streq(op, "Gt"));
-}
-
-static bool daemonset_term(const struct node *term, const struct node *node)
-{
-	if (!node_count(node_get(term, F_matchExpressions)) && !node_count(node_get(term, F_matchFields)))
-		return false; /* an empty term matches nothing */
-	NODE_FOREACH(req, node_get(term, F_matchExpressions))
-		if (!daemonset_meets(req, node_getk(meta_labels(node), node_str(node_get(req, F_key)))))
-			return false;
-	NODE_FOREACH(req, node_get(term, F_matchFields))
-		if (!node_streq(node_get(req, F_key), "metadata.name") ||
-		    !daemonset_meets(req, node_get(meta_of(node), F_name)))
-			return false;
-	return true;
-}
-
-static bool daemonset_affinity(const struct node *spec, const struct node *node)
-{
-	const struct node *required = node_path(spec, F_affinity, F_nodeAffinity,
-						F_requiredDuringSchedulingIgnoredDuringExecution);
-
-	NODE_FOREACH(l, node_get(spec, F_nodeSelector))
-		if (!str_eq(node_str(node_getk(meta_labels(node), node_key(l))), node_str(l)))
-			return false;
-	if (!required)
-		return true;
-	NODE_FOREACH(term, node_get(required, F_nodeSelectorTerms))
-		if (daemonset_term(term, node))
-			return true;
-	return false;
-}
-
 /* --- taints --- */
 
 static bool daemonset_tolerates(const struct node *spec, const struct node *taint)
@@ -97,27 +31,17 @@ static bool daemonset_tolerates(const struct node *spec, const struct node *tain
 		if (streq(daemonset_tolerated[i].key, key) && streq(daemonset_tolerated[i].effect, effect) &&
 		    (!daemonset_tolerated[i].host_network || node_bool(node_get(spec, F_hostNetwork), false)))
 			return true;
-	NODE_FOREACH(t, node_get(spec, F_tolerations))
-	{
-		bool exists = node_streq(node_get(t, F_operator), "Exists");
-
-		if (*node_gets(t, F_effect) && !streq(node_gets(t, F_effect), effect))
-			continue;
-		if (*node_gets(t, F_key) ? !streq(node_gets(t, F_key), key) : !exists)
-			continue;
-		if (exists || streq(node_gets(t, F_value), node_gets(taint, F_value)))
-			return true;
-	}
-	return false;
+	return taint_tolerated(&(struct taint){ key, node_gets(taint, F_value), effect }, node_get(spec, F_tolerations));
 }
 
 void daemonset_fits(const struct node *spec, struct obj *node, bool *should, bool *may_stay)
 {
 	const struct node *root = obj_node(node);
 	const char *name = node_gets(spec, F_nodeName);
+	struct place place = place_of(root);
 
 	*should = *may_stay = false;
-	if ((*name && !streq(name, node->name)) || !daemonset_affinity(spec, root))
+	if ((*name && !streq(name, node->name)) || !place_suits(&place, spec))
 		return;
 	*should = *may_stay = true;
 	NODE_FOREACH(t, node_path(root, F_spec, F_taints))

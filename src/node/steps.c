@@ -7,6 +7,7 @@
 #include <errno.h>
 
 #include "node/isolate.h"
+#include "schema/placement.h"
 #include "node/pressure.h"
 
 #define STEP_RETRY_FIRST_MS 500
@@ -36,23 +37,19 @@ int64_t pod_used_by_others(struct pod *p, const char *resource)
 	return sum;
 }
 
+/* The scheduler has looked at that, but a pod may name its node itself. */
 static bool admit_selector(struct pod *p)
 {
-	const struct node *labels = p->agent->node ? meta_labels(obj_node(p->agent->node)) : NULL;
+	struct place place;
 
 	if (!p->agent->node)
 		return true;
-	NODE_FOREACH (want, node_get(pod_spec(p), F_nodeSelector)) {
-		const struct node *have = node_getk(labels, node_key(want));
-
-		if (have && str_eq(node_str(have), node_str(want)))
-			continue;
-		pod_fail(p, "NodeAffinity",
-			 "Pod was rejected: Predicate NodeAffinity failed: node(s) didn't match Pod's node "
-			 "affinity/selector");
-		return false;
-	}
-	return true;
+	place = place_of(obj_node(p->agent->node));
+	if (place_suits(&place, pod_spec(p)))
+		return true;
+	pod_fail(p, "NodeAffinity",
+		 "Pod was rejected: Predicate NodeAffinity failed: node(s) didn't match Pod's node affinity/selector");
+	return false;
 }
 
 static int step_admit(struct pod *p, struct err *e UNUSED)

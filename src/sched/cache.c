@@ -216,6 +216,7 @@ struct sched_node *sched_node_get(struct sched *s, const char *name)
 		return n;
 	n = xcalloc(1, sizeof(*n));
 	n->name = xstrdup(name);
+	n->place = (struct place){ n->name, labels_get_any, &n->labels };
 	TAILQ_INIT(&n->pods);
 	TAILQ_INIT(&n->nominated);
 	map_set(s->by_name, str_of(name), n);
@@ -226,8 +227,8 @@ static void sched_node_taints(struct sched_node *n, const struct node *taints)
 {
 	NODE_FOREACH(t, taints)
 	{
-		struct sched_taint taint = { xstrdup(node_gets(t, F_key)), xstrdup(node_gets(t, F_value)),
-					     xstrdup(node_gets(t, F_effect)) };
+		struct taint taint = { xstrdup(node_gets(t, F_key)), xstrdup(node_gets(t, F_value)),
+				       xstrdup(node_gets(t, F_effect)) };
 
 		VEC_PUSH(&n->taints, taint);
 	}
@@ -268,9 +269,9 @@ static void sched_node_images(struct sched *s, struct sched_node *n, const struc
 static void sched_node_clear(struct sched *s, struct sched_node *n)
 {
 	for (size_t i = 0; i < n->taints.n; i++) {
-		free(n->taints.v[i].key);
-		free(n->taints.v[i].value);
-		free(n->taints.v[i].effect);
+		free((char *)n->taints.v[i].key);
+		free((char *)n->taints.v[i].value);
+		free((char *)n->taints.v[i].effect);
 	}
 	VEC_RELEASE(&n->taints);
 	for (size_t i = 0; s && i < n->images.n; i++)

@@ -131,7 +131,7 @@ static bool volume_usable_on(struct obj *volume, const struct sched_node *n)
 {
 	const struct node *required = node_path(obj_node(volume), F_spec, F_nodeAffinity, F_required);
 
-	return !required || affinity_terms_match(required, n);
+	return !required || place_matches(&n->place, required);
 }
 
 static bool volume_free_for(const struct node *volume, const struct node *claim)

@@ -15,7 +15,7 @@
 
 static bool spread_eligible(const struct sched_cycle *c, const struct rule_spread *r, const struct sched_node *n)
 {
-	if (r->honor_affinity && !affinity_required(c->spec, n))
+	if (r->honor_affinity && !place_suits(&n->place, c->spec))
 		return false;
 	return !r->honor_taints || taints_tolerated(n, node_get(c->spec, F_tolerations));
 }

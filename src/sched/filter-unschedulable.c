@@ -5,7 +5,7 @@
 
 SCHED_FILTER(filter_unschedulable)
 {
-	static const struct sched_taint taint = { "node.kubernetes.io/unschedulable", "", "NoSchedule" };
+	static const struct taint taint = { "node.kubernetes.io/unschedulable", "", "NoSchedule" };
 
 	*hopeless = true;
 	if (!n->unschedulable || taint_tolerated(&taint, node_get(c->spec, F_tolerations)))

@@ -24,7 +24,7 @@
 #include "base/tree.h"
 #include "base/vec.h"
 #include "sched/sched.h"
-#include "schema/schema.h"
+#include "schema/placement.h"
 
 struct sched_node;
 struct sched_pod;
@@ -52,6 +52,7 @@ struct labels { /* "key\0value\0" after each other; NULL when there are none */
 };
 void labels_read(struct labels *l, const struct node *labels);
 const char *labels_get(const struct labels *l, const char *key); /* NULL: absent */
+const char *labels_get_any(const void *labels, const char *key); /* the same, as others call it */
 bool labels_match(const struct labels *l, const struct selector *s);
 void labels_release(struct labels *l);
 
@@ -161,15 +162,13 @@ struct sched_image {
 	uint64_t hash; /* of a name */
 	int64_t size;
 };
-struct sched_taint {
-	char *key, *value, *effect;
-};
 struct sched_node {
 	char *name;
 	bool there; /* there is such a Node; else only pods that say they run there */
 	size_t at; /* in sched.nodes */
 	struct labels labels;
-	VEC(struct sched_taint) taints;
+	struct place place; /* the same as schema/placement.h wants it */
+	VEC(struct taint) taints; /* strings are ours */
 	VEC(struct sched_image) images; /* sorted */
 	bool unschedulable;
 	struct amounts allocatable, requested;
@@ -284,10 +283,7 @@ SCHED_SCORE_PREPARE(score_affinity_prepare);
 SCHED_SCORE_PREPARE(score_near_prepare);
 
 /* Shared by filter and score of the same subject, and by others. */
-bool taint_tolerated(const struct sched_taint *taint, const struct node *tolerations);
 bool taints_tolerated(const struct sched_node *n, const struct node *tolerations); /* but PreferNoSchedule */
-bool affinity_required(const struct node *spec, const struct sched_node *n); /* and nodeSelector */
-bool affinity_terms_match(const struct node *node_selector, const struct sched_node *n);
 
 /* --- trial.c --- */
 struct sched_reason {

@@ -39,7 +39,7 @@ const char *labels_get(const struct labels *l, const char *key)
 	return NULL;
 }
 
-static const char *labels_get_any(const void *labels, const char *key)
+const char *labels_get_any(const void *labels, const char *key)
 {
 	return labels_get(labels, key);
 }
