@@ -14,6 +14,7 @@
 
 #include "node/pressure.h"
 #include "node/stats.h"
+#include "schema/placement.h"
 
 #define CLEANUP_MS 30000 /* what was begun (an eviction, a collection) is waited for so long */
 #define HARD_GRACE_S 1
@@ -89,17 +90,9 @@ bool evict_pod(struct pod *p, int64_t grace_s, bool disrupted, const char *messa
 
 static bool tolerates_memory_pressure(struct pod *p)
 {
-	static const char key[] = "node.kubernetes.io/memory-pressure";
+	static const struct taint taint = {"node.kubernetes.io/memory-pressure", "", "NoSchedule"};
 
-	NODE_FOREACH (t, node_get(pod_spec(p), F_tolerations)) {
-		const char *want = node_gets(t, F_key), *effect = node_gets(t, F_effect), *op = node_gets(t, F_operator);
-
-		if ((*effect && !streq(effect, "NoSchedule")) || (*want && !streq(want, key)))
-			continue;
-		if (streq(op, "Exists") || (*want && !*node_gets(t, F_value)))
-			return true;
-	}
-	return false;
+	return taint_tolerated(&taint, node_get(pod_spec(p), F_tolerations));
 }
 
 bool evict_admit(struct pod *p)
@@ -120,27 +113,8 @@ bool evict_admit(struct pod *p)
 
 /* --- who goes --- */
 
-static int64_t disk_of(struct stats *st, struct pod *p, bool inodes, bool *known)
-{
-	const struct stats_entry *en = stats_pod(st, p);
-	int64_t sum = 0;
-
-	*known = en && (en->logs.known || en->volumes.known);
-	if (!en)
-		return 0;
-	sum = inodes ? en->logs.inodes + en->volumes.inodes : en->logs.bytes + en->volumes.bytes;
-	for (size_t i = 0; i < p->n_ctrs; i++) {
-		const struct stats_entry *c = stats_ctr(st, p->ctrs[i]);
-
-		if (c)
-			sum += inodes ? c->root.inodes : c->root.bytes;
-	}
-	return sum;
-}
-
 static void candidate_fill(struct evict_candidate *c, struct pod *p, enum evict_resource r)
 {
-	struct stats *st = p->agent->stats;
 	struct run_usage u;
 
 	*c = (struct evict_candidate){.pod = p, .priority = pod_priority(p)};
@@ -148,7 +122,10 @@ static void candidate_fill(struct evict_candidate *c, struct pod *p, enum evict_
 		c->known = p->sandbox && sandbox_usage(p->sandbox, &u);
 		c->used = !c->known ? 0 : r == EVICT_MEMORY ? u.working_set : u.processes;
 	} else {
-		c->used = disk_of(st, p, r == EVICT_INODES, &c->known);
+		struct stats_disk d = stats_pod_disk(p->agent->stats, p);
+
+		c->known = d.known;
+		c->used = r == EVICT_INODES ? d.inodes : d.bytes;
 	}
 	if (r == EVICT_MEMORY || r == EVICT_STORAGE)
 		c->request = qos_pod_request(pod_spec(p), evict_resource_name(r));
@@ -306,11 +283,10 @@ static void enforce(struct pod *p)
 	_cleanup_buf_ struct buf b = BUF_INIT;
 	_cleanup_free_ char *text = NULL;
 	struct quantity q;
-	bool known;
 
 	if (!pod_active(p) || !limit_of_pod(p, &q))
 		return;
-	if (disk_of(p->agent->stats, p, false, &known) > quantity_value(&q)) {
+	if (stats_pod_disk(p->agent->stats, p).bytes > quantity_value(&q)) {
 		quantity_print(&q, &b);
 		text = xasprintf("Pod ephemeral local storage usage exceeds the total limit of containers %s. ", b.s);
 		evict_pod(p, HARD_GRACE_S, false, text);

@@ -129,20 +129,6 @@ static void put_container(struct doc *d, struct node *list, struct stats *st, st
 	put_fs(d, o, "logs", fs, &en->logs, en->time_s);
 }
 
-/* What a pod keeps on disk: what its containers wrote, logs, emptyDirs. */
-static struct stats_disk pod_disk(struct stats *st, struct pod *p, const struct stats_entry *en)
-{
-	struct stats_disk sum = {en->logs.bytes + en->volumes.bytes, en->logs.inodes + en->volumes.inodes, en->logs.known};
-
-	for (size_t i = 0; i < p->n_ctrs; i++) {
-		const struct stats_entry *c = stats_ctr(st, p->ctrs[i]);
-
-		sum.bytes += c ? c->root.bytes : 0;
-		sum.inodes += c ? c->root.inodes : 0;
-	}
-	return sum;
-}
-
 static void put_pod(struct doc *d, struct node *pods, struct stats *st, struct pod *p, const struct stats_fs *fs)
 {
 	const struct stats_entry *en = stats_pod(st, p);
@@ -163,7 +149,7 @@ static void put_pod(struct doc *d, struct node *pods, struct stats *st, struct p
 	put_cpu(d, o, en);
 	put_memory(d, o, en, 0);
 	put_network(d, o, p, en->time_s);
-	disk = pod_disk(st, p, en);
+	disk = stats_pod_disk(st, p);
 	put_fs(d, o, "ephemeral-storage", fs, &disk, en->time_s);
 	put_int(d, put_object(d, o, "process_stats"), "process_count", en->use.processes);
 }

@@ -190,6 +190,24 @@ const struct stats_entry *stats_ctr(struct stats *st, const struct ctr *c)
 
 /* --- disk usage --- */
 
+struct stats_disk stats_pod_disk(struct stats *st, const struct pod *p)
+{
+	const struct stats_entry *en = stats_pod(st, p);
+	struct stats_disk sum = {0};
+
+	if (!en)
+		return sum;
+	sum = (struct stats_disk){en->logs.bytes + en->volumes.bytes, en->logs.inodes + en->volumes.inodes,
+				  en->logs.known || en->volumes.known};
+	for (size_t i = 0; i < p->n_ctrs; i++) {
+		const struct stats_entry *c = stats_ctr(st, p->ctrs[i]);
+
+		sum.bytes += c ? c->root.bytes : 0;
+		sum.inodes += c ? c->root.inodes : 0;
+	}
+	return sum;
+}
+
 static void count_run(void *arg)
 {
 	struct stats_count *c = arg;

@@ -39,6 +39,8 @@ void stats_look(struct stats *st);
 const struct stats_entry *stats_node(struct stats *st);
 const struct stats_entry *stats_pod(struct stats *st, const struct pod *p);
 const struct stats_entry *stats_ctr(struct stats *st, const struct ctr *c);
+/* What a pod keeps on the disk: what its containers wrote, logs, emptyDirs. */
+struct stats_disk stats_pod_disk(struct stats *st, const struct pod *p);
 bool stats_fs_of(const char *path, struct stats_fs *ret);
 int64_t stats_proc_number(const char *path, const char *key); /* "MemTotal:" of /proc/meminfo */
 
