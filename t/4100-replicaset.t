@@ -111,7 +111,8 @@ test_expect_success 'deleted with --cascade=orphan it leaves its pods, and a new
 '
 
 test_expect_success 'a ReplicaSet with matchExpressions adopts what it selects, and not what is owned' '
-	kubectl run lonely --image=localhost/demo:1 --labels=app=web,tier=x -- sleep 9999 &&
+	kubectl run lonely --image=localhost/demo:1 --labels=app=web,tier=x \
+		--overrides="{\"spec\":{\"terminationGracePeriodSeconds\":0}}" -- sleep 9999 &&
 	kubectl apply -f - <<-EOF &&
 	apiVersion: apps/v1
 	kind: ReplicaSet
