@@ -11,7 +11,7 @@ like() { if printf '%s\n' "$1" | grep -Eq -- "$2"; then ok "$3"; else bad "$3" "
 api() { curl -s -A vm --max-time 60 --cacert $dir/server/tls/ca.crt -H 'Authorization: Bearer vm' -H 'Content-Type: application/json' "$@"; }
 base=https://127.0.0.1:6443/api/v1
 url=$base/namespaces/default/pods
-until_true() { t=0; while ! eval "$1"; do t=$((t + 1)); [ $t -lt 300 ] || return 1; sleep 0.3; done; }
+until_true() { t=0; while ! eval "$1"; do t=$((t + 1)); [ $t -lt 150 ] || return 1; sleep 1; done; }
 pod() { # NAME RESOURCES MEDIUM COMMAND
 	api -f -o /dev/null -X POST $url -d "{\"apiVersion\":\"v1\",\"kind\":\"Pod\",\"metadata\":{\"name\":\"$1\"},\"spec\":{
 		\"restartPolicy\":\"Never\",\"terminationGracePeriodSeconds\":30,\"automountServiceAccountToken\":false,

@@ -11,7 +11,7 @@ is() { if [ "$1" = "$2" ]; then ok "$3"; else bad "$3" "got '$1', expected '$2'"
 api() { curl -s -A vm --max-time 60 --cacert $dir/server/tls/ca.crt -H 'Authorization: Bearer vm' -H 'Content-Type: application/json' "$@"; }
 url=https://127.0.0.1:6443/api/v1/namespaces/default/pods
 # until CONDITION: at most a minute or two
-until_true() { t=0; while ! eval "$1"; do t=$((t + 1)); [ $t -lt 200 ] || return 1; sleep 0.3; done; }
+until_true() { t=0; while ! eval "$1"; do t=$((t + 1)); [ $t -lt 120 ] || return 1; sleep 1; done; }
 
 out=$("$build/kinglet" check 2>&1)
 case $out in *"Nothing is missing."*) ok "kinglet check finds all that it wants" ;; *) bad "kinglet check finds all that it wants" "$out" ;; esac

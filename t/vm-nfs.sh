@@ -9,7 +9,7 @@ is() { if [ "$1" = "$2" ]; then ok "$3"; else bad "$3" "got '$1', expected '$2'"
 api() { curl -s -A vm --max-time 60 --cacert $dir/server/tls/ca.crt -H 'Authorization: Bearer vm' -H 'Content-Type: application/json' "$@"; }
 base=https://127.0.0.1:6443/api/v1
 url=$base/namespaces/default
-until_true() { t=0; while ! eval "$1"; do t=$((t + 1)); [ $t -lt 900 ] || return 1; sleep 0.2; done; }
+until_true() { t=0; while ! eval "$1"; do t=$((t + 1)); [ $t -lt 240 ] || return 1; sleep 1; done; }
 
 mkdir -p /var/lib/export/sub /var/lib/nfs/rpc_pipefs /var/lib/nfs/v4recovery && echo hello >/var/lib/export/file && chmod 777 /var/lib/export
 touch /var/lib/nfs/etab /var/lib/nfs/rmtab

@@ -9,7 +9,7 @@ bad() { n=$((n + 1)); echo "not ok $n - $1"; shift; printf '%s\n' "$@" | sed 's/
 is() { if [ "$1" = "$2" ]; then ok "$3"; else bad "$3" "got '$1', expected '$2'"; fi; }
 api() { curl -s -A vm --max-time 60 --cacert $dir/server/tls/ca.crt -H 'Authorization: Bearer vm' -H 'Content-Type: application/json' "$@"; }
 url=https://127.0.0.1:6443/api/v1/namespaces/default/pods
-until_true() { t=0; while ! eval "$1"; do t=$((t + 1)); [ $t -lt 1500 ] || return 1; sleep 0.2; done; }
+until_true() { t=0; while ! eval "$1"; do t=$((t + 1)); [ $t -lt 400 ] || return 1; sleep 1; done; }
 pod() { # NAME RESTARTPOLICY COMMAND
 	api -f -o /dev/null -X POST $url -d "{\"apiVersion\":\"v1\",\"kind\":\"Pod\",\"metadata\":{\"name\":\"$1\"},\"spec\":{
 		\"restartPolicy\":\"$2\",\"terminationGracePeriodSeconds\":1,\"automountServiceAccountToken\":false,
