@@ -124,7 +124,7 @@ test_expect_success '200 at once, each with its own output; more than a pod may 
 	"$stream" exec -n 200 "$exec_path&command=sh&command=-c&command=echo%20number%20@%3B%20sleep%200.5" >got 2>times &&
 	cat times &&
 	sort -u got >unique && test_lines 200 unique && test_equal 200 "$(grep -c "^0 number" unique)" &&
-	"$stream" exec -n 300 "$exec_path&command=sh&command=-c&command=echo%20@%3B%20sleep%203" >got 2>times &&
+	"$stream" exec -n 300 "$exec_path&command=sh&command=-c&command=echo%20@%3B%20sleep%206" >got 2>times &&
 	test_equal 256 "$(grep -c "^0 " got)" && test_equal 44 "$(grep -c "too many exec sessions in the pod" got)" &&
 	ends 0 kubectl exec a -- true
 '

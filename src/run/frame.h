@@ -21,6 +21,7 @@
 
 #define FRAME_VERSION 1
 #define FRAME_INLINE_MAX 12288 /* bytes of one datagram */
+#define FRAME_SOCKET_BUFFER (512 << 10) /* what may wait to be read: all exec sessions of a pod may end at once */
 #define FRAME_MAX (8u << 20) /* bytes of a frame in a memfd: arguments and environment of a container */
 #define FRAME_FDS 8 /* with one datagram */
 

@@ -14,8 +14,6 @@
 #include "base/log.h"
 #include "run/internal.h"
 
-#define PEER_BUFFER (512 << 10)
-
 static void peer_request_free(struct request *q)
 {
 	err_release(&q->failed);
@@ -168,7 +166,7 @@ static void peer_readable(void *arg, int what)
 
 int peer_open(struct sandbox *s, int sock)
 {
-	int size = PEER_BUFFER;
+	int size = FRAME_SOCKET_BUFFER;
 
 	(void)setsockopt(sock, SOL_SOCKET, SO_SNDBUFFORCE, &size, sizeof(size));
 	s->sock = sock;

@@ -126,7 +126,11 @@ static void conn_readable(struct watch *w, uint32_t events)
 struct conn *conn_add(int fd)
 {
 	struct conn *c = xcalloc(1, sizeof(*c));
+	int size = FRAME_SOCKET_BUFFER;
 
+	/* In a user namespace of the pod's own only as much as anybody may have. */
+	if (setsockopt(fd, SOL_SOCKET, SO_SNDBUFFORCE, &size, sizeof(size)) < 0)
+		(void)setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &size, sizeof(size));
 	c->gen = ++keeper.last_gen;
 	TAILQ_INSERT_TAIL(&keeper.conns, c, link);
 	watch_add(&c->w, fd, EPOLLIN, conn_readable);
