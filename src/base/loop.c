@@ -10,6 +10,10 @@
  * it called back, so a callback may free its own. When the loop goes first, the
  * handles that are left are only detached: their owners still free them.
  *
+ * In virtual time the timers are in a tree of ours instead of libevent's, ordered
+ * by when they are due and then by when they were set, so that a run is the same
+ * each time.
+ *
  * Every callback is timed. One that held the loop for over 20 ms is logged at
  * debug level under the name that the registering macro recorded.
  */
@@ -30,6 +34,13 @@ LIST_HEAD(loop_timer_list, loop_timer);
 LIST_HEAD(loop_signal_list, loop_signal);
 TAILQ_HEAD(loop_hook_list, loop_hook);
 TAILQ_HEAD(loop_task_list, loop_task);
+RB_HEAD(loop_due_tree, loop_timer);
+
+struct loop_virtual {
+	struct time_clock clock;
+	struct loop_due_tree due;
+	uint64_t n_set; /* timers, so far */
+};
 
 struct loop {
 	struct event_base *base;
@@ -41,6 +52,7 @@ struct loop {
 	struct loop_hook *next_hook; /* while they run: the one that comes next */
 	struct loop_task_list tasks;
 	struct loop_task end; /* marks where this turn's tasks end */
+	struct loop_virtual *virtual; /* NULL: the machine's time */
 	int64_t now_ms;
 	bool now_known, in_turn, stopping;
 };
@@ -62,6 +74,8 @@ struct loop_timer {
 	struct event *ev;
 	int64_t due_ms;
 	bool set;
+	RB_ENTRY(loop_timer) due_link; /* in virtual time, while it is set */
+	uint64_t number;
 	void (*cb)(void *arg);
 	void *arg;
 	const char *name;
@@ -83,6 +97,15 @@ struct loop_hook {
 	void *arg;
 	const char *name;
 };
+
+static int loop_due_cmp(struct loop_timer *a, struct loop_timer *b)
+{
+	if (a->due_ms != b->due_ms)
+		return a->due_ms < b->due_ms ? -1 : 1;
+	return a->number < b->number ? -1 : a->number > b->number;
+}
+
+RB_GENERATE_INTERNAL(loop_due_tree, loop_timer, due_link, loop_due_cmp, static UNUSED)
 
 static void loop_event_log(int severity, const char *msg)
 {
@@ -154,6 +177,9 @@ struct loop *loop_free(struct loop *l)
 		loop_undefer(l, TAILQ_FIRST(&l->tasks));
 	event_free(l->wait);
 	event_base_free(l->base);
+	if (l->virtual)
+		time_take_over(NULL);
+	free(l->virtual);
 	free(l);
 	return NULL;
 }
@@ -196,6 +222,8 @@ static void loop_leave(int64_t since_us, const char *kind, const char *name)
 
 /* --- turns --- */
 
+static void loop_timer_cb(evutil_socket_t fd, short ev, void *arg);
+
 static void loop_run_tasks(struct loop *l)
 {
 	struct loop_task *t;
@@ -229,14 +257,56 @@ static void loop_run_hooks(struct loop *l)
 	l->next_hook = NULL;
 }
 
-static int loop_one_turn(struct loop *l, int max_wait_ms)
+/* Nothing else is to be done: to the first timer, or as far as may be. */
+static void loop_jump(struct loop *l, int max_wait_ms)
+{
+	struct loop_timer *t = RB_MIN(loop_due_tree, &l->virtual->due);
+	struct time_clock *c = &l->virtual->clock;
+	int64_t us = max_wait_ms * 1000LL;
+
+	if (t && (max_wait_ms < 0 || t->due_ms * 1000 - c->mono_us < us))
+		us = t->due_ms * 1000 - c->mono_us;
+	if (us > 0) {
+		c->mono_us += us;
+		c->wall_ns += us * 1000;
+	}
+}
+
+static bool loop_has_task(const struct loop *l)
+{
+	return l->stopping || !TAILQ_EMPTY(&l->tasks);
+}
+
+/* Those that are due now, each once: what they set for now is of the next turn. */
+static void loop_run_due(struct loop *l)
+{
+	struct loop_virtual *v = l->virtual;
+	uint64_t last = v->n_set;
+	struct loop_timer *t;
+
+	while ((t = RB_MIN(loop_due_tree, &v->due)) && t->due_ms <= v->clock.mono_us / 1000 && t->number <= last)
+		loop_timer_cb(-1, 0, t);
+}
+
+/* Waits in earnest only when there is no timer at all: somebody outside has to do something. */
+static int loop_events_virtual(struct loop *l, int max_wait_ms)
 {
 	int flags = EVLOOP_ONCE | EVLOOP_NO_EXIT_ON_EMPTY, r;
 
-	BUG_ON(l->in_turn); /* a callback must not pump the loop that called it */
-	l->in_turn = true;
-	l->now_known = false;
-	if (max_wait_ms == 0 || l->stopping || !TAILQ_EMPTY(&l->tasks)) {
+	if (max_wait_ms >= 0 || loop_has_task(l) || !RB_EMPTY(&l->virtual->due))
+		flags |= EVLOOP_NONBLOCK;
+	r = event_base_loop(l->base, flags);
+	if (!l->now_known && !loop_has_task(l))
+		loop_jump(l, max_wait_ms);
+	loop_run_due(l);
+	return r;
+}
+
+static int loop_events(struct loop *l, int max_wait_ms)
+{
+	int flags = EVLOOP_ONCE | EVLOOP_NO_EXIT_ON_EMPTY, r;
+
+	if (max_wait_ms == 0 || loop_has_task(l)) {
 		flags |= EVLOOP_NONBLOCK;
 	} else if (max_wait_ms > 0) {
 		struct timeval tv = { max_wait_ms / 1000, max_wait_ms % 1000 * 1000 };
@@ -245,6 +315,17 @@ static int loop_one_turn(struct loop *l, int max_wait_ms)
 	}
 	r = event_base_loop(l->base, flags);
 	event_del(l->wait);
+	return r;
+}
+
+static int loop_one_turn(struct loop *l, int max_wait_ms)
+{
+	int r;
+
+	BUG_ON(l->in_turn); /* a callback must not pump the loop that called it */
+	l->in_turn = true;
+	l->now_known = false;
+	r = l->virtual ? loop_events_virtual(l, max_wait_ms) : loop_events(l, max_wait_ms);
 	loop_run_tasks(l);
 	loop_run_hooks(l);
 	l->in_turn = false;
@@ -368,6 +449,29 @@ static void loop_timer_arm(struct loop_timer *t, int64_t in_ms)
 	BUG_ON(r < 0);
 }
 
+static void loop_timer_disarm(struct loop_timer *t)
+{
+	if (t->set && t->l->virtual)
+		RB_REMOVE(loop_due_tree, &t->l->virtual->due, t);
+	else
+		event_del(t->ev);
+	t->set = false;
+}
+
+void loop_virtual(struct loop *l, int64_t wall_s)
+{
+	BUG_ON(l->virtual || !LIST_EMPTY(&l->timers));
+	l->virtual = xcalloc(1, sizeof(*l->virtual));
+	RB_INIT(&l->virtual->due);
+	l->virtual->clock = (struct time_clock){ .mono_us = 1000 * SEC_US, .wall_ns = wall_s * SEC_NS };
+	time_take_over(&l->virtual->clock);
+}
+
+void loop_wall_jump(struct loop *l, int64_t by_s)
+{
+	l->virtual->clock.wall_ns += by_s * SEC_NS;
+}
+
 static void loop_timer_cb(evutil_socket_t fd, short ev, void *arg)
 {
 	struct loop_timer *t = arg;
@@ -378,7 +482,7 @@ static void loop_timer_cb(evutil_socket_t fd, short ev, void *arg)
 		loop_timer_arm(t, t->due_ms - since / 1000);
 		return;
 	}
-	t->set = false;
+	loop_timer_disarm(t);
 	t->cb(t->arg);
 	loop_leave(since, "timer", name);
 }
@@ -404,15 +508,22 @@ void loop_timer_set(struct loop_timer *t, int64_t in_ms)
 	if (!t->l)
 		return;
 	in_ms = in_ms < 0 ? 0 : in_ms > far ? far : in_ms;
+	if (t->l->virtual) {
+		loop_timer_disarm(t);
+		t->number = ++t->l->virtual->n_set;
+	}
 	t->due_ms = time_mono_ms() + in_ms;
 	t->set = true;
-	loop_timer_arm(t, in_ms);
+	if (t->l->virtual)
+		RB_INSERT(loop_due_tree, &t->l->virtual->due, t);
+	else
+		loop_timer_arm(t, in_ms);
 }
 
 void loop_timer_clear(struct loop_timer *t)
 {
 	if (t->l)
-		event_del(t->ev);
+		loop_timer_disarm(t);
 	t->set = false;
 }
 
@@ -426,6 +537,7 @@ struct loop_timer *loop_timer_free(struct loop_timer *t)
 	if (!t)
 		return NULL;
 	if (t->l) {
+		loop_timer_disarm(t);
 		LIST_REMOVE(t, link);
 		event_free(t->ev);
 	}

@@ -31,6 +31,16 @@ void loop_turn(struct loop *l, int max_wait_ms);
 struct event_base *loop_event_base(struct loop *l);
 int64_t loop_now_ms(struct loop *l); /* monotonic, of the turn's start */
 
+/*
+ * Virtual time, for tests: from here on no clock of this process goes by itself.
+ * Both stand still while there is something to do; when nothing is, they jump to
+ * the next timer, or by loop_turn's max_wait_ms if that comes first. A day takes
+ * as long as what happens in it. To be called before the first timer is made; ends
+ * with the loop. What a worker thread is busy with is not waited for.
+ */
+void loop_virtual(struct loop *l, int64_t wall_s);
+void loop_wall_jump(struct loop *l, int64_t by_s); /* somebody sets the wall clock; timers take no notice */
+
 enum { LOOP_READ = 1, LOOP_WRITE = 2 };
 
 /* An fd watched level-triggered until freed. cb gets LOOP_READ | LOOP_WRITE bits. */

@@ -17,6 +17,12 @@ int64_t time_wall_s(void);
 int64_t time_wall_us(void); /* microseconds since the epoch */
 int64_t time_wall_ns(void);
 
+/* A clock that stands in for the machine's, in the whole process: loop_virtual's. NULL: the machine's again. */
+struct time_clock {
+	int64_t mono_us, wall_ns;
+};
+void time_take_over(struct time_clock *c);
+
 /* metav1.Time: "2006-01-02T15:04:05Z" */
 #define TIME_RFC3339_LEN 21
 char *time_fmt_rfc3339(char out[TIME_RFC3339_LEN], int64_t unix_s);

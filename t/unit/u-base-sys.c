@@ -96,6 +96,70 @@ static void lt_task2(struct loop_task *task)
 	CONTAINER_OF(task, struct loop_test, task2)->tasks += 1000;
 }
 
+static char order[20];
+
+static void lt_note(void *arg)
+{
+	strcat(order, arg);
+}
+
+/* What runs at once sets a timer for now, which is of the next turn. */
+static void lt_busy(void *arg)
+{
+	struct loop_test *t = arg;
+
+	if (++t->fires < t->limit)
+		loop_timer_set(t->timer, 0);
+}
+
+static void test_loop_virtual(void)
+{
+	struct loop_test t = { .l = loop_new(), .limit = 3, .task.run = lt_task };
+	int64_t since = time_mono_ms(), mono, ns;
+	struct loop_timer *a, *b;
+
+	loop_virtual(t.l, 1000000);
+	mono = time_mono_ms();
+	a = loop_timer_new(t.l, lt_note, "a");
+	b = loop_timer_new(t.l, lt_note, "b");
+	is_int(time_wall_s(), 1000000, "virtual time begins where it is told to");
+	loop_timer_set(a, 86400 * SEC_MS);
+	loop_timer_set(b, 86400 * SEC_MS);
+	loop_timer_set(b, 3600 * SEC_MS);
+	loop_turn(t.l, -1);
+	is_int(time_mono_ms() - mono, 3600 * SEC_MS, "with nothing to do it jumps to the next timer");
+	is_int(time_wall_s(), 1003600, "the wall clock goes along");
+	loop_turn(t.l, 10000);
+	is_int(time_mono_ms() - mono, 3610 * SEC_MS, "or as far as the turn may wait");
+	loop_wall_jump(t.l, -10000);
+	is_int(time_wall_s(), 993610, "somebody sets the wall clock");
+	loop_timer_set(b, 86400 * SEC_MS - 3610 * SEC_MS);
+	loop_turn(t.l, -1);
+	is_str(order, "bab", "what is due at once comes in the order in which it was set");
+	is_int(time_mono_ms() - mono, 86400 * SEC_MS, "which takes no notice of the wall clock");
+	t.timer = loop_timer_new(t.l, lt_busy, &t);
+	loop_timer_set(t.timer, 0);
+	loop_turn(t.l, -1);
+	is_int(t.fires, 1, "a timer that is set for now runs in the next turn");
+	loop_defer(t.l, &t.task);
+	loop_turn(t.l, -1);
+	loop_turn(t.l, -1);
+	is_int(t.fires, 3, "and in the one after");
+	is_int(time_mono_ms() - mono, 86400 * SEC_MS, "time stands still while there is something to do");
+	loop_timer_set(a, 5);
+	loop_timer_clear(a);
+	loop_turn(t.l, 0);
+	is_int(time_mono_ms() - mono, 86400 * SEC_MS, "or nobody may wait");
+	ns = time_wall_ns();
+	ok(time_wall_ns() > ns, "no two readings in nanoseconds are the same");
+	loop_timer_free(a);
+	loop_timer_free(t.timer);
+	loop_timer_set(b, 7);
+	t.l = loop_free(t.l);
+	loop_timer_free(b);
+	ok(time_mono_ms() - since < 60000 && time_wall_s() > 100000000, "afterwards time is the machine's");
+}
+
 static void test_loop_timers(void)
 {
 	struct loop_test t = { .l = loop_new(), .limit = 3, .task.run = lt_task, .task2.run = lt_task2 };
@@ -694,6 +758,7 @@ int main(int argc, char **argv)
 	}
 	unsetenv("KINGLET_LOG_FORMAT");
 	test_loop_timers();
+	test_loop_virtual();
 	test_loop_fds();
 	test_job();
 	test_proc_run();
