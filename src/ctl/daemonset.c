@@ -242,7 +242,7 @@ static bool daemonset_pair(const struct daemonset *s, const struct daemonset_nod
 	return true;
 }
 
-/* Those that are of no use are replaced at once, others as far as maxUnavailable leaves room. */
+/* Those that are of no use are replaced at once, others as far as maxUnavailable leaves room beside them. */
 static void daemonset_replace(struct daemonset *s)
 {
 	struct kid *fresh, *old;
@@ -255,8 +255,10 @@ static void daemonset_replace(struct daemonset *s)
 			missing++;
 		else if (fresh)
 			missing += !daemonset_is_available(s, fresh);
-		else if (!daemonset_is_available(s, old))
+		else if (!daemonset_is_available(s, old)) {
 			daemonset_delete(s, old);
+			missing++;
+		}
 	}
 	for (size_t i = 0; i < s->nodes.n && missing < s->unavailable; i++) {
 		if (!daemonset_pair(s, &s->nodes.v[i], &fresh, &old) || fresh || !daemonset_is_available(s, old))
