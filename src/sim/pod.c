@@ -58,12 +58,24 @@ static void pod_address(struct sim_pod *p)
 		}
 }
 
+/* Somebody else has called it ended: the kubelet stops it then, and leaves that word as it is. */
+static void pod_heed_end(struct sim_pod *p)
+{
+	const char *phase = node_gets(node_get(obj_node(p->obj), F_status), F_phase);
+
+	if (!p->over && (streq(phase, "Succeeded") || streq(phase, "Failed"))) {
+		p->over = true;
+		p->untold = false;
+	}
+}
+
 void sim_pod_go(struct sim_pod *p)
 {
 	int64_t next = SIM_FOR_EVER;
 
 	if (p->node->cut)
 		return;
+	pod_heed_end(p);
 	p->untold |= sim_life(p, sim_now(p->actor.sim), &next);
 	pod_address(p);
 	sim_wake_at(&p->actor, next);
