@@ -611,23 +611,14 @@ static void run_line(struct world *w, const char *line)
 	free(words);
 }
 
-/* A scenario that says nothing of nodes has three. */
-static bool has_nodes(const struct scenario *s)
-{
-	for (size_t i = s->first; i < s->end; i++)
-		if (starts_with(s->script->lines.v[i], "nodes "))
-			return true;
-	return false;
-}
-
+/* A scenario that does not begin with nodes has three. */
 void run_scenario(struct world *w, const struct scenario *s)
 {
-	bool nodes;
+	bool nodes = false;
 
 	w->at = s;
 	for (size_t i = 0; i < s->vars.of.n; i++)
 		vars_set(&w->vars, str_of(s->vars.of.v[i].name), s->vars.of.v[i].value);
-	nodes = has_nodes(s);
 	for (size_t i = s->first; i < s->end && !world_failed(w); i++) {
 		const char *line = s->script->lines.v[i];
 
@@ -635,8 +626,9 @@ void run_scenario(struct world *w, const struct scenario *s)
 			continue;
 		w->line = i;
 		if (!nodes && !starts_with(line, "play ")) {
-			run_line(w, "nodes 3");
 			nodes = true;
+			if (!starts_with(line, "nodes "))
+				run_line(w, "nodes 3");
 		}
 		run_line(w, line);
 	}
