@@ -2,6 +2,7 @@
 # Claims and volumes: who gets which, what becomes of them, and the directories
 # that the class local-path gives.
 . "${srcdir:-.}/t/lib.sh"
+. "${srcdir:-.}/t/lib-volumes.sh"
 test_needs kubectl overlay
 
 test_expect_success 'start the server with an image' '
@@ -9,42 +10,6 @@ test_expect_success 'start the server with an image' '
 	"$KINGLET" image import --data-dir "$DATA" demo.tar >/dev/null &&
 	start_server
 '
-
-volume() # NAME SIZE MODES CLASS [MORE-OF-SPEC [POLICY]]
-{
-	kubectl apply -f - <<-YAML
-	apiVersion: v1
-	kind: PersistentVolume
-	metadata: {name: $1, labels: {name: $1}}
-	spec: {capacity: {storage: $2}, accessModes: [$3], storageClassName: "$4", persistentVolumeReclaimPolicy: ${6:-Retain},
-	  hostPath: {path: /tmp/k-$$-$1}${5:+, $5}}
-	YAML
-}
-claim() # NAME SIZE MODES CLASS [MORE-OF-SPEC]
-{
-	kubectl apply -f - <<-YAML
-	apiVersion: v1
-	kind: PersistentVolumeClaim
-	metadata: {name: $1}
-	spec: {accessModes: [$3], storageClassName: "$4", resources: {requests: {storage: $2}}${5:+, $5}}
-	YAML
-}
-user() # POD CLAIM COMMAND
-{
-	kubectl apply -f - <<-YAML
-	apiVersion: v1
-	kind: Pod
-	metadata: {name: $1}
-	spec:
-	  restartPolicy: Never
-	  terminationGracePeriodSeconds: 0
-	  containers: [{name: c, image: localhost/demo:1, command: [sh, -c, "$3"], volumeMounts: [{name: v, mountPath: /v}]}]
-	  volumes: [{name: v, persistentVolumeClaim: {claimName: $2}}]
-	YAML
-}
-phase() { kubectl get $1 -o jsonpath='{.status.phase}'; }
-becomes() { wait_for "test \"\$(phase $1)\" = $2"; }
-volume_of() { kubectl get pvc $1 -o jsonpath='{.spec.volumeName}'; }
 
 test_expect_success 'volumes that nobody has are Available' '
 	volume small 1Gi ReadWriteOnce "" && volume big 10Gi "ReadWriteOnce, ReadWriteMany" "" &&
@@ -114,7 +79,7 @@ test_expect_success 'what must not be deleted is not: Failed, and why' '
 	EOF
 	mkdir "$TRASH/precious" && claim e1 1Gi ReadWriteOnce etc && becomes pvc/e1 Bound &&
 	kubectl delete pvc e1 && becomes pv/etc Failed && test -d "$TRASH/precious" &&
-	wait_for "kubectl describe pv etc | grep -q \"VolumeFailedDelete .*no deletable volume plugin matched\""
+	wait_for "kubectl describe pv etc | grep -q \"VolumeFailedDelete .*host_path deleter only supports /tmp/.+ but received provided $TRASH/precious\""
 '
 
 test_expect_success 'the volume goes: the claim is Lost' '

@@ -10,28 +10,13 @@
 #include "api/admit.h"
 
 #include "http/http.h"
+#include "schema/claims.h"
 #include "schema/usage.h"
 
 /* --- default classes --- */
 
-static bool is_marked(struct obj *o, const char *const *notes)
-{
-	for (; *notes; notes++)
-		if (streq_null(meta_annotation(obj_node(o), *notes), "true"))
-			return true;
-	return false;
-}
-
-static bool is_newer(struct obj *a, struct obj *b)
-{
-	int c = strcmp(node_gets(meta_of(obj_node(a)), F_creationTimestamp),
-		       node_gets(meta_of(obj_node(b)), F_creationTimestamp));
-
-	return c > 0 || (c == 0 && strcmp(a->name, b->name) < 0);
-}
-
-/* The object with one of these annotations; of several the newest. Referenced; NULL: none. */
-static struct obj *default_of(struct api *a, const struct resource *res, const char *const *notes)
+/* Of the classes that are marked as default the newest. Referenced; NULL: there is none. */
+static struct obj *default_of(struct api *a, const struct resource *res, bool (*is_default)(const struct node *class))
 {
 	struct store_list l;
 	struct obj *best = NULL;
@@ -39,7 +24,7 @@ static struct obj *default_of(struct api *a, const struct resource *res, const c
 	if (!admit_list(a, res, NULL, &l))
 		return NULL;
 	for (size_t i = 0; i < l.n; i++)
-		if (is_marked(l.objs[i], notes) && (!best || is_newer(l.objs[i], best)))
+		if (is_default(obj_node(l.objs[i])) && (!best || class_is_newer(obj_node(l.objs[i]), obj_node(best))))
 			best = l.objs[i];
 	if (best)
 		obj_ref(best);
@@ -49,28 +34,30 @@ static struct obj *default_of(struct api *a, const struct resource *res, const c
 
 int admit_storage_class(struct admission *a, struct err *e)
 {
-	static const char *const notes[] = { "storageclass.kubernetes.io/is-default-class",
-					     "storageclass.beta.kubernetes.io/is-default-class", NULL };
 	_cleanup_obj_ struct obj *class = NULL;
 
 	if (a->old || !admit_is(a, "", "persistentvolumeclaims") || usage_claim_class(a->root))
 		return 0;
-	class = default_of(a->r->api, schema_res("storage.k8s.io", "storageclasses"), notes);
+	class = default_of(a->r->api, schema_res("storage.k8s.io", "storageclasses"), class_is_default);
 	if (class)
 		node_sets(a->d, node_need_object(a->d, a->root, F_spec), F_storageClassName, class->name);
 	return 0;
 }
 
+static bool ingress_class_is_default(const struct node *class)
+{
+	return streq_null(meta_annotation(class, "ingressclass.kubernetes.io/is-default-class"), "true");
+}
+
 int admit_ingress_class(struct admission *a, struct err *e)
 {
-	static const char *const notes[] = { "ingressclass.kubernetes.io/is-default-class", NULL };
 	_cleanup_obj_ struct obj *class = NULL;
 
 	if (a->old || !admit_is(a, "networking.k8s.io", "ingresses") ||
 	    node_get(node_get(a->root, F_spec), F_ingressClassName) ||
 	    meta_annotation(a->root, "kubernetes.io/ingress.class"))
 		return 0;
-	class = default_of(a->r->api, schema_res("networking.k8s.io", "ingressclasses"), notes);
+	class = default_of(a->r->api, schema_res("networking.k8s.io", "ingressclasses"), ingress_class_is_default);
 	if (class)
 		node_sets(a->d, node_need_object(a->d, a->root, F_spec), F_ingressClassName, class->name);
 	return 0;

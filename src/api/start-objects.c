@@ -2,8 +2,8 @@
  * Objects that every Kubernetes cluster has: priority classes for pods that the
  * cluster itself needs, the flow schemas and priority levels of API priority and
  * fairness (kinglet needs none, but clients list them and tools refer to them),
- * the range of service addresses, the storage class of local directories, and the authority of client certificates for
- * extension API servers. Every flow schema gets its condition Dangling.
+ * the range of service addresses, the storage class of local directories, and the
+ * authority of client certificates for extension API servers. Every flow schema gets its condition Dangling.
  *
  * They are made when they are missing. Those that Kubernetes keeps up to date
  * are put right: mandatory ones always, suggested ones while their annotation
@@ -160,7 +160,7 @@ static void objects_written(struct call *c, const struct err *err)
 	bool failed;
 
 	/* What somebody else wrote meanwhile is looked at again: it is an event. */
-	s->failed |= err && err->reason != ERR_ALREADY_EXISTS && err->reason != ERR_CONFLICT;
+	s->failed |= err && err->reason != ERR_ALREADY_EXISTS && err->reason != ERR_CONFLICT && err->reason != ERR_NOT_FOUND;
 	failed = s->failed;
 	if (--s->open)
 		return;
@@ -283,13 +283,20 @@ static void objects_classes(struct objects_sync *s)
 	}
 }
 
+/* Left out, its class goes too when an earlier start has made it, as k3s takes back what is disabled. One of that name for
+ * another provisioner is somebody else's. */
 static void objects_storage(struct objects_sync *s)
 {
+	const struct resource *res = schema_res("storage.k8s.io", "storageclasses");
+	struct obj *have = store_get(s->api->store, res, "", "local-path");
+
 	if (s->api->cfg.local_storage)
-		objects_put(s, schema_res("storage.k8s.io", "storageclasses"), "", "local-path", KEEP_THERE, F_provisioner,
+		objects_put(s, res, "", "local-path", KEEP_THERE, F_provisioner,
 			    "{\"metadata\":{\"name\":\"local-path\",\"annotations\":{\"storageclass.kubernetes.io/is-default-class\":"
 			    "\"true\"}},\"provisioner\":\"kinglet.io/local-path\",\"volumeBindingMode\":\"WaitForFirstConsumer\","
 			    "\"reclaimPolicy\":\"Delete\",\"allowVolumeExpansion\":true}");
+	else if (have && node_streq(node_get(obj_node(have), F_provisioner), "kinglet.io/local-path"))
+		objects_submit(s, VERB_DELETE, res, "", have, NULL, NULL);
 }
 
 static void objects_service_cidr(struct objects_sync *s)

@@ -102,7 +102,7 @@ static const struct opt server_opts[] = {
 	{ OPT_STRING, "write-kubeconfig-mode", 0, O(write_kubeconfig_mode), "MODE", "KINGLET_KUBECONFIG_MODE", "0600",
 	  .help = "its permissions" },
 	{ OPT_LIST, "disable", 0, O(disabled), "PART", "KINGLET_DISABLE",
-	  .help = "leave out a part that is there by default: local-storage (the class local-path)" },
+	  .help = "leave out a part that is there by default: local-storage (the class local-path and its provisioner)" },
 	{ OPT_HEADING, .help = "Node" },
 	{ OPT_BOOL, "disable-agent", 0, O(disable_agent), NULL, "KINGLET_DISABLE_AGENT",
 	  .help = "run no node agent: pods are not run on this machine" },
@@ -691,7 +691,8 @@ static int server_start(struct server *s, struct err *e)
 	api_start(s->api, server_ready, s);
 	s->ctl = ctl_new(&(struct ctl_config){ .client = client_named(s->client, "kube-controller-manager"),
 					       .root_ca_pem = s->pki.ca_cert, .csr_read = server_csr_read,
-					       .csr_sign = server_csr_sign, .csr_arg = s, .local_storage = s->local_storage });
+					       .csr_sign = server_csr_sign, .csr_arg = s,
+					       .local_storage = server_disabled(s, "local-storage") ? NULL : s->local_storage });
 	s->sched = sched_new(client_named(s->client, "kube-scheduler"), "default-scheduler");
 	server_node_marks(s);
 	return s->opts->disable_agent ? 0 : server_open_agent(s, e);

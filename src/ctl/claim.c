@@ -9,8 +9,11 @@
  */
 #include "ctl/internal.h"
 #include "schema/claims.h"
+#include "schema/usage.h"
 
-enum { OF_CLAIMS, OF_VOLUMES, OF_CLASSES };
+#define CLAIMS_OF_POD " pod" /* behind a pod's key */
+
+enum { OF_CLAIMS, OF_VOLUMES, OF_CLASSES, OF_PODS };
 
 void claim_key_of_volume(struct obj *o, struct buf *out)
 {
@@ -26,6 +29,21 @@ void claim_key_of_class(struct obj *o, struct buf *out)
 {
 	(void)o;
 	buf_adds(out, ALL_CLAIMS);
+}
+
+/* A pod that the scheduler found no place for: its claims are told. */
+void claim_key_of_pod(struct obj *o, struct buf *out)
+{
+	const struct node *root = obj_node(o), *tried = cond_find(node_path(root, F_status, F_conditions), "PodScheduled");
+
+	if (!node_streq(node_get(tried, F_status), "False") || *node_gets(node_get(root, F_spec), F_nodeName))
+		return;
+	NODE_FOREACH(volume, node_path(root, F_spec, F_volumes))
+		if (volume_has_claim(volume)) {
+			obj_key_print(out, o->ns, o->name);
+			buf_adds(out, CLAIMS_OF_POD);
+			return;
+		}
 }
 
 /* --- the steps of a binding --- */
@@ -113,7 +131,14 @@ static void claim_set_size(struct obj *o, const char *sub, enum field in, const 
 	plan_update(out, o->res, o->ns, o->name, sub, d);
 }
 
-/* A bound claim that asks for more: our own volumes are directories and just get a larger number. */
+/* Kubernetes has no plug-in that grows anything but these two, and those have drivers that do it. */
+static const char *claim_grow_event(const struct node *volume_spec)
+{
+	return node_get(volume_spec, F_csi) || node_get(volume_spec, F_flexVolume) ? "Normal" : "Warning";
+}
+
+/* A bound claim that asks for more: our own volumes are directories and just get a larger number, which the node that
+ * has the directory sets as its limit where it can (node/local-dirs.c). */
 static void claim_grow(struct obj *claim, struct obj *volume, struct plan *out)
 {
 	const struct node *root = obj_node(claim);
@@ -125,14 +150,15 @@ static void claim_grow(struct obj *claim, struct obj *volume, struct plan *out)
 	if (!quantity_from_node(&w, want) || !quantity_from_node(&h, have) || quantity_cmp(&w, &h) <= 0)
 		return;
 	if (!by || !provisioner_is_local(by)) {
-		plan_event(out, claim, "Normal", "ExternalExpanding",
+		plan_event(out, claim, claim_grow_event(node_get(obj_node(volume), F_spec)), "ExternalExpanding",
 			   "waiting for an external controller to expand this PVC");
-		return;
-	}
-	if (volume_bytes(obj_node(volume)) < quantity_value(&w))
+	} else if (volume_bytes(obj_node(volume)) < quantity_value(&w)) {
+		plan_event(out, claim, "Normal", "Resizing", "External resizer is resizing volume %s", volume->name);
 		claim_set_size(volume, NULL, F_spec, want, out);
-	else
+	} else {
 		claim_set_size(claim, "status", F_status, want, out);
+		plan_say(out, claim, "VolumeResizeSuccessful", "Resize volume succeeded", NULL, NULL);
+	}
 }
 
 /* --- claims that have none yet --- */
@@ -140,24 +166,65 @@ static void claim_grow(struct obj *claim, struct obj *volume, struct plan *out)
 /* kept_only: one that somebody keeps for this very claim. */
 static struct obj *claim_find_volume(const struct ctl_view *v, struct obj *claim, bool kept_only, struct map *taken)
 {
-	const struct node *root = obj_node(claim);
 	struct obj *best = NULL, *o = NULL;
 
 	while ((o = informer_next(v->of[OF_VOLUMES], NULL, o)) != NULL) {
-		const struct node *volume = obj_node(o);
-		bool kept = volume_is_kept_for(volume, root);
+		enum volume_fit fit = volume_fits(obj_node(o), obj_node(claim));
 
-		if (meta_is_deleting(volume) || volume_unfit(volume, root) || map_getc(taken, o->name))
+		if (fit == VOLUME_NOT || map_getc(taken, o->name))
 			continue;
-		if (kept)
+		if (fit == VOLUME_KEPT)
 			return o;
-		if (kept_only || node_path(volume, F_spec, F_claimRef) ||
-		    !node_streq(node_path(volume, F_status, F_phase), "Available"))
-			continue;
-		if (volume_is_better(volume, best ? obj_node(best) : NULL))
+		if (!kept_only && volume_is_better(obj_node(o), best ? obj_node(best) : NULL))
 			best = o;
 	}
 	return best;
+}
+
+/* A claim that says nothing of a class gets the default one as soon as there is one. */
+static bool claim_default_class(const struct ctl_view *v, struct obj *claim, struct plan *out)
+{
+	struct obj *best = NULL, *o = NULL;
+	struct doc *d;
+
+	if (usage_claim_class(obj_node(claim)))
+		return false;
+	while ((o = informer_next(v->of[OF_CLASSES], NULL, o)) != NULL)
+		if (class_is_default(obj_node(o)) && (!best || class_is_newer(obj_node(o), obj_node(best))))
+			best = o;
+	if (!best)
+		return false;
+	d = doc_clone(obj_doc(claim));
+	node_sets(d, node_need_object(d, doc_root(d), F_spec), F_storageClassName, best->name);
+	plan_update(out, claim->res, claim->ns, claim->name, NULL, d);
+	return true;
+}
+
+static bool pod_uses_claim(struct obj *pod, const char *claim)
+{
+	NODE_FOREACH(volume, node_path(obj_node(pod), F_spec, F_volumes))
+		if (volume_uses_claim(volume, pod->name, claim))
+			return true;
+	return false;
+}
+
+/* Why it is not bound: there is no pod yet, or the scheduler has no place for it. */
+static void claim_say_late(const struct ctl_view *v, struct obj *claim, struct plan *out)
+{
+	_cleanup_buf_ struct buf names = BUF_INIT;
+	struct obj *pod = NULL;
+	unsigned n = 0;
+
+	while ((pod = informer_next(v->of[OF_PODS], claim->ns, pod)) != NULL)
+		if (!*node_gets(node_get(obj_node(pod), F_spec), F_nodeName) && !usage_pod_is_over(obj_node(pod)) &&
+		    pod_uses_claim(pod, claim->name))
+			buf_addf(&names, "%s%s", n++ ? "," : "", pod->name);
+	if (n)
+		plan_event(out, claim, "Normal", "WaitForPodScheduled", "waiting for pod%s %s to be scheduled",
+			   n > 1 ? "s" : "", names.s);
+	else
+		plan_event(out, claim, "Normal", "WaitForFirstConsumer",
+			   "waiting for first consumer to be created before binding");
 }
 
 static void claim_ask_provisioner(struct obj *claim, const char *provisioner, struct plan *out)
@@ -210,9 +277,10 @@ static void claim_any_volume(const struct ctl_view *v, struct obj *claim, struct
 		claim_bind(claim, volume, out);
 		return;
 	}
+	if (claim_default_class(v, claim, out))
+		return;
 	if (late)
-		plan_event(out, claim, "Normal", "WaitForFirstConsumer",
-			   "waiting for first consumer to be created before binding");
+		claim_say_late(v, claim, out);
 	else if (*name)
 		claim_provision(claim, class, name, out);
 	else
@@ -221,28 +289,33 @@ static void claim_any_volume(const struct ctl_view *v, struct obj *claim, struct
 	claim_phase(claim, "Pending", out);
 }
 
+/* Of a volume that is nobody's. */
+static char *claim_not_that_volume(struct obj *volume, struct obj *claim)
+{
+	const char *why = volume_mismatch(obj_node(volume), obj_node(claim));
+
+	if (meta_is_deleting(obj_node(volume)))
+		return xasprintf("the volume is marked for deletion \"%s\"", volume->name);
+	return xstrdup_null(why);
+}
+
 static void claim_that_volume(const struct ctl_view *v, struct obj *claim, struct map *taken, struct plan *out)
 {
-	const char *name = node_gets(node_get(obj_node(claim), F_spec), F_volumeName), *why;
+	const char *name = node_gets(node_get(obj_node(claim), F_spec), F_volumeName);
 	struct obj *volume = informer_find(v->of[OF_VOLUMES], "", name);
+	bool has = volume && node_path(obj_node(volume), F_spec, F_claimRef);
+	_cleanup_free_ char *why = volume && !has ? claim_not_that_volume(volume, claim) : NULL;
 
-	if (!volume || map_getc(taken, name)) {
-		claim_phase(claim, "Pending", out);
-		return;
-	}
-	why = volume_unfit(obj_node(volume), obj_node(claim));
-	if (volume_is_kept_for(obj_node(volume), obj_node(claim))) {
-		claim_bind(claim, volume, out);
-	} else if (node_path(obj_node(volume), F_spec, F_claimRef)) {
-		plan_event(out, claim, "Warning", "FailedBinding", "volume \"%s\" already bound to a different claim.", name);
-		claim_phase(claim, "Pending", out);
-	} else if (why) {
-		plan_event(out, claim, "Warning", "VolumeMismatch", "Cannot bind to requested volume \"%s\": %s", name, why);
-		claim_phase(claim, "Pending", out);
-	} else {
+	if (volume && !map_getc(taken, name) && !why && (!has || volume_is_kept_for(obj_node(volume), obj_node(claim)))) {
 		map_set(taken, str_of(name), volume);
 		claim_bind(claim, volume, out);
+		return;
 	}
+	if (has)
+		plan_event(out, claim, "Warning", "FailedBinding", "volume \"%s\" already bound to a different claim.", name);
+	else if (why)
+		plan_event(out, claim, "Warning", "VolumeMismatch", "Cannot bind to requested volume \"%s\": %s", name, why);
+	claim_phase(claim, "Pending", out);
 }
 
 /* --- claims that have one --- */
@@ -291,18 +364,40 @@ static void claim_sync(const struct ctl_view *v, struct obj *claim, struct map *
 		claim_any_volume(v, claim, taken, out);
 }
 
+static void claim_sync_all(const struct ctl_view *v, struct map *taken, struct plan *out)
+{
+	struct obj *o = NULL;
+
+	while ((o = informer_next(v->of[OF_CLAIMS], NULL, o)) != NULL)
+		if (!meta_annotation(obj_node(o), CLAIM_BOUND))
+			claim_sync(v, o, taken, out);
+}
+
+static void claim_sync_pods(const struct ctl_view *v, struct obj *pod, struct map *taken, struct plan *out)
+{
+	NODE_FOREACH(volume, node_path(obj_node(pod), F_spec, F_volumes))
+	{
+		_cleanup_free_ char *name = volume_claim_name(volume, pod->name);
+		struct obj *o = name ? informer_find(v->of[OF_CLAIMS], pod->ns, name) : NULL;
+
+		if (o && !meta_annotation(obj_node(o), CLAIM_BOUND))
+			claim_sync(v, o, taken, out);
+	}
+}
+
 int claim_reconcile(const struct ctl_view *v, const char *key, struct plan *out, struct err *e UNUSED)
 {
 	struct map *taken = map_new(NULL);
-	struct obj *o = NULL;
+	const char *mark = strstr(key, CLAIMS_OF_POD);
+	_cleanup_free_ char *plain = str_dup(str_sub(str_of(key), 0, mark ? (size_t)(mark - key) : strlen(key)));
+	struct obj *o;
 
-	if (streq(key, ALL_CLAIMS)) {
-		while ((o = informer_next(v->of[OF_CLAIMS], NULL, o)) != NULL)
-			if (!meta_annotation(obj_node(o), CLAIM_BOUND))
-				claim_sync(v, o, taken, out);
-	} else if ((o = ctl_find(v->of[OF_CLAIMS], key)) != NULL) {
+	if (streq(key, ALL_CLAIMS))
+		claim_sync_all(v, taken, out);
+	else if ((o = ctl_find(v->of[mark ? OF_PODS : OF_CLAIMS], plain)) != NULL && mark)
+		claim_sync_pods(v, o, taken, out);
+	else if (o)
 		claim_sync(v, o, taken, out);
-	}
 	map_free(taken);
 	return 0;
 }

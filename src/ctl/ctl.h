@@ -26,7 +26,7 @@ struct ctl_config {
 	int (*csr_read)(struct csr_facts *ret, struct str pem, struct err *e);
 	int (*csr_sign)(void *arg, struct str pem, const struct csr_terms *t, struct buf *ret_pem, struct err *e);
 	void *csr_arg;
-	const char *local_storage; /* where nodes have the directories of provisioned volumes */
+	const char *local_storage; /* where nodes have the directories of provisioned volumes; NULL: there are none */
 };
 struct ctl *ctl_new(const struct ctl_config *cfg);
 struct ctl *ctl_free(struct ctl *c);

@@ -176,9 +176,11 @@ int replicaset_settle(const struct ctl_view *v, const char *key, const struct pl
 #define ALL_CLAIMS "*" /* key of a volume or a class that may serve any of them */
 void claim_key_of_volume(struct obj *o, struct buf *out);
 void claim_key_of_class(struct obj *o, struct buf *out);
+void claim_key_of_pod(struct obj *o, struct buf *out);
 int claim_reconcile(const struct ctl_view *v, const char *key, struct plan *out, struct err *e);
 /* volume.c */
 void volume_key_of_claim(struct obj *o, struct buf *out);
+void volume_key_of_node(struct obj *o, struct buf *out);
 int volume_reconcile(const struct ctl_view *v, const char *key, struct plan *out, struct err *e);
 /* local-path.c */
 int local_path_reconcile(const struct ctl_view *v, const char *key, struct plan *out, struct err *e);

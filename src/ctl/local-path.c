@@ -19,15 +19,18 @@ static bool local_path_wanted(const struct node *claim, const struct node *class
 	       (!class_is_late(class) || meta_annotation(claim, CLAIM_NODE));
 }
 
-/* Of a class that binds at once: any node that is ready. */
-static const char *local_path_any_node(const struct ctl_view *v)
+/* Of a class that binds at once: any node that is ready, and that the class allows. */
+static const char *local_path_any_node(const struct ctl_view *v, const struct node *class)
 {
 	struct obj *o = NULL;
 
-	while ((o = informer_next(v->of[OF_NODES], NULL, o)) != NULL)
+	while ((o = informer_next(v->of[OF_NODES], NULL, o)) != NULL) {
+		struct place place = place_of(obj_node(o));
+
 		if (cond_is_true(node_path(obj_node(o), F_status, F_conditions), "Ready") &&
-		    !node_bool(node_path(obj_node(o), F_spec, F_unschedulable), false))
+		    !node_bool(node_path(obj_node(o), F_spec, F_unschedulable), false) && class_allows(class, &place))
 			return o->name;
+	}
 	return NULL;
 }
 
@@ -42,6 +45,10 @@ static const char *local_path_refusal(const struct node *claim)
 		return "claim.Spec.Selector is not supported";
 	if (node_streq(node_get(spec, F_volumeMode), "Block"))
 		return "block volumes are not supported: a local path is a directory";
+	if (node_get(spec, F_dataSource) || node_get(spec, F_dataSourceRef))
+		return "dataSource is not supported: a local path begins empty";
+	if (*node_gets(spec, F_volumeAttributesClassName))
+		return "volumeAttributesClassName is not supported: a local path has no attributes to set";
 	return NULL;
 }
 
@@ -92,10 +99,10 @@ static struct doc *local_path_volume(const struct ctl_view *v, struct obj *claim
 static void local_path_sync(const struct ctl_view *v, struct obj *claim, struct plan *out)
 {
 	struct obj *class = informer_find(v->of[OF_CLASSES], "", storage_class(obj_node(claim)));
-	_cleanup_free_ char *name = NULL;
+	_cleanup_free_ char *name = NULL, *done = NULL;
 	const char *node, *refusal;
 
-	if (!local_path_wanted(obj_node(claim), class ? obj_node(class) : NULL))
+	if (!v->cfg->local_storage || !local_path_wanted(obj_node(claim), class ? obj_node(class) : NULL))
 		return;
 	name = xasprintf("pvc-%s", claim->uid);
 	if (informer_find(v->of[OF_VOLUMES], "", name))
@@ -103,7 +110,7 @@ static void local_path_sync(const struct ctl_view *v, struct obj *claim, struct 
 	refusal = local_path_refusal(obj_node(claim));
 	node = meta_annotation(obj_node(claim), CLAIM_NODE);
 	if (!node)
-		node = local_path_any_node(v);
+		node = local_path_any_node(v, obj_node(class));
 	if (!refusal && !node)
 		refusal = "no node is ready to have the volume";
 	if (refusal) {
@@ -113,8 +120,9 @@ static void local_path_sync(const struct ctl_view *v, struct obj *claim, struct 
 	}
 	plan_event(out, claim, "Normal", "Provisioning",
 		   "External provisioner is provisioning volume for claim \"%s/%s\"", claim->ns, claim->name);
+	done = xasprintf("Successfully provisioned volume %s", name);
 	plan_create(out, schema_res("", "persistentvolumes"), "", local_path_volume(v, claim, class, name, node));
-	plan_event(out, claim, "Normal", "ProvisioningSucceeded", "Successfully provisioned volume %s", name);
+	plan_say(out, claim, "ProvisioningSucceeded", done, NULL, NULL);
 }
 
 int local_path_reconcile(const struct ctl_view *v, const char *key, struct plan *out, struct err *e UNUSED)

@@ -5,6 +5,8 @@
  * used by a pod that is not over, a volume by the claim that it is bound to.
  */
 #include "ctl/internal.h"
+#include "schema/claims.h"
+#include "schema/usage.h"
 
 #define CLAIM_FINALIZER "kubernetes.io/pvc-protection"
 #define VOLUME_FINALIZER "kubernetes.io/pv-protection"
@@ -34,33 +36,13 @@ static void protection_end(struct obj *o, const char *finalizer, struct plan *ou
 
 /* --- claims: by namespace, because a pod may use several --- */
 
-/* The claim of one of a pod's volumes, and of its generic ephemeral volumes. */
-static bool volume_uses(const struct node *volume, const char *pod, const char *claim)
-{
-	_cleanup_free_ char *made = NULL;
-
-	if (streq(node_gets(node_get(volume, F_persistentVolumeClaim), F_claimName), claim))
-		return true;
-	if (!node_get(volume, F_ephemeral))
-		return false;
-	made = xasprintf("%s-%s", pod, node_gets(volume, F_name));
-	return streq(made, claim);
-}
-
-static bool pod_is_over(const struct node *root)
-{
-	const char *phase = node_gets(node_get(root, F_status), F_phase);
-
-	return streq(phase, "Succeeded") || streq(phase, "Failed");
-}
-
 static bool claim_is_used(const struct ctl_view *v, struct obj *claim)
 {
 	for (struct obj *p = NULL; (p = informer_next(v->of[1], claim->ns, p));) {
-		if (pod_is_over(obj_node(p)))
+		if (usage_pod_is_over(obj_node(p)))
 			continue;
 		NODE_FOREACH(volume, node_path(obj_node(p), F_spec, F_volumes))
-			if (volume_uses(volume, p->name, claim->name))
+			if (volume_uses_claim(volume, p->name, claim->name))
 				return true;
 	}
 	return false;
@@ -75,7 +57,7 @@ void protection_key_of_claim(struct obj *o, struct buf *out)
 void protection_key_of_pod(struct obj *o, struct buf *out)
 {
 	NODE_FOREACH(volume, node_path(obj_node(o), F_spec, F_volumes))
-		if (node_get(volume, F_persistentVolumeClaim) || node_get(volume, F_ephemeral)) {
+		if (volume_has_claim(volume)) {
 			buf_adds(out, o->ns);
 			return;
 		}

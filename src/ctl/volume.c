@@ -2,13 +2,20 @@
  * Volumes and what becomes of them (persistentvolume-binder, the half that looks
  * at volumes): Available, Bound, and when the claim is gone Released; then, by
  * the reclaim policy, kept (Retain), or emptied (Recycle) or removed (Delete). The
- * last two are done on a node that has the files (node/local-path.c); what no node
+ * last two are done on a node that has the files (node/local-dirs.c); what no node
  * can do is said here, and the volume is Failed.
  */
 #include "ctl/internal.h"
 #include "schema/claims.h"
 
-enum { OF_VOLUMES, OF_CLAIMS };
+#define KEY_NODE "node/" /* before a node's name */
+
+enum { OF_VOLUMES, OF_CLAIMS, OF_NODES };
+
+void volume_key_of_node(struct obj *o, struct buf *out)
+{
+	buf_addf(out, KEY_NODE "%s", o->name);
+}
 
 void volume_key_of_claim(struct obj *o, struct buf *out)
 {
@@ -46,91 +53,116 @@ static void volume_fail(struct obj *o, const char *reason, const char *text, str
 	volume_phase(o, "Failed", text, out);
 }
 
-/* Can a node empty it, or remove it? */
-static bool volume_has_cleaner(struct obj *o, bool recycle)
+/* Of the plug-ins of Kubernetes those for directories of hosts can remove (for tests, below /tmp) and empty; a provisioner
+ * takes its volumes away itself. NULL: done on a node, or elsewhere. */
+static char *volume_not_reclaimed(struct obj *o, bool recycle)
 {
-	const struct node *spec = node_get(obj_node(o), F_spec), *host = node_get(spec, F_hostPath);
-	const char *by = meta_annotation(obj_node(o), VOLUME_PROVISIONER);
+	const struct node *host = node_path(obj_node(o), F_spec, F_hostPath);
+	const char *path = node_gets(host, F_path);
 
-	if (by && provisioner_is_local(by))
-		return true;
-	/* Kubernetes deletes no directories of hosts but those of tests. */
-	return host && (recycle || (!strncmp(node_gets(host, F_path), "/tmp/", 5) && node_gets(host, F_path)[5]));
+	if (recycle)
+		return host ? NULL : xstrdup("No recycler plugin found for the volume!");
+	if (meta_annotation(obj_node(o), VOLUME_PROVISIONER))
+		return NULL;
+	if (!host)
+		return xasprintf("error getting deleter volume plugin for volume \"%s\": no deletable volume plugin matched",
+				 o->name);
+	if (!strncmp(path, "/tmp/", 5) && path[5])
+		return NULL;
+	return xasprintf("host_path deleter only supports /tmp/.+ but received provided %s", path);
 }
 
-static void volume_reclaim(struct obj *o, struct plan *out)
+/* A volume of ours whose node was taken from the cluster: its files went with the node, or are nobody's any more. */
+static bool volume_is_gone(const struct ctl_view *v, struct obj *o)
+{
+	const char *by = meta_annotation(obj_node(o), VOLUME_PROVISIONER);
+	const char *node = by && provisioner_is_local(by) ? volume_node(obj_node(o)) : NULL;
+
+	return node && !informer_find(v->of[OF_NODES], "", node);
+}
+
+static void volume_reclaim(const struct ctl_view *v, struct obj *o, struct plan *out)
 {
 	const char *policy = node_gets(node_get(obj_node(o), F_spec), F_persistentVolumeReclaimPolicy);
-	const char *by = meta_annotation(obj_node(o), VOLUME_PROVISIONER);
-	_cleanup_free_ char *text = NULL;
+	bool recycle = streq(policy, "Recycle");
+	_cleanup_free_ char *why = NULL;
 
-	if (streq(policy, "Recycle") && !volume_has_cleaner(o, true)) {
-		volume_fail(o, "VolumeFailedRecycle", "no volume plugin that can recycle matches: only hostPath volumes are "
-						      "recycled", out);
-	} else if (streq(policy, "Delete") && !by && !volume_has_cleaner(o, false)) {
-		text = xasprintf("error getting deleter volume plugin for volume \"%s\": no deletable volume plugin matched",
-				 o->name);
-		volume_fail(o, "VolumeFailedDelete", text, out);
-	}
+	if (!recycle && !streq(policy, "Delete"))
+		return;
+	why = volume_not_reclaimed(o, recycle);
+	if (why)
+		volume_fail(o, recycle ? "VolumeFailedRecycle" : "VolumeFailedDelete", why, out);
+	else if (!recycle && volume_is_gone(v, o))
+		plan_delete(out, o->res, "", o->name, o->uid);
 }
 
-static void volume_release(struct obj *o, struct plan *out)
+static void volume_release(const struct ctl_view *v, struct obj *o, struct plan *out)
 {
 	if (!volume_is(o, "Released") && !volume_is(o, "Failed"))
 		volume_phase(o, "Released", NULL, out);
-	else if (volume_is(o, "Released"))
-		volume_reclaim(o, out);
+	else
+		volume_reclaim(v, o, out);
 }
 
-/* Its claim went for another volume: it is free again, or kept for the claim that its maker named. */
-static void volume_unbind(struct obj *o, struct plan *out)
+/* Its claim went for another volume. */
+static void volume_leave(struct obj *o, struct plan *out)
 {
 	struct doc *d = doc_clone(obj_doc(o));
-	struct node *root = doc_root(d), *spec = node_get(root, F_spec);
-	struct node *notes = node_path(root, F_metadata, F_annotations);
 
-	if (node_getc(notes, BOUND_BY_CONTROLLER)) {
-		node_removek(notes, str_of(BOUND_BY_CONTROLLER));
-		node_remove(spec, F_claimRef);
-	} else {
-		node_remove(node_get(spec, F_claimRef), F_uid);
-		node_remove(node_get(spec, F_claimRef), F_resourceVersion);
-	}
+	volume_unbind(d);
 	plan_update(out, o->res, "", o->name, NULL, d);
 }
 
-static void volume_elsewhere(struct obj *o, struct plan *out)
+static void volume_elsewhere(const struct ctl_view *v, struct obj *o, struct plan *out)
 {
 	if (meta_annotation(obj_node(o), VOLUME_PROVISIONER) &&
 	    node_streq(node_path(obj_node(o), F_spec, F_persistentVolumeReclaimPolicy), "Delete"))
-		volume_release(o, out);
+		volume_release(v, o, out);
 	else
-		volume_unbind(o, out);
+		volume_leave(o, out);
+}
+
+static void volume_sync(const struct ctl_view *v, struct obj *o, struct plan *out)
+{
+	const struct node *ref = node_path(obj_node(o), F_spec, F_claimRef);
+	const char *uid = node_gets(ref, F_uid), *bound;
+	struct obj *claim;
+
+	if (!*uid) {
+		volume_phase(o, "Available", NULL, out);
+		return;
+	}
+	claim = informer_find(v->of[OF_CLAIMS], node_gets(ref, F_namespace), node_gets(ref, F_name));
+	if (!claim || !streq(claim->uid, uid)) {
+		volume_release(v, o, out);
+		return;
+	}
+	bound = node_gets(node_get(obj_node(claim), F_spec), F_volumeName);
+	if (streq(bound, o->name))
+		volume_phase(o, "Bound", NULL, out);
+	else if (*bound)
+		volume_elsewhere(v, o, out);
+}
+
+/* A node that is no more does not take away what is left of its volumes. */
+static void volume_sync_node(const struct ctl_view *v, const char *node, struct plan *out)
+{
+	struct obj *o = NULL;
+
+	if (informer_find(v->of[OF_NODES], "", node))
+		return;
+	while ((o = informer_next(v->of[OF_VOLUMES], NULL, o)) != NULL)
+		if (streq_null(volume_node(obj_node(o)), node))
+			volume_sync(v, o, out);
 }
 
 int volume_reconcile(const struct ctl_view *v, const char *key, struct plan *out, struct err *e UNUSED)
 {
-	struct obj *o = informer_find(v->of[OF_VOLUMES], "", key), *claim;
-	const struct node *ref;
-	const char *uid, *bound;
+	struct obj *o = informer_find(v->of[OF_VOLUMES], "", key);
 
-	if (!o)
-		return 0;
-	ref = node_path(obj_node(o), F_spec, F_claimRef);
-	uid = node_gets(ref, F_uid);
-	if (!*uid) {
-		volume_phase(o, "Available", NULL, out);
-		return 0;
-	}
-	claim = informer_find(v->of[OF_CLAIMS], node_gets(ref, F_namespace), node_gets(ref, F_name));
-	if (!claim || !streq(claim->uid, uid)) {
-		volume_release(o, out);
-		return 0;
-	}
-	bound = node_gets(node_get(obj_node(claim), F_spec), F_volumeName);
-	if (streq(bound, key))
-		volume_phase(o, "Bound", NULL, out);
-	else if (*bound)
-		volume_elsewhere(o, out);
+	if (starts_with(key, KEY_NODE))
+		volume_sync_node(v, key + strlen(KEY_NODE), out);
+	else if (o)
+		volume_sync(v, o, out);
 	return 0;
 }

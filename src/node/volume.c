@@ -40,15 +40,6 @@ static const struct volume_type *volume_type_of(const struct node *vol)
 
 /* --- claims --- */
 
-static char *volume_claim_name(struct pod *p, const struct node *vol)
-{
-	const char *name = node_gets(node_get(vol, F_persistentVolumeClaim), F_claimName);
-
-	if (*name)
-		return xstrdup(name);
-	return node_get(vol, F_ephemeral) ? xasprintf("%s-%s", p->name, node_gets(vol, F_name)) : NULL;
-}
-
 static bool volume_is_pods(struct pod *p, struct obj *claim)
 {
 	NODE_FOREACH (r, node_get(meta_of(obj_node(claim)), F_ownerReferences))
@@ -61,7 +52,7 @@ static bool volume_is_pods(struct pod *p, struct obj *claim)
  * error in the kubelet's words. */
 static int volume_claimed(struct pod *p, const struct node *vol, struct obj **ret, struct err *e)
 {
-	_cleanup_free_ char *name = volume_claim_name(p, vol);
+	_cleanup_free_ char *name = volume_claim_name(vol, p->name);
 	struct obj *claim, *pv;
 	const char *bound;
 	int r;
@@ -101,6 +92,30 @@ static int volume_claimed(struct pod *p, const struct node *vol, struct obj **re
 			       p->ns, name, bound, node_gets(node_path(obj_node(pv), F_spec, F_claimRef), F_uid), claim->uid);
 	*ret = pv;
 	return 0;
+}
+
+static bool volume_is_for_one(const struct node *pv_spec)
+{
+	const struct node *modes = node_get(pv_spec, F_accessModes);
+
+	return node_count(modes) == 1 && node_streq(node_first(modes), "ReadWriteOncePod");
+}
+
+/* Another pod here has it; the scheduler sees to that, too, but not every pod comes by it. */
+static bool volume_in_use(struct pod *p, const char *claim)
+{
+	struct map_iter it = {0};
+
+	while (map_next(p->agent->by_uid, &it)) {
+		struct pod *q = it.value;
+
+		if (q == p || !q->mounted || !streq(q->ns, p->ns))
+			continue;
+		NODE_FOREACH (vol, node_get(pod_spec(q), F_volumes))
+			if (volume_path(q, node_gets(vol, F_name)) && volume_uses_claim(vol, q->name, claim))
+				return true;
+	}
+	return false;
 }
 
 /* Where the files are: the volume itself, or what is behind its claim. */
@@ -205,6 +220,9 @@ static int volume_type_up(struct pod *p, const struct node *vol, struct obj *pv,
 		return err_set(e, ERR_INVALID,
 			       "volumeMode Block: this node does not pass block devices to containers; use a PersistentVolume "
 			       "with volumeMode Filesystem");
+	if (volume_is_for_one(spec) && volume_in_use(p, node_gets(node_get(spec, F_claimRef), F_name)))
+		return err_set(e, ERR_CONFLICT,
+			       "volume uses the ReadWriteOncePod access mode and is already in use by another pod");
 	if (t->in_memory && volatile_ready(p->agent, e) < 0)
 		return -e->code;
 	dir = volume_dir(p, t, name);

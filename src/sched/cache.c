@@ -5,6 +5,7 @@
 #include "base/hash.h"
 #include "base/time.h"
 #include "sched/internal.h"
+#include "schema/claims.h"
 
 /* --- pods --- */
 
@@ -32,12 +33,10 @@ static void sched_pod_claims(struct sched_pod *p, const struct node *spec)
 {
 	NODE_FOREACH(v, node_get(spec, F_volumes))
 	{
-		const char *claim = node_gets(node_get(v, F_persistentVolumeClaim), F_claimName);
+		char *claim = volume_claim_name(v, p->obj->name);
 
-		if (*claim)
-			VEC_PUSH(&p->claims, xstrdup(claim));
-		else if (node_get(v, F_ephemeral))
-			VEC_PUSH(&p->claims, xasprintf("%s-%s", p->obj->name, node_gets(v, F_name)));
+		if (claim)
+			VEC_PUSH(&p->claims, claim);
 	}
 }
 

@@ -86,8 +86,9 @@ int claims_bind(struct sched_cycle *c, struct sched_node *n)
 
 	if (!c->claims.later.n)
 		return 0;
+	BUG_ON(!claims_place(c, n)); /* n has just passed the filter */
 	for (size_t i = 0; i < c->claims.later.n; i++) {
-		struct obj *claim = c->claims.later.v[i], *volume = claims_volume_for(c->s, claim, n);
+		struct obj *claim = c->claims.later.v[i], *volume = c->claims.found[i];
 
 		if (volume)
 			claims_give(c->s, c->p, volume, claim);

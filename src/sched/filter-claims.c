@@ -28,15 +28,21 @@ static bool claims_once(const struct obj *claim)
 	return false;
 }
 
-static bool claims_in_use(const struct sched_cycle *c, const char *name)
+/* How many of our ReadWriteOncePod claims another pod uses. */
+static int64_t claims_shared(const struct sched_cycle *c, const struct sched_pod *other)
 {
-	const struct sched_pod *p;
+	int64_t n = 0;
 
-	TAILQ_FOREACH(p, &c->p->in->pods, in_link)
-		for (size_t i = 0; i < p->claims.n; i++)
-			if (streq(p->claims.v[i], name))
-				return true;
-	return false;
+	for (size_t i = 0; i < c->claims.once.n; i++)
+		for (size_t k = 0; k < other->claims.n; k++)
+			n += streq(other->claims.v[k], c->claims.once.v[i]);
+	return n;
+}
+
+void filter_claims_count(struct sched_cycle *c, const struct sched_pod *other, const struct sched_node *n UNUSED, int sign)
+{
+	if (other->in == c->p->in)
+		c->claims.once_users += sign * claims_shared(c, other);
 }
 
 /* A volume of the pod's own, which the ephemeral volume controller makes a claim for. */
@@ -94,8 +100,8 @@ static char *claims_look(struct sched_cycle *c, const char *name)
 	why = claims_bad(c, claim);
 	if (why)
 		return why;
-	if (claims_once(claim) && claims_in_use(c, name))
-		c->claims.once = true;
+	if (claims_once(claim))
+		VEC_PUSH(&c->claims.once, claim->name);
 	bound = node_gets(node_get(obj_node(claim), F_spec), F_volumeName);
 	if (claim_is_bound(obj_node(claim))) {
 		volume = informer_find(c->s->of[KIND_VOLUMES], "", bound);
@@ -108,11 +114,27 @@ static char *claims_look(struct sched_cycle *c, const char *name)
 	return NULL;
 }
 
+static int claims_by_size(const void *a, const void *b)
+{
+	int64_t x = claim_bytes(obj_node(*(struct obj *const *)a)), y = claim_bytes(obj_node(*(struct obj *const *)b));
+
+	return x < y ? -1 : x > y;
+}
+
 bool filter_claims_prepare(struct sched_cycle *c)
 {
+	const struct sched_pod *p;
+
 	for (size_t i = 0; i < c->p->claims.n && !c->nowhere; i++)
 		c->nowhere = claims_look(c, c->p->claims.v[i]);
-	return c->claims.bound.n || c->claims.later.n;
+	if (c->claims.once.n)
+		TAILQ_FOREACH(p, &c->p->in->pods, in_link)
+			c->claims.once_users += claims_shared(c, p);
+	if (c->claims.later.n) {
+		qsort(c->claims.later.v, c->claims.later.n, sizeof(*c->claims.later.v), claims_by_size);
+		c->claims.found = xcalloc(c->claims.later.n, sizeof(*c->claims.found));
+	}
+	return c->claims.bound.n || c->claims.later.n || c->claims.once.n;
 }
 
 void filter_claims_done(struct sched_cycle *c)
@@ -123,6 +145,8 @@ void filter_claims_done(struct sched_cycle *c)
 		obj_unref(c->claims.later.v[i]);
 	VEC_RELEASE(&c->claims.bound);
 	VEC_RELEASE(&c->claims.later);
+	VEC_RELEASE(&c->claims.once);
+	free(c->claims.found);
 }
 
 /* --- on one node --- */
@@ -134,64 +158,55 @@ static bool volume_usable_on(struct obj *volume, const struct sched_node *n)
 	return !required || place_matches(&n->place, required);
 }
 
-static bool volume_free_for(const struct node *volume, const struct node *claim)
+/* For the i-th of the claims that wait the smallest volume there that no claim before it is to get, or NULL. */
+static struct obj *claims_find(const struct sched_cycle *c, size_t i, const struct sched_node *n)
 {
-	if (meta_is_deleting(volume))
-		return false;
-	if (node_path(volume, F_spec, F_claimRef))
-		return volume_is_kept_for(volume, claim);
-	return node_streq(node_path(volume, F_status, F_phase), "Available");
-}
-
-struct obj *claims_volume_for(struct sched *s, struct obj *claim, const struct sched_node *n)
-{
-	const struct node *root = obj_node(claim);
+	const struct node *claim = obj_node(c->claims.later.v[i]);
 	struct obj *best = NULL, *v = NULL;
 
-	while ((v = informer_next(s->of[KIND_VOLUMES], NULL, v)) != NULL) {
-		const struct node *volume = obj_node(v);
+	while ((v = informer_next(c->s->of[KIND_VOLUMES], NULL, v)) != NULL) {
+		enum volume_fit fit = volume_fits(obj_node(v), claim);
+		bool taken = fit == VOLUME_NOT;
 
-		if (!volume_free_for(volume, root) || volume_unfit(volume, root) || !volume_usable_on(v, n))
+		for (size_t k = 0; k < i && !taken; k++)
+			taken = c->claims.found[k] == v;
+		if (taken || !volume_usable_on(v, n))
 			continue;
-		if (node_path(volume, F_spec, F_claimRef))
-			return v; /* kept for this claim */
-		if (volume_is_better(volume, best ? obj_node(best) : NULL))
+		if (fit == VOLUME_KEPT)
+			return v;
+		if (volume_is_smaller(obj_node(v), best ? obj_node(best) : NULL))
 			best = v;
 	}
 	return best;
 }
 
-static bool class_provides_on(struct obj *class, const struct sched_node *n)
+static bool claims_may_be_made(const struct sched_cycle *c, struct obj *claim, const struct sched_node *n)
 {
-	const struct node *allowed = node_get(obj_node(class), F_allowedTopologies);
+	struct obj *class = claims_class_of(c->s, claim);
 
-	if (streq(node_gets(obj_node(class), F_provisioner), CLASS_NONE))
-		return false;
-	if (!node_count(allowed))
-		return true;
-	NODE_FOREACH(term, allowed)
-	{
-		bool all = true;
+	return class && !streq(node_gets(obj_node(class), F_provisioner), CLASS_NONE) &&
+	       class_allows(obj_node(class), &n->place);
+}
 
-		NODE_FOREACH(x, node_get(term, F_matchLabelExpressions))
-		{
-			const char *have = labels_get(&n->labels, node_gets(x, F_key));
-			bool in = false;
+bool claims_place(struct sched_cycle *c, const struct sched_node *n)
+{
+	for (size_t i = 0; i < c->claims.later.n; i++) {
+		struct obj *claim = c->claims.later.v[i];
+		const char *chosen = meta_annotation(obj_node(claim), CLAIM_NODE);
 
-			NODE_FOREACH(v, node_get(x, F_values))
-				in = in || (have && node_streq(v, have));
-			all = all && in;
-		}
-		if (all)
-			return true;
+		if (chosen && !streq(chosen, n->name)) /* a provisioner is at work there */
+			return false;
+		c->claims.found[i] = chosen ? NULL : claims_find(c, i, n);
+		if (!c->claims.found[i] && !claims_may_be_made(c, claim, n))
+			return false;
 	}
-	return false;
+	return true;
 }
 
 SCHED_FILTER(filter_claims)
 {
 	*hopeless = true;
-	if (c->claims.once) {
+	if (c->claims.once_users > 0) {
 		*hopeless = false;
 		return "node has pod using PersistentVolumeClaim with the same name and ReadWriteOncePod access mode";
 	}
@@ -201,14 +216,5 @@ SCHED_FILTER(filter_claims)
 		if (!volume_usable_on(c->claims.bound.v[i], n))
 			return "node(s) didn't match PersistentVolume's node affinity";
 	}
-	for (size_t i = 0; i < c->claims.later.n; i++) {
-		struct obj *claim = c->claims.later.v[i], *class = claims_class_of(c->s, claim);
-		const char *chosen = meta_annotation(obj_node(claim), CLAIM_NODE);
-
-		if (chosen && !streq(chosen, n->name)) /* a provisioner is at work there */
-			return "node(s) didn't find available persistent volumes to bind";
-		if (!claims_volume_for(c->s, claim, n) && !(class && class_provides_on(class, n)))
-			return "node(s) didn't find available persistent volumes to bind";
-	}
-	return NULL;
+	return claims_place(c, n) ? NULL : "node(s) didn't find available persistent volumes to bind";
 }

@@ -197,8 +197,10 @@ struct cycle_spread {
 };
 struct cycle_claims {
 	VEC(struct obj *) bound; /* PersistentVolumes */
-	VEC(struct obj *) later; /* claims that are bound when the node is known */
-	bool once; /* one of them is ReadWriteOncePod and in use */
+	VEC(struct obj *) later; /* claims that are bound when the node is known, the smallest first */
+	struct obj **found; /* for each of them: claims_place */
+	VEC(const char *) once; /* names of those that are ReadWriteOncePod */
+	int64_t once_users; /* placed pods that use one of these */
 };
 struct sched_cycle {
 	struct sched *s;
@@ -263,6 +265,7 @@ bool filter_spread_prepare(struct sched_cycle *c);
 bool filter_near_prepare(struct sched_cycle *c);
 void filter_spread_count(struct sched_cycle *c, const struct sched_pod *other, const struct sched_node *n, int sign);
 void filter_near_count(struct sched_cycle *c, const struct sched_pod *other, const struct sched_node *n, int sign);
+void filter_claims_count(struct sched_cycle *c, const struct sched_pod *other, const struct sched_node *n, int sign);
 void filter_claims_done(struct sched_cycle *c);
 void filter_spread_done(struct sched_cycle *c);
 void filter_near_done(struct sched_cycle *c);
@@ -322,8 +325,8 @@ int claims_bind(struct sched_cycle *c, struct sched_node *n);
 void claims_bound(struct sched *s, struct sched_pod *p, bool ok); /* sched.c */
 void claims_cancel(struct sched_pod *p);
 void claims_changed(struct sched *s, struct obj *claim); /* wakes those that wait for it */
-/* A volume that claim could have on n, or NULL; one with the least room to spare. */
-struct obj *claims_volume_for(struct sched *s, struct obj *claim, const struct sched_node *n);
+/* Fills c->claims.found with what each claim would get on n, NULL where a volume is to be made; false: one gets none. */
+bool claims_place(struct sched_cycle *c, const struct sched_node *n);
 
 /* --- say.c --- */
 /* Of a pod that stays pending: its condition, its nominated node, an event. */

@@ -13,7 +13,7 @@ const struct sched_filter sched_filters[] = {
 	{ "NodeResourcesFit", NULL, filter_resources, NULL, NULL,
 	  SCHED_ON_NODE | SCHED_ON_POD_GONE | SCHED_ON_POD_CHANGE },
 	{ "DynamicResources", filter_devices_prepare, NULL, NULL, NULL, 0 },
-	{ "VolumeBinding", filter_claims_prepare, filter_claims, NULL, filter_claims_done,
+	{ "VolumeBinding", filter_claims_prepare, filter_claims, filter_claims_count, filter_claims_done,
 	  SCHED_ON_NODE | SCHED_ON_VOLUME | SCHED_ON_POD_GONE },
 	{ "PodTopologySpread", filter_spread_prepare, filter_spread, filter_spread_count, filter_spread_done,
 	  SCHED_ON_NODE | SCHED_ON_POD_GONE | SCHED_ON_POD_PLACED | SCHED_ON_POD_CHANGE },

@@ -11,6 +11,27 @@ const char *storage_class(const struct node *root)
 	return class ? class : "";
 }
 
+bool volume_has_claim(const struct node *volume)
+{
+	return node_get(volume, F_persistentVolumeClaim) || node_get(volume, F_ephemeral);
+}
+
+char *volume_claim_name(const struct node *volume, const char *pod)
+{
+	const char *name = node_gets(node_get(volume, F_persistentVolumeClaim), F_claimName);
+
+	if (*name)
+		return xstrdup(name);
+	return node_get(volume, F_ephemeral) ? xasprintf("%s-%s", pod, node_gets(volume, F_name)) : NULL;
+}
+
+bool volume_uses_claim(const struct node *volume, const char *pod, const char *claim)
+{
+	_cleanup_free_ char *name = volume_has_claim(volume) ? volume_claim_name(volume, pod) : NULL;
+
+	return name && streq(name, claim);
+}
+
 static int64_t bytes_of(const struct node *list)
 {
 	struct quantity q;
@@ -71,7 +92,13 @@ static bool selector_serves(const struct node *by, const struct node *volume)
 	return hit;
 }
 
-const char *volume_unfit(const struct node *volume, const struct node *claim)
+static bool same_mode(const struct node *v, const struct node *c)
+{
+	return streq(node_cstr_or(node_get(v, F_volumeMode), "Filesystem"),
+		     node_cstr_or(node_get(c, F_volumeMode), "Filesystem"));
+}
+
+const char *volume_mismatch(const struct node *volume, const struct node *claim)
 {
 	const struct node *v = node_get(volume, F_spec), *c = node_get(claim, F_spec);
 
@@ -79,19 +106,104 @@ const char *volume_unfit(const struct node *volume, const struct node *claim)
 		return "requested PV is too small";
 	if (!streq(storage_class(volume), storage_class(claim)))
 		return "storageClassName does not match";
-	if (!streq(node_cstr_or(node_get(v, F_volumeMode), "Filesystem"),
-		   node_cstr_or(node_get(c, F_volumeMode), "Filesystem")))
-		return "incompatible volumeMode";
-	if (!modes_served(node_get(v, F_accessModes), node_get(c, F_accessModes)))
-		return "incompatible accessMode";
 	if (!streq(node_gets(v, F_volumeAttributesClassName), node_gets(c, F_volumeAttributesClassName)))
 		return "volumeAttributesClassName does not match";
-	return selector_serves(node_get(c, F_selector), volume) ? NULL : "labels do not match the selector";
+	if (!same_mode(v, c))
+		return "incompatible volumeMode";
+	return modes_served(node_get(v, F_accessModes), node_get(c, F_accessModes)) ? NULL : "incompatible accessMode";
+}
+
+enum volume_fit volume_fits(const struct node *volume, const struct node *claim)
+{
+	const struct node *v = node_get(volume, F_spec), *c = node_get(claim, F_spec);
+
+	if (meta_is_deleting(volume) || volume_bytes(volume) < claim_bytes(claim) || !same_mode(v, c) ||
+	    !modes_served(node_get(v, F_accessModes), node_get(c, F_accessModes)))
+		return VOLUME_NOT;
+	if (node_get(v, F_claimRef))
+		return volume_is_kept_for(volume, claim) ? VOLUME_KEPT : VOLUME_NOT;
+	if (!node_streq(node_path(volume, F_status, F_phase), "Available") || volume_mismatch(volume, claim) ||
+	    !selector_serves(node_get(c, F_selector), volume))
+		return VOLUME_NOT;
+	return VOLUME_FREE;
+}
+
+bool volume_is_smaller(const struct node *a, const struct node *b)
+{
+	return !b || volume_bytes(a) < volume_bytes(b);
 }
 
 bool volume_is_better(const struct node *a, const struct node *b)
 {
-	return !b || volume_bytes(a) < volume_bytes(b);
+	size_t modes_a = node_count(node_path(a, F_spec, F_accessModes));
+	size_t modes_b = node_count(node_path(b, F_spec, F_accessModes));
+
+	return !b || modes_a < modes_b || (modes_a == modes_b && volume_is_smaller(a, b));
+}
+
+const char *volume_node(const struct node *volume)
+{
+	const struct node *terms = node_path(volume, F_spec, F_nodeAffinity, F_required, F_nodeSelectorTerms);
+	const struct node *found = NULL;
+
+	NODE_FOREACH(term, terms)
+		NODE_FOREACH(x, node_get(term, F_matchExpressions))
+			if (node_streq(node_get(x, F_key), "kubernetes.io/hostname") &&
+			    node_streq(node_get(x, F_operator), "In") && node_count(node_get(x, F_values)) == 1)
+				found = node_first(node_get(x, F_values));
+	return node_count(terms) == 1 ? node_cstr(found) : NULL;
+}
+
+void volume_unbind(struct doc *d)
+{
+	struct node *root = doc_root(d), *spec = node_get(root, F_spec), *notes = node_path(root, F_metadata, F_annotations);
+
+	if (node_getc(notes, BOUND_BY_CONTROLLER)) {
+		node_removek(notes, str_of(BOUND_BY_CONTROLLER));
+		node_remove(spec, F_claimRef);
+	} else {
+		node_remove(node_get(spec, F_claimRef), F_uid);
+	}
+}
+
+/* --- classes --- */
+
+bool class_is_default(const struct node *class)
+{
+	return streq_null(meta_annotation(class, "storageclass.kubernetes.io/is-default-class"), "true") ||
+	       streq_null(meta_annotation(class, "storageclass.beta.kubernetes.io/is-default-class"), "true");
+}
+
+bool class_is_newer(const struct node *a, const struct node *b)
+{
+	int c = strcmp(node_gets(meta_of(a), F_creationTimestamp), node_gets(meta_of(b), F_creationTimestamp));
+
+	return c > 0 || (c == 0 && strcmp(meta_name(a), meta_name(b)) < 0);
+}
+
+static bool term_allows(const struct node *term, const struct place *p)
+{
+	NODE_FOREACH(x, node_get(term, F_matchLabelExpressions))
+	{
+		const char *have = p->label(p->labels, node_gets(x, F_key));
+		bool in = false;
+
+		NODE_FOREACH(v, node_get(x, F_values))
+			in = in || (have && node_streq(v, have));
+		if (!in)
+			return false;
+	}
+	return true;
+}
+
+bool class_allows(const struct node *class, const struct place *p)
+{
+	const struct node *allowed = node_get(class, F_allowedTopologies);
+
+	NODE_FOREACH(term, allowed)
+		if (term_allows(term, p))
+			return true;
+	return !node_count(allowed);
 }
 
 bool class_is_late(const struct node *class)

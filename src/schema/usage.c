@@ -61,7 +61,7 @@ static enum field pod_key(const char *name, const char **key)
 	return F_requests;
 }
 
-static bool pod_is_over(const struct node *root)
+bool usage_pod_is_over(const struct node *root)
 {
 	const char *phase = node_gets(node_get(root, F_status), F_phase);
 
@@ -73,7 +73,7 @@ static bool pod_usage(const struct node *root, const char *name, struct quantity
 	const char *key;
 	enum field which;
 
-	if (pod_is_over(root))
+	if (usage_pod_is_over(root))
 		return false;
 	if (streq(name, "pods"))
 		return usage_one(ret, 1);

@@ -25,6 +25,8 @@ bool usage_is_given(const struct node *pod_spec, const struct node *container, c
  * its start needs at one time if that is more; with the overhead of its class when wanted. false: nothing said. */
 bool usage_pod_sum(const struct node *pod_spec, enum field which, const char *name, bool overhead,
 		   struct quantity *ret);
+/* Its phase is Failed or Succeeded: it takes nothing any more. */
+bool usage_pod_is_over(const struct node *pod);
 /* Neither cpu nor memory are asked for or limited anywhere. */
 bool usage_best_effort(const struct node *pod_spec);
 /* The class of a claim: the old annotation, or spec.storageClassName; NULL: none given. */

@@ -1,0 +1,145 @@
+#!/bin/sh
+# Claims in the cases that are not plain: classes that come later, volumes that
+# wait for their first pod, one pod only, reclaiming what cannot be reclaimed.
+. "${srcdir:-.}/t/lib.sh"
+. "${srcdir:-.}/t/lib-volumes.sh"
+test_needs kubectl overlay
+
+test_expect_success 'start the server with an image' '
+	sh "$srcdir/scripts/make-demo-image" demo.tar &&
+	"$KINGLET" image import --data-dir "$DATA" demo.tar >/dev/null &&
+	start_server
+'
+
+class() # NAME PROVISIONER MODE [MORE]
+{
+	kubectl apply -f - <<-YAML
+	apiVersion: storage.k8s.io/v1
+	kind: StorageClass
+	metadata: {name: $1}
+	provisioner: $2
+	volumeBindingMode: $3
+	${4:-}
+	YAML
+}
+mark() # CLASS true|false: as default
+{
+	kubectl annotate --overwrite storageclass $1 storageclass.kubernetes.io/is-default-class=$2
+}
+class_of() { kubectl get pvc $1 -o jsonpath='{.spec.storageClassName}'; }
+unclassed() # NAME
+{
+	kubectl apply -f - <<-YAML
+	apiVersion: v1
+	kind: PersistentVolumeClaim
+	metadata: {name: $1}
+	spec: {accessModes: [ReadWriteOnce], resources: {requests: {storage: 1Gi}}}
+	YAML
+}
+
+test_expect_success 'no class at all: the claim waits, and gets the default class when there is one' '
+	mark local-path false && unclassed plain && claim none 1Gi ReadWriteOnce "" &&
+	says pvc/plain "FailedBinding .*no persistent volumes available for this claim and no storage class is set" &&
+	test_equal "" "$(class_of plain)" &&
+	mark local-path true && wait_for "test \"\$(class_of plain)\" = local-path" &&
+	says pvc/plain "WaitForFirstConsumer" && test_equal "" "$(class_of none)"
+'
+
+test_expect_success 'of two default classes the newest counts' '
+	wait_for "test \"\$(kubectl get storageclass local-path -o jsonpath={.metadata.creationTimestamp})\" != \"\$(date -u +%Y-%m-%dT%H:%M:%SZ)\"" &&
+	class newer example.com/disks Immediate && mark newer true && unclassed two && test_equal newer "$(class_of two)" &&
+	says pvc/two "ExternalProvisioning .*Waiting for a volume to be created either by the external provisioner .example.com/disks. or manually" &&
+	kubectl delete storageclass newer
+'
+
+test_expect_success 'local volumes wait for a pod; each claim of it gets one of its own, the smallest that will do' '
+	class local kubernetes.io/no-provisioner WaitForFirstConsumer &&
+	node=$(kubectl get nodes -o jsonpath="{.items[0].metadata.name}") &&
+	here="nodeAffinity: {required: {nodeSelectorTerms: [{matchExpressions: [{key: kubernetes.io/hostname, operator: In, values: [$node]}]}]}}" &&
+	volume w-far 1Gi ReadWriteOnce local "$(echo "$here" | sed "s/\[$node\]/[nosuch]/")" &&
+	volume w-small 2Gi ReadWriteOnce local "$here" && claim w1 1Gi ReadWriteOnce local && claim w2 2Gi ReadWriteOnce local &&
+	says pvc/w1 "WaitForFirstConsumer .*waiting for first consumer to be created before binding" &&
+	kubectl apply -f - <<-EOF &&
+	apiVersion: v1
+	kind: Pod
+	metadata: {name: both}
+	spec:
+	  terminationGracePeriodSeconds: 0
+	  containers: [{name: c, image: localhost/demo:1, command: [sleep, "1000"], volumeMounts: [{name: a, mountPath: /a}, {name: b, mountPath: /b}]}]
+	  volumes: [{name: a, persistentVolumeClaim: {claimName: w2}}, {name: b, persistentVolumeClaim: {claimName: w1}}]
+	EOF
+	says pod/both "didn.t find available persistent volumes to bind" &&
+	says pvc/w1 "WaitForPodScheduled .*waiting for pod both to be scheduled" && test_equal Pending "$(phase pvc/w2)" &&
+	volume w-large 9Gi ReadWriteOnce local "$here" && becomes pod/both Running &&
+	test_equal "w-small w-large" "$(volume_of w1) $(volume_of w2)" && kubectl delete pod both
+'
+
+test_expect_success 'a volume that is kept for a claim is bound to it whatever class it has; one to be deleted is not' '
+	volume k1 1Gi ReadWriteOnce gold "claimRef: {namespace: default, name: k1}" && claim k1 1Gi ReadWriteOnce "" &&
+	becomes pvc/k1 Bound && test_equal k1 "$(volume_of k1)" &&
+	volume k2 1Gi ReadWriteOnce gold &&
+	kubectl patch pv k2 --type=merge -p "{\"metadata\":{\"finalizers\":[\"example.com/keep\"]}}" && kubectl delete pv k2 --wait=false &&
+	claim k2 1Gi ReadWriteOnce gold "volumeName: k2" &&
+	says pvc/k2 "VolumeMismatch .*Cannot bind to requested volume .k2.: the volume is marked for deletion .k2." &&
+	kubectl patch pv k2 --type=merge -p "{\"metadata\":{\"finalizers\":null}}"
+'
+
+test_expect_success 'ReadWriteOncePod: one pod has it, another waits, and a more important one takes it' '
+	volume once 1Gi ReadWriteOncePod once && claim once 1Gi ReadWriteOncePod once && becomes pvc/once Bound &&
+	user o1 once "sleep 1000" && becomes pod/o1 Running && user o2 once "sleep 1000" &&
+	says pod/o2 "node has pod using PersistentVolumeClaim with the same name and ReadWriteOncePod access mode" &&
+	user o3 once "sleep 1000" "nodeName: $node" &&
+	says pod/o3 "FailedMount .*volume uses the ReadWriteOncePod access mode and is already in use by another pod" &&
+	kubectl delete pod o2 o3 && kubectl create priorityclass high --value=1000 &&
+	user o4 once "sleep 1000" "priorityClassName: high" && becomes pod/o4 Running && kubectl delete pod o4 --wait=false &&
+	wait_for "! kubectl get pod o1 2>/dev/null"
+'
+
+test_expect_success 'what nobody can empty or remove is Failed, and why' '
+	kubectl apply -f - <<-EOF &&
+	apiVersion: v1
+	kind: List
+	items:
+	- {apiVersion: v1, kind: PersistentVolume, metadata: {name: f-rec}, spec: {capacity: {storage: 1Gi}, accessModes: [ReadWriteOnce],
+	    persistentVolumeReclaimPolicy: Recycle, local: {path: /mnt}, $here, claimRef: {namespace: default, name: nosuch, uid: x}}}
+	- {apiVersion: v1, kind: PersistentVolume, metadata: {name: f-del}, spec: {capacity: {storage: 1Gi}, accessModes: [ReadWriteOnce],
+	    persistentVolumeReclaimPolicy: Delete, local: {path: /mnt}, $here, claimRef: {namespace: default, name: nosuch, uid: x}}}
+	EOF
+	says pv/f-rec "VolumeFailedRecycle .*No recycler plugin found for the volume!" &&
+	says pv/f-del "VolumeFailedDelete .*error getting deleter volume plugin for volume .f-del.: no deletable volume plugin matched" &&
+	becomes pv/f-rec Failed && becomes pv/f-del Failed &&
+	test_equal "No recycler plugin found for the volume!" "$(kubectl get pv f-rec -o jsonpath={.status.message})"
+'
+
+test_expect_success 'a directory of a node that is no more goes without it' '
+	kubectl apply -f - <<-EOF &&
+	apiVersion: v1
+	kind: PersistentVolume
+	metadata: {name: gone, annotations: {pv.kubernetes.io/provisioned-by: kinglet.io/local-path}}
+	spec: {capacity: {storage: 1Gi}, accessModes: [ReadWriteOnce], persistentVolumeReclaimPolicy: Delete, hostPath: {path: "$DATA/storage/gone"},
+	  $(echo "$here" | sed "s/\[$node\]/[nosuch]/"), claimRef: {namespace: default, name: nosuch, uid: x}}
+	EOF
+	wait_for "! kubectl get pv gone 2>/dev/null"
+'
+
+test_expect_success 'local-path: a class that binds at once takes a node that it allows; what a directory cannot be is refused' '
+	class zone kinglet.io/local-path Immediate "allowedTopologies: [{matchLabelExpressions: [{key: kubernetes.io/hostname, values: [nosuch]}]}]" &&
+	claim z1 1Gi ReadWriteOnce zone && says pvc/z1 "ProvisioningFailed .*no node is ready to have the volume" &&
+	class now rancher.io/local-path Immediate "allowVolumeExpansion: false" && claim n1 1Gi ReadWriteOncePod now && becomes pvc/n1 Bound &&
+	test_equal rancher.io/local-path "$(kubectl get pv $(volume_of n1) -o jsonpath="{.metadata.annotations.pv\.kubernetes\.io/provisioned-by}")" &&
+	test_must_fail kubectl patch pvc n1 -p "{\"spec\":{\"resources\":{\"requests\":{\"storage\":\"2Gi\"}}}}" 2>err &&
+	test_grep "only dynamically provisioned pvc can be resized and the storageclass that provisions the pvc must support resize" err &&
+	claim n2 1Gi ReadWriteOnce now "dataSource: {kind: PersistentVolumeClaim, name: n1}" &&
+	says pvc/n2 "ProvisioningFailed .*dataSource is not supported" &&
+	claim n3 1Gi ReadWriteOnce now "volumeMode: Block" && says pvc/n3 "ProvisioningFailed .*block volumes are not supported" &&
+	claim n4 1Gi ReadWriteOnce now "volumeAttributesClassName: fast" &&
+	says pvc/n4 "ProvisioningFailed .*volumeAttributesClassName is not supported"
+'
+
+test_expect_success 'without local-storage its class goes, and comes back with it' '
+	kubectl delete pvc n1 && restart_server --disable local-storage && wait_for "! kubectl get storageclass local-path 2>/dev/null" &&
+	claim d1 1Gi ReadWriteOnce now && says pvc/d1 "ExternalProvisioning" && test_equal Pending "$(phase pvc/d1)" &&
+	stop_server && start_server && wait_for "kubectl get storageclass local-path" && becomes pvc/d1 Bound
+'
+
+test_done
