@@ -13,6 +13,10 @@ url=https://127.0.0.1:6443/api/v1/namespaces/default/pods
 # until CONDITION: at most a minute or two
 until_true() { t=0; while ! eval "$1"; do t=$((t + 1)); [ $t -lt 120 ] || return 1; sleep 1; done; }
 
+# A file system with project quotas has the data directory, for what comes last.
+modprobe loop; modprobe quota_v2
+truncate -s 400M /var/lib/q.img && mkfs.ext4 -q -O project,quota -E quotatype=prjquota /var/lib/q.img && mkdir $dir &&
+	mount -o loop,prjquota /var/lib/q.img $dir || bad "project quotas"
 out=$("$build/kinglet" check 2>&1)
 case $out in *"Nothing is missing."*) ok "kinglet check finds all that it wants" ;; *) bad "kinglet check finds all that it wants" "$out" ;; esac
 "$build/kinglet" image import --data-dir $dir "$image" >/dev/null 2>&1 && ok "import the image" || bad "import the image"
@@ -76,9 +80,30 @@ until_true '[ "$(sed -n "s/^nr_throttled //p" $busy/cpu.stat)" -gt 3 ]' && ok "c
 a=$(usec $busy) t0=$(cut -d' ' -f1 /proc/uptime); sleep 4; b=$(usec $busy) t1=$(cut -d' ' -f1 /proc/uptime)
 share=$(awk "BEGIN { printf \"%d\", ($b - $a) / ($t1 - $t0) / 10000 }")
 [ "$share" -ge 5 ] && [ "$share" -le 15 ] && ok "a limit of 100m is a tenth of a processor ($share %)" || bad "a tenth" "$share %"
+api -f -o /dev/null -X POST ${url%pods}persistentvolumeclaims -d '{"apiVersion":"v1","kind":"PersistentVolumeClaim","metadata":{"name":"data"},
+	"spec":{"accessModes":["ReadWriteOnce"],"resources":{"requests":{"storage":"8Mi"}}}}'
+mount='"volumeMounts":[{"name":"v","mountPath":"/v"}],'
+pod held Always '{}' 'fill() { dd if=/dev/zero of=/v/f bs=1M count=16; }; fill; du -k /v/f; until fill 2>/dev/null; do sleep 1; done; df -k /v; exec sleep 100000' \
+	'"volumes":[{"name":"v","persistentVolumeClaim":{"claimName":"data"}}],' "$mount"
+pod counted Never '{}' 'until [ -e /v/go ]; do sleep 1; done; dd if=/dev/zero of=/v/f bs=1M count=6; exec sleep 100000' \
+	'"volumes":[{"name":"v","emptyDir":{"sizeLimit":"4Mi"}}],' "$mount"
+until_true 'log held | grep -q "/v/f$"' || bad "the volume is written" "$(log held)"
+case $(log held) in *"Disk quota exceeded"*) ok "a volume of local-path is held to its size" ;; *) bad "held" "$(log held)" ;; esac
+until_true 'running counted' || bad "counted runs"
+empty=$(echo $dir/agent/files/*/volumes/kubernetes.io~empty-dir/v)
+is "$(lsattr -pd $dir/storage/* "$empty" | awk '$1 > 1000000 && $2 ~ /P/ { print $1 }' | sort -u | wc -l)" 2 "each has a project of its own, so has an emptyDir with a limit"
+touch "$empty/go"
+curl -s -o /dev/null --cacert $dir/server/tls/ca.crt -H 'Authorization: Bearer vm' -H 'Content-Type: application/merge-patch+json' -X PATCH \
+	${url%pods}persistentvolumeclaims/data -d '{"spec":{"resources":{"requests":{"storage":"32Mi"}}}}'
+until_true 'log held | grep -q "32768 .* /v$"' && ok "it grows with its claim" || bad "grows" "$(log held)"
+until_true 'over counted' && is "$(field counted .status.reason)" Evicted "the emptyDir's pod is evicted"
+api -o /dev/null -X DELETE $url/held && api -o /dev/null -X DELETE $url/counted && api -o /dev/null -X DELETE ${url%pods}persistentvolumeclaims/data
+until_true '[ -z "$(ls $dir/storage)" ] && [ ! -e "$empty" ]' && ok "both are removed" || bad "both are removed" "$(ls $dir/storage)"
 is "$(api ${url%/namespaces*}/nodes/vm | jq '[.status.conditions[] | select(.type == "FeaturesMissing" and .status == "True")] | length')" 0 "the node misses nothing"
 "$build/kinglet" killall --data-dir $dir >/var/lib/killall 2>&1 && ok "killall" || bad "killall" "$(cat /var/lib/killall)"
 is "$(find /sys/fs/cgroup -name 'kinglet*' | wc -l)" 0 "no cgroup is left"
 is "$(pgrep -c 'sleep|keeper')" 0 "no process is left"
 wait $server
+umount $dir && ok "nothing holds the data directory" || bad "nothing holds the data directory" "$(grep $dir /proc/mounts)"
+is "$(debugfs -R 'list_quota project' /var/lib/q.img 2>/dev/null | awk '$1 ~ /^[0-9]+$/ && $1 > 1000000')" "" "no project is left"
 echo "1..$n"

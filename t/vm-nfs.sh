@@ -54,11 +54,17 @@ grep -q 'kubernetes.io~nfs.*vers=4.1' /proc/mounts && ok "with its mountOptions"
 pod nowhere '"nfs":{"server":"127.0.0.1","path":"/nosuch"}' '' 'true'
 until_true 'why nowhere | grep -q "FailedMount.*MountVolume.SetUp failed for volume"' && ok "a path that is not exported is told" || bad "a path that is not exported" "$(why nowhere)"
 
+mkdir /var/lib/host && mount -i -t nfs -o addr=127.0.0.1,vers=4.1,hard 127.0.0.1:/ /var/lib/host && ok "the host has mounted it, too" || bad "the host has mounted it, too"
 rpc.nfsd 0
+pod host '"hostPath":{"path":"/var/lib/host/sub/deep"}' '' 'true'
 api -f -o /dev/null -X DELETE $url/pods/w
 until_true '! api -f -o /dev/null $url/pods/w' && ok "the server is dead: its pod goes all the same" || bad "a dead server" "$(why w)" "$(grep nfs /proc/mounts)"
 api -f -o /dev/null -X POST $url/pods -d '{"apiVersion":"v1","kind":"Pod","metadata":{"name":"other"},"spec":{"containers":[{"name":"c","image":"localhost/demo:1","command":["sleep","100000"]}]}}'
 phase other Running && ok "and others start" || bad "and others start" "$(why other)"
+is "$(field host '"\(.spec.nodeName) \(.status.phase)"')" "vm Pending" "while a hostPath there holds up its own pod alone"
+api -f -o /dev/null -X DELETE $url/pods/host
+until_true '! api -f -o /dev/null $url/pods/host' && ok "which can be deleted" || bad "which can be deleted" "$(why host)"
+umount -fl /var/lib/host
 "$build/kinglet" killall --data-dir $dir >/var/lib/killall 2>&1 && ok "killall" || bad "killall" "$(cat /var/lib/killall)"
 is "$(grep -c 'kubernetes.io~nfs' /proc/mounts)" 0 "nothing stays mounted"
 kill $server 2>/dev/null

@@ -133,7 +133,8 @@ static const struct opt server_opts[] = {
 	{ OPT_STRING, "cgroup", 0, O(cgroup), "NAME", NULL, NULL,
 	  .help = "cgroup that pods run below; by default kinglet, or kinglet-HASH for another data directory" },
 	{ OPT_STRING, "default-local-storage-path", 0, O(local_storage), "DIR", "KINGLET_DEFAULT_LOCAL_STORAGE_PATH", NULL,
-	  .help = "where volumes of the class local-path live; storage in the data directory by default" },
+	  .help = "where volumes of the class local-path live; storage in the data directory by default. A file system with "
+		  "project quotas holds them to their size" },
 	{ OPT_HEADING, .help = "Images" },
 	{ OPT_STRING, "private-registry", 0, O(registries), "FILE", "KINGLET_PRIVATE_REGISTRY", KINGLET_REGISTRIES,
 	  .help = "mirrors, rewrites, TLS settings and credentials of image registries" },

@@ -409,6 +409,7 @@ struct volume_ctx {
 	const struct node *src; /* its source: vol.emptyDir, ...; or of the PersistentVolume behind a claim */
 	const struct node *pv_spec; /* that one's spec, or NULL */
 	char *dir;		/* where it may keep its files; nothing is there at first */
+	int64_t made_here;	/* > 0: the local-path provisioner's, to hold so many bytes */
 };
 struct volume_type {
 	enum field field;   /* F_emptyDir */

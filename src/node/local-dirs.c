@@ -17,6 +17,8 @@
 #include "base/log.h"
 #include "base/map.h"
 #include "base/path.h"
+#include "node/quota.h"
+#include "node/volume-work.h"
 #include "schema/claims.h"
 
 struct local_dirs {
@@ -26,6 +28,7 @@ struct local_dirs {
 	struct informer *volumes, *nodes; /* the latter: whose turn a hostPath without a node is */
 	struct job_queue *jobs;
 	struct map *busy; /* volumes that are being cleaned, by name */
+	bool told; /* whether volumes are held to their size */
 };
 
 struct local_clean {
@@ -35,6 +38,21 @@ struct local_clean {
 	bool remove; /* the directory too */
 	struct err err;
 };
+
+struct local_make {
+	struct local_dirs *l;
+	char *path;
+	int64_t bytes;
+	int held;
+	struct err err;
+};
+
+static struct job_queue *local_jobs(struct local_dirs *l)
+{
+	if (!l->jobs)
+		l->jobs = job_queue_new(l->loop, "volumes", 1, 4096);
+	return l->jobs;
+}
 
 /* --- whose is it --- */
 
@@ -96,7 +114,7 @@ static int local_empty(const char *path, struct err *e)
 static void local_clean_run(void *arg)
 {
 	struct local_clean *c = arg;
-	int r = c->remove ? path_remove_tree(c->path, &c->err) : local_empty(c->path, &c->err);
+	int r = c->remove ? quota_remove_tree(c->path, &c->err) : local_empty(c->path, &c->err);
 
 	(void)r;
 }
@@ -104,25 +122,23 @@ static void local_clean_run(void *arg)
 static void local_fail(struct local_clean *c)
 {
 	const char *reason = c->remove ? "VolumeFailedDelete" : "VolumeFailedRecycle";
+	_cleanup_free_ char *text = xasprintf("%s%s", c->remove ? "" : "Recycle failed: ", err_msg(&c->err));
 	struct doc *d = doc_clone(obj_doc(c->volume));
 	struct node *status = node_need_object(d, doc_root(d), F_status);
 
-	client_event(c->l->client, c->volume, NULL, "kinglet.io/local-path", c->l->node, "Warning", reason, "%s",
-		     err_msg(&c->err));
+	client_event(c->l->client, c->volume, NULL, "kinglet.io/local-path", c->l->node, "Warning", reason, "%s", text);
 	node_sets(d, status, F_phase, "Failed");
-	node_sets(d, status, F_message, err_msg(&c->err));
+	node_sets(d, status, F_message, text);
 	client_update(c->l->client, c->volume->res, "", c->volume->name, "status", d, NULL, NULL);
 }
 
-/* Free for the next claim. */
 static void local_recycled(struct local_clean *c)
 {
 	struct doc *d = doc_clone(obj_doc(c->volume));
 
 	client_event(c->l->client, c->volume, NULL, "persistentvolume-controller", NULL, "Normal", "VolumeRecycled",
 		     "Volume recycled");
-	node_remove(node_get(doc_root(d), F_spec), F_claimRef);
-	node_removek(node_path(doc_root(d), F_metadata, F_annotations), str_of(BOUND_BY_CONTROLLER));
+	volume_unbind(d);
 	client_update(c->l->client, c->volume->res, "", c->volume->name, NULL, d, NULL, NULL);
 }
 
@@ -149,12 +165,10 @@ static void local_clean(struct local_dirs *l, struct obj *o, const char *path, b
 
 	if (map_getc(l->busy, o->name))
 		return;
-	if (!l->jobs)
-		l->jobs = job_queue_new(l->loop, "volumes", 1, 4096);
 	c = xcalloc(1, sizeof(*c));
 	*c = (struct local_clean){ .l = l, .volume = obj_ref(o), .path = xstrdup(path), .remove = remove };
 	map_set(l->busy, str_of(o->name), c);
-	if (job_submit(l->jobs, local_clean_run, local_clean_done, c) == 0)
+	if (job_submit(local_jobs(l), local_clean_run, local_clean_done, c) == 0)
 		return;
 	map_del(l->busy, str_of(o->name)); /* thousands wait: the next event of the volume asks again */
 	obj_unref(c->volume);
@@ -164,15 +178,42 @@ static void local_clean(struct local_dirs *l, struct obj *o, const char *path, b
 
 /* --- what happens to volumes --- */
 
-static void local_make(const char *path)
+static void local_make_run(void *arg)
 {
-	_cleanup_err_ struct err e = ERR_INIT;
+	struct local_make *m = arg;
 
-	/* any user may run the pod that it is for */
-	if (path_exists(path))
+	m->held = local_dir_make(m->path, m->bytes, &m->err);
+}
+
+static void local_make_done(void *arg)
+{
+	struct local_make *m = arg;
+	struct local_dirs *l = m->l;
+
+	if (m->held < 0) {
+		log_warn("can't make a volume's directory", LS("path", m->path), LE(&m->err));
+	} else if (!l->told) {
+		l->told = true;
+		if (m->held)
+			log_info("volumes of local-path are held to their size by project quotas", LS("dir", l->dir));
+		else
+			log_info("volumes of local-path may outgrow their size: the file system has no project quotas",
+				 LS("dir", l->dir));
+	}
+	err_release(&m->err);
+	free(m->path);
+	free(m);
+}
+
+static void local_make(struct local_dirs *l, const char *path, int64_t bytes)
+{
+	struct local_make *m = xcalloc(1, sizeof(*m));
+
+	*m = (struct local_make){ .l = l, .path = xstrdup(path), .bytes = bytes };
+	if (job_submit(local_jobs(l), local_make_run, local_make_done, m) == 0)
 		return;
-	if (path_mkdirs(path, 0755, &e) < 0 || chmod(path, 0777) < 0)
-		log_warn("can't make a volume's directory", LS("path", path), LE(&e));
+	free(m->path); /* the pod that uses it makes it, too */
+	free(m);
 }
 
 static void local_released(struct local_dirs *l, struct obj *o, const struct node *spec, const char *path, bool provisioned)
@@ -185,7 +226,7 @@ static void local_released(struct local_dirs *l, struct obj *o, const struct nod
 		local_clean(l, o, path, false);
 }
 
-static void local_on_volume(void *arg, enum watch_type t, struct obj *o, struct obj *old UNUSED)
+static void local_on_volume(void *arg, enum watch_type t, struct obj *o, struct obj *old)
 {
 	struct local_dirs *l = arg;
 	const struct node *root = obj_node(o), *spec = node_get(root, F_spec);
@@ -199,8 +240,8 @@ static void local_on_volume(void *arg, enum watch_type t, struct obj *o, struct 
 		return;
 	if (released)
 		local_released(l, o, spec, path, provisioned);
-	else if (local_is_below(path, l->dir))
-		local_make(path);
+	else if (local_is_below(path, l->dir) && !(old && volume_bytes(obj_node(old)) == volume_bytes(root)))
+		local_make(l, path, volume_bytes(root));
 }
 
 static const struct informer_ops local_ops = { local_on_volume, NULL };

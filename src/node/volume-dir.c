@@ -3,11 +3,14 @@
  * its own or in huge pages) and hostPath.
  */
 #include <errno.h>
-#include <fcntl.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
 
 #include "node/internal.h"
+#include "node/quota.h"
+#include "node/volume-child.h"
+
+#define HOST_LIMIT_MS 60000
 
 /* --- emptyDir --- */
 
@@ -77,6 +80,15 @@ static int empty_dir_mount(struct volume_ctx *v, const char *medium, struct err 
 	return 0;
 }
 
+/* Counted by the file system where it can: the limit itself is the eviction manager's (volume-job.c). */
+static void empty_dir_count(struct volume_ctx *v)
+{
+	_cleanup_err_ struct err e = ERR_INIT;
+
+	if (node_get(v->src, F_sizeLimit) && quota_hold(v->dir, 0, &e) < 0)
+		log_warn("a volume cannot be counted by the file system", LS("volume", v->dir), LE(&e));
+}
+
 static int empty_dir_up(struct volume_ctx *v, char **path UNUSED, struct err *e)
 {
 	const char *medium = node_gets(v->src, F_medium);
@@ -85,6 +97,8 @@ static int empty_dir_up(struct volume_ctx *v, char **path UNUSED, struct err *e)
 		return -e->code;
 	if (*medium && !volume_is_mount(v->dir) && empty_dir_mount(v, medium, e) < 0)
 		return -e->code;
+	if (!*medium && !volume_path(v->pod, node_gets(v->vol, F_name)))
+		empty_dir_count(v);
 	if (v->pod->adopted) /* its containers may have changed both */
 		return 0;
 	if (chmod(v->dir, 0777) < 0) /* past the umask */
@@ -96,7 +110,7 @@ static int empty_dir_down(const char *dir, struct err *e)
 {
 	if (volume_is_mount(dir) && umount2(dir, MNT_DETACH | UMOUNT_NOFOLLOW) < 0)
 		return err_errno(e, errno, "unmount '%s'", dir);
-	return path_remove_tree(dir, e);
+	return quota_remove_tree(dir, e);
 }
 
 const struct volume_type volume_empty_dir = {
@@ -108,66 +122,17 @@ const struct volume_type volume_empty_dir = {
 
 /* --- hostPath --- */
 
-static const struct host_type {
-	const char *name;
-	mode_t want; /* S_IFMT of what must be there */
-	mode_t make; /* S_IFDIR or S_IFREG: made when absent */
-	const char *what;
-} host_types[] = {
-	{"", 0, S_IFDIR, NULL},
-	{"DirectoryOrCreate", S_IFDIR, S_IFDIR, "directory"},
-	{"Directory", S_IFDIR, 0, "directory"},
-	{"FileOrCreate", S_IFREG, S_IFREG, "file"},
-	{"File", S_IFREG, 0, "file"},
-	{"Socket", S_IFSOCK, 0, "socket file"},
-	{"CharDevice", S_IFCHR, 0, "character device"},
-	{"BlockDevice", S_IFBLK, 0, "block device"},
-};
-
-static const char *host_name_of(mode_t mode)
-{
-	return S_ISDIR(mode)	? "Directory"
-	       : S_ISREG(mode)	? "File"
-	       : S_ISSOCK(mode) ? "Socket"
-	       : S_ISCHR(mode)	? "CharDevice"
-	       : S_ISBLK(mode)	? "BlockDevice"
-				: "";
-}
-
-static int host_make(const char *path, const struct host_type *t, struct err *e)
-{
-	_cleanup_close_ int fd = -1;
-
-	if (t->make == S_IFDIR)
-		return path_mkdirs(path, 0755, e);
-	if (t->make != S_IFREG)
-		return err_set(e, ERR_INVALID, "hostPath %s doesn't exist", path);
-	fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC | O_NONBLOCK, 0644);
-	return fd < 0 ? err_errno(e, errno, "open %s", path) : 0;
-}
-
+/* What is there is looked at by a child: it may be on a server that does not answer. */
 static int host_path_up(struct volume_ctx *v, char **ret, struct err *e)
 {
-	const char *path = node_gets(v->src, F_path), *type = node_gets(v->src, F_type);
-	const struct host_type *t = NULL;
-	struct stat st;
+	const char *path = node_gets(v->src, F_path), *known = volume_path(v->pod, node_gets(v->vol, F_name));
+	_cleanup_free_ char *bytes = v->made_here ? xasprintf("%lld", (long long)v->made_here) : xstrdup("");
+	const char *args[] = {"host", path, node_gets(v->src, F_type), bytes, NULL};
+	int r = known ? 0 : volume_child(v, args, HOST_LIMIT_MS, false, e);
 
-	for (size_t i = 0; i < ARRAY_SIZE(host_types); i++)
-		if (streq(host_types[i].name, type))
-			t = &host_types[i];
-	if (!t)
-		return err_set(e, ERR_INVALID, "%s is an invalid volume type", type);
-	if (stat(path, &st) < 0) {
-		if (errno != ENOENT)
-			return err_errno(e, errno, "stat %s", path);
-		if (host_make(path, t, e) < 0)
-			return -e->code;
-	} else if (t->want && (st.st_mode & S_IFMT) != t->want) {
-		return err_set(e, ERR_INVALID, "hostPath type check failed: %s is not a %s, it's a %s", path, t->what,
-			       host_name_of(st.st_mode));
-	}
-	*ret = xstrdup(path);
-	return 0;
+	if (r == 0)
+		*ret = xstrdup(path);
+	return r;
 }
 
 const struct volume_type volume_host_path = {

@@ -8,6 +8,7 @@
 
 #include "base/job.h"
 #include "node/pressure.h"
+#include "node/quota.h"
 #include "node/volume-child.h"
 
 #define JOB_THREADS 2
@@ -152,7 +153,7 @@ static void limits_run(void *arg)
 	int64_t files;
 
 	for (size_t i = 0; i < l->n; i++)
-		if (path_usage(l->v[i].dir, &l->v[i].used, &files) < 0)
+		if (!quota_usage(l->v[i].dir, &l->v[i].used, &files) && path_usage(l->v[i].dir, &l->v[i].used, &files) < 0)
 			l->v[i].used = 0;
 }
 

@@ -4,7 +4,6 @@
  */
 #include <errno.h>
 #include <sys/mount.h>
-#include <sys/stat.h>
 
 #include "node/internal.h"
 #include "node/volume-child.h"
@@ -91,23 +90,21 @@ const struct volume_type volume_git_repo = {
 
 static int local_up(struct volume_ctx *v, char **ret, struct err *e)
 {
-	const char *path = node_gets(v->src, F_path);
-	int64_t gid = pod_fs_group(v->pod);
-	_cleanup_free_ char *group = xasprintf("%lld", (long long)gid);
+	const char *path = node_gets(v->src, F_path), *known = volume_path(v->pod, node_gets(v->vol, F_name));
 	const char *policy = node_gets(node_get(pod_spec(v->pod), F_securityContext), F_fsGroupChangePolicy);
-	const char *args[] = {"own", path, group, streq(policy, "OnRootMismatch") ? "root" : "always", NULL};
-	struct stat st;
+	int64_t gid = pod_fs_group(v->pod);
+	bool own = gid >= 0 && !node_bool(node_path(v->vol, F_persistentVolumeClaim, F_readOnly), false);
+	_cleanup_free_ char *group = own ? xasprintf("%lld", (long long)gid) : xstrdup("");
+	_cleanup_free_ char *mark = xasprintf("%s~ready", v->dir);
+	const char *args[] = {"local", path, group, streq(policy, "OnRootMismatch") ? "root" : "always", mark, NULL};
+	int r;
 
-	if (stat(path, &st) < 0)
-		return err_set(e, ERR_NOT_FOUND, "path \"%s\" does not exist", path);
-	if (!S_ISDIR(st.st_mode))
-		return err_set(e, ERR_INVALID, "local volume \"%s\" is no directory: block volumes are not supported", path);
-	*ret = xstrdup(path);
-	if (gid < 0 || node_bool(node_path(v->vol, F_persistentVolumeClaim, F_readOnly), false))
-		return 0;
-	if (path_mkdirs(v->dir, 0755, e) < 0) /* the mark stands beside it */
+	if (!known && own && path_mkdirs(v->dir, 0755, e) < 0) /* the mark stands beside it */
 		return -e->code;
-	return volume_child(v, args, OWN_LIMIT_MS, true, e);
+	r = known ? 0 : volume_child(v, args, OWN_LIMIT_MS, false, e);
+	if (r == 0)
+		*ret = xstrdup(path);
+	return r;
 }
 
 const struct volume_type volume_local = {

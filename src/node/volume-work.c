@@ -5,7 +5,8 @@
  *
  *	volume nfs SERVER PATH DIR FLAGS OPTIONS    mount by the kernel's client
  *	volume git REPOSITORY REVISION DIRECTORY DIR GID    a clone, made by git as nobody
- *	volume own DIR GID always|root              give a tree to a group
+ *	volume host PATH TYPE BYTES                 see to a hostPath (volume-work-host.c)
+ *	volume local PATH GID always|root MARK      see to a local volume, once give it to a group
  */
 #include <dirent.h>
 #include <errno.h>
@@ -25,11 +26,12 @@
 
 #include "base/path.h"
 #include "node/volume-child.h"
+#include "node/volume-work.h"
 
 #define WORK_NOBODY 65534
 #define WORK_FILE_MAX (4ll << 30) /* of a cloned file */
 
-static int work_fail(const char *what, const char *of, int error)
+int work_fail(const char *what, const char *of, int error)
 {
 	fprintf(stderr, "%s %s: %s\n", what, of, strerror(error));
 	return 1;
@@ -147,8 +149,6 @@ static int work_git_where(const char *dir, const char *sub, char **ret)
 	return *ret ? 0 : work_fail("find the clone in", dir, ENOENT);
 }
 
-static int work_tree(int dirfd, const char *name, uid_t uid, gid_t gid, bool share);
-
 static int work_git(char **arg)
 {
 	const char *repository = arg[0], *revision = arg[1], *sub = arg[2], *dir = arg[3];
@@ -202,7 +202,7 @@ static int work_one(int fd, const char *name, uid_t uid, gid_t gid, bool share, 
 	return 0;
 }
 
-static int work_tree(int dirfd, const char *name, uid_t uid, gid_t gid, bool share)
+int work_tree(int dirfd, const char *name, uid_t uid, gid_t gid, bool share)
 {
 	int path = openat(dirfd, name, O_PATH | O_NOFOLLOW | O_CLOEXEC), fd = -1, r;
 	struct dirent *ent;
@@ -230,22 +230,11 @@ static int work_tree(int dirfd, const char *name, uid_t uid, gid_t gid, bool sha
 	return r;
 }
 
-/* fsGroupChangePolicy OnRootMismatch: a root that is right already stands for all below it. */
-static int work_own(char **arg)
-{
-	gid_t gid = (gid_t)strtoul(arg[1], NULL, 10);
-	struct stat st;
-
-	if (!strcmp(arg[2], "root") && stat(arg[0], &st) == 0 && st.st_gid == gid && (st.st_mode & 02770) == 02770)
-		return 0;
-	return work_tree(AT_FDCWD, arg[0], (uid_t)-1, gid, true);
-}
-
 static const struct work {
 	const char *name;
 	int args;
 	int (*run)(char **arg);
-} works[] = {{"nfs", 5, work_nfs}, {"git", 5, work_git}, {"own", 3, work_own}};
+} works[] = {{"nfs", 5, work_nfs}, {"git", 5, work_git}, {"host", 3, work_host}, {"local", 4, work_local}};
 
 int volume_child_main(int argc, char **argv)
 {

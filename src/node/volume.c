@@ -118,6 +118,13 @@ static bool volume_in_use(struct pod *p, const char *claim)
 	return false;
 }
 
+static bool volume_is_made_here(const struct node *pv)
+{
+	const char *by = meta_annotation(pv, VOLUME_PROVISIONER);
+
+	return by && provisioner_is_local(by);
+}
+
 /* Where the files are: the volume itself, or what is behind its claim. */
 static const struct node *volume_behind(struct pod *p, const struct node *vol)
 {
@@ -228,6 +235,8 @@ static int volume_type_up(struct pod *p, const struct node *vol, struct obj *pv,
 	dir = volume_dir(p, t, name);
 	struct volume_ctx v = {
 		.pod = p, .vol = vol, .src = node_get(pv ? spec : vol, t->field), .pv_spec = spec, .dir = dir};
+	if (pv && volume_is_made_here(obj_node(pv)))
+		v.made_here = volume_bytes(obj_node(pv));
 	r = t->up(&v, &path, e);
 	if (r < 0)
 		return r;
