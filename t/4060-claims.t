@@ -136,6 +136,54 @@ test_expect_success 'local-path: a class that binds at once takes a node that it
 	says pvc/n4 "ProvisioningFailed .*volumeAttributesClassName is not supported"
 '
 
+block() # NAME DEVICE
+{
+	kubectl apply -f - <<-YAML && claim $1 1Mi ReadWriteOnce $1 "volumeMode: Block"
+	apiVersion: v1
+	kind: PersistentVolume
+	metadata: {name: $1}
+	spec: {capacity: {storage: 1Mi}, accessModes: [ReadWriteOnce], storageClassName: $1, volumeMode: Block, local: {path: $2}, $here}
+	YAML
+}
+device_user() # POD CLAIM READONLY COMMAND
+{
+	kubectl apply -f - <<-YAML
+	apiVersion: v1
+	kind: Pod
+	metadata: {name: $1}
+	spec:
+	  restartPolicy: Never
+	  terminationGracePeriodSeconds: 0
+	  containers: [{name: c, image: localhost/demo:1, command: [sh, -c, "$4"], volumeDevices: [{name: v, devicePath: /dev/disk}]}]
+	  volumes: [{name: v, persistentVolumeClaim: {claimName: $2, readOnly: $3}}]
+	YAML
+}
+
+test_expect_success 'volumeMode Block: what is no device, or mounted as files, is told' '
+	block b-file "$TRASH" && device_user b1 b-file false true &&
+	says pod/b1 "FailedMount .*MapVolume.SetUpDevice failed for volume .b-file. : local volume .$TRASH. is no block device" &&
+	user b2 b-file true && says pod/b2 "FailedMount .*volume v has volumeMode Block, but is specified in volumeMounts" &&
+	volume b-dir 1Gi ReadWriteOnce b-dir && claim b-dir 1Gi ReadWriteOnce b-dir && device_user b3 b-dir false true &&
+	says pod/b3 "FailedMount .*volume v has volumeMode Filesystem, but is specified in volumeDevices" &&
+	kubectl delete pod b1 b2 b3
+'
+
+echo on-the-disk >disk.img && truncate -s 1M disk.img && disk=$(losetup -f --show disk.img 2>/dev/null) || disk=
+if [ -n "$disk" ]; then
+	test_expect_success 'a block device is passed into the container, and no other' '
+		test_when_finished "losetup -d $disk" &&
+		block b-disk "$disk" &&
+		device_user d-read b-disk true "head -n 1 /dev/disk; (echo no >/dev/disk) 2>/dev/null || echo kept; { mknod /other b 7 250 && cat /other; } 2>&1 | grep -c not.permitted" &&
+		becomes pod/d-read Succeeded && test_equal "on-the-disk
+kept
+1" "$(kubectl logs d-read)" &&
+		device_user d-write b-disk false "echo written | dd of=/dev/disk conv=fsync,notrunc 2>/dev/null" && becomes pod/d-write Succeeded &&
+		test_equal written "$(head -n 1 "$disk")" && kubectl delete pod d-read d-write
+	'
+else
+	test_skip 'a block device is passed into the container, and no other' 'no loop device can be had'
+fi
+
 test_expect_success 'without local-storage its class goes, and comes back with it' '
 	kubectl delete pvc n1 && restart_server --disable local-storage && wait_for "! kubectl get storageclass local-path 2>/dev/null" &&
 	claim d1 1Gi ReadWriteOnce now && says pvc/d1 "ExternalProvisioning" && test_equal Pending "$(phase pvc/d1)" &&

@@ -423,6 +423,10 @@ struct volume_type {
 	bool remote;				     /* to look at it may take for ever */
 	bool read_only;				     /* cannot be written to */
 };
+bool volume_is_block(const struct node *pv_spec); /* a device, not files */
+/* The block device that a volume is (0: it is none), by a node that its child has made where it would keep files: the
+ * volume's own path may be on a server that does not answer. */
+dev_t volume_device(struct pod *p, const char *name);
 int volumes_up(struct pod *p, struct err *e) MUST_CHECK; /* 0, -EAGAIN or an error */
 void volumes_refresh(struct pod *p);
 /* volume-job.c: takes all away, off the loop. 0: done, -EAGAIN: under way, the pod is woken. */

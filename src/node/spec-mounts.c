@@ -97,6 +97,35 @@ static int mount_volume(struct ctr *c, const struct node *m, const struct env_li
 	return 0;
 }
 
+static int mount_device(struct ctr *c, const struct node *d, struct arena *a, struct mounts *out, struct err *e)
+{
+	struct pod *p = c->pod;
+	const char *name = node_gets(d, F_name), *path = volume_path(p, name);
+	const struct node *vol = node_named(node_get(pod_spec(p), F_volumes), name);
+	struct run_mount r = {.type = RUN_MOUNT_BIND, .device = volume_device(p, name)};
+
+	if (!path || !r.device)
+		return err_set(e, ERR_INVALID, "cannot find volume \"%s\" to pass into container \"%s\"", name, c->name);
+	r.source = arena_strdup(a, path);
+	r.target = arena_strdup(a, node_gets(d, F_devicePath));
+	r.read_only = node_bool(node_path(vol, F_persistentVolumeClaim, F_readOnly), false);
+	r.name = arena_strdup(a, name);
+	VEC_PUSH(out, r);
+	return 0;
+}
+
+static int mount_volumes(struct ctr *c, const struct node *spec, const struct env_list *env, struct arena *a,
+			 struct mounts *out, struct err *e)
+{
+	NODE_FOREACH (vm, node_get(spec, F_volumeMounts))
+		if (mount_volume(c, vm, env, a, out, e) < 0)
+			return -e->code;
+	NODE_FOREACH (d, node_get(spec, F_volumeDevices))
+		if (mount_device(c, d, a, out, e) < 0)
+			return -e->code;
+	return 0;
+}
+
 static void mount_file(struct ctr *c, const char *file, const char *target, struct arena *a,
 		       struct mounts *out)
 {
@@ -135,13 +164,8 @@ int spec_mounts(struct ctr *c, const struct node *spec, const struct env_list *e
 		struct run_container_spec *out, struct err *e)
 {
 	struct mounts m = {0};
-	int r = 0;
+	int r = mount_volumes(c, spec, env, a, &m, e);
 
-	NODE_FOREACH (vm, node_get(spec, F_volumeMounts)) {
-		r = mount_volume(c, vm, env, a, &m, e);
-		if (r < 0)
-			break;
-	}
 	if (r == 0)
 		r = mount_termination_log(c, spec, out->attempt, a, &m, e);
 	if (r == 0) {

@@ -86,7 +86,7 @@ const struct volume_type volume_git_repo = {
 	.up = git_up,
 };
 
-/* --- local: a directory (or a mount) of this node --- */
+/* --- local: a directory (or a mount), or a block device of this node --- */
 
 static int local_up(struct volume_ctx *v, char **ret, struct err *e)
 {
@@ -96,12 +96,14 @@ static int local_up(struct volume_ctx *v, char **ret, struct err *e)
 	bool own = gid >= 0 && !node_bool(node_path(v->vol, F_persistentVolumeClaim, F_readOnly), false);
 	_cleanup_free_ char *group = own ? xasprintf("%lld", (long long)gid) : xstrdup("");
 	_cleanup_free_ char *mark = xasprintf("%s~ready", v->dir);
-	const char *args[] = {"local", path, group, streq(policy, "OnRootMismatch") ? "root" : "always", mark, NULL};
+	const char *files[] = {"local", path, group, streq(policy, "OnRootMismatch") ? "root" : "always", mark, NULL};
+	const char *device[] = {"block", path, v->dir, NULL};
+	_cleanup_free_ char *above = xmemdupz(v->dir, (size_t)(path_base(v->dir) - v->dir));
 	int r;
 
-	if (!known && own && path_mkdirs(v->dir, 0755, e) < 0) /* the mark stands beside it */
+	if (!known && path_mkdirs(above, 0755, e) < 0) /* for mark and device */
 		return -e->code;
-	r = known ? 0 : volume_child(v, args, OWN_LIMIT_MS, false, e);
+	r = known ? 0 : volume_child(v, volume_is_block(v->pv_spec) ? device : files, OWN_LIMIT_MS, false, e);
 	if (r == 0)
 		*ret = xstrdup(path);
 	return r;

@@ -130,3 +130,21 @@ int work_local(char **arg)
 		r = work_fail("write", mark, e.code);
 	return r;
 }
+
+/* PATH NODE: one of the same numbers, for the node to look at. */
+int work_block(char **arg)
+{
+	struct stat st;
+
+	if (stat(arg[0], &st) < 0) {
+		fprintf(stderr, "path \"%s\" does not exist\n", arg[0]);
+		return 1;
+	}
+	if (!S_ISBLK(st.st_mode)) {
+		fprintf(stderr, "local volume \"%s\" is no block device: for files say volumeMode: Filesystem\n", arg[0]);
+		return 1;
+	}
+	if ((unlink(arg[1]) < 0 && errno != ENOENT) || mknod(arg[1], S_IFBLK | 0600, st.st_rdev) < 0)
+		return work_fail("make", arg[1], errno);
+	return 0;
+}

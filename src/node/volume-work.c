@@ -7,6 +7,7 @@
  *	volume git REPOSITORY REVISION DIRECTORY DIR GID    a clone, made by git as nobody
  *	volume host PATH TYPE BYTES                 see to a hostPath (volume-work-host.c)
  *	volume local PATH GID always|root MARK      see to a local volume, once give it to a group
+ *	volume block PATH NODE                      the same of a block device: NODE becomes another name of it
  */
 #include <dirent.h>
 #include <errno.h>
@@ -234,7 +235,7 @@ static const struct work {
 	const char *name;
 	int args;
 	int (*run)(char **arg);
-} works[] = {{"nfs", 5, work_nfs}, {"git", 5, work_git}, {"host", 3, work_host}, {"local", 4, work_local}};
+} works[] = {{"nfs", 5, work_nfs}, {"git", 5, work_git}, {"host", 3, work_host}, {"local", 4, work_local}, {"block", 2, work_block}};
 
 int volume_child_main(int argc, char **argv)
 {

@@ -17,6 +17,7 @@ int work_tree(int dirfd, const char *name, uid_t uid, gid_t gid, bool share);
 /* volume-work-host.c */
 int work_host(char **arg);
 int work_local(char **arg);
+int work_block(char **arg);
 /* The directory of a provisioned volume, for any user, and held to so many bytes where the file system can (quota.h).
  * 1: it is held; 0: it cannot be; or an error. Blocking; for threads, too. */
 int local_dir_make(const char *path, int64_t bytes, struct err *e) MUST_CHECK;

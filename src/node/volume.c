@@ -125,6 +125,33 @@ static bool volume_is_made_here(const struct node *pv)
 	return by && provisioner_is_local(by);
 }
 
+bool volume_is_block(const struct node *pv_spec)
+{
+	return node_streq(node_get(pv_spec, F_volumeMode), "Block");
+}
+
+static bool volume_is_named_by(struct pod *p, enum field how, const char *name)
+{
+	static const enum field lists[] = {F_containers, F_initContainers, F_ephemeralContainers};
+
+	for (size_t i = 0; i < ARRAY_SIZE(lists); i++)
+		NODE_FOREACH (c, node_get(pod_spec(p), lists[i]))
+			if (node_named(node_get(c, how), name))
+				return true;
+	return false;
+}
+
+/* Containers have devices in volumeDevices, files in volumeMounts. */
+static int volume_check_mode(struct pod *p, const char *name, const struct node *pv_spec, struct err *e)
+{
+	bool block = volume_is_block(pv_spec);
+
+	if (!volume_is_named_by(p, block ? F_volumeMounts : F_volumeDevices, name))
+		return 0;
+	return err_set(e, ERR_INVALID, "volume %s has volumeMode %s, but is specified in %s", name,
+		       block ? "Block" : "Filesystem", block ? "volumeMounts" : "volumeDevices");
+}
+
 /* Where the files are: the volume itself, or what is behind its claim. */
 static const struct node *volume_behind(struct pod *p, const struct node *vol)
 {
@@ -223,10 +250,10 @@ static int volume_type_up(struct pod *p, const struct node *vol, struct obj *pv,
 
 	if (!t)
 		return volume_unknown(pv ? spec : vol, e);
-	if (node_streq(node_get(spec, F_volumeMode), "Block"))
+	if (pv && volume_is_block(spec) && t != &volume_local)
 		return err_set(e, ERR_INVALID,
-			       "volumeMode Block: this node does not pass block devices to containers; use a PersistentVolume "
-			       "with volumeMode Filesystem");
+			       "volumeMode Block: this node passes block devices of local volumes only to containers; use a "
+			       "PersistentVolume of the type local, or one with volumeMode Filesystem");
 	if (volume_is_for_one(spec) && volume_in_use(p, node_gets(node_get(spec, F_claimRef), F_name)))
 		return err_set(e, ERR_CONFLICT,
 			       "volume uses the ReadWriteOncePod access mode and is already in use by another pod");
@@ -252,7 +279,10 @@ static int volume_up(struct pod *p, const struct node *vol, struct err *e)
 	const char *name = node_gets(vol, F_name);
 	struct obj *pv;
 	int r = volume_claimed(p, vol, &pv, e);
+	bool block = r == 0 && pv && volume_is_block(node_get(obj_node(pv), F_spec));
 
+	if (r == 0 && pv)
+		r = volume_check_mode(p, name, node_get(obj_node(pv), F_spec), e);
 	if (r < 0 && err_is_set(e))
 		return err_wrap(e,
 				"Unable to attach or mount volumes: unmounted volumes=[%s], unattached volumes=[], failed to "
@@ -261,7 +291,8 @@ static int volume_up(struct pod *p, const struct node *vol, struct err *e)
 	if (r == 0)
 		r = volume_type_up(p, vol, pv, e);
 	if (r < 0 && err_is_set(e))
-		return err_wrap(e, "MountVolume.SetUp failed for volume \"%s\" ", pv ? pv->name : name);
+		return err_wrap(e, "%s failed for volume \"%s\" ", block ? "MapVolume.SetUpDevice" : "MountVolume.SetUp",
+				pv ? pv->name : name);
 	return r;
 }
 
@@ -302,6 +333,14 @@ void volumes_refresh(struct pod *p)
 const char *volume_path(struct pod *p, const char *name)
 {
 	return map_getc(p->mounted, name);
+}
+
+dev_t volume_device(struct pod *p, const char *name)
+{
+	_cleanup_free_ char *node = volume_dir(p, &volume_local, name);
+	struct stat st;
+
+	return lstat(node, &st) == 0 && S_ISBLK(st.st_mode) ? st.st_rdev : 0;
 }
 
 /* --- taking away; goes by what is on disk, so that it also works for pods whose object is gone --- */

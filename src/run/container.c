@@ -303,6 +303,18 @@ static void start_fds_close(struct start_fds *f)
 	close_fd(f->cgroup);
 }
 
+static bool start_filter_devices(struct sandbox *s, const struct run_container_spec *spec, int cgroup)
+{
+	_cleanup_close_ int own = -1;
+	bool devices = false;
+
+	for (size_t i = 0; i < spec->n_mounts; i++)
+		devices = devices || spec->mounts[i].device;
+	if (devices)
+		own = devices_load(spec->mounts, spec->n_mounts);
+	return devices_attach(devices ? own : s->r->devices, cgroup) == 0;
+}
+
 static int start_make_cgroup(struct sandbox *s, const struct run_container_spec *spec, uint64_t *caps,
 			     int *ret, struct err *e)
 {
@@ -316,7 +328,7 @@ static int start_make_cgroup(struct sandbox *s, const struct run_container_spec 
 	if (*ret >= 0) {
 		r = cgroup_set_container(*ret, &spec->limits, e);
 		if (!spec->privileged)
-			filtered = devices_attach(s->r->devices, *ret) == 0;
+			filtered = start_filter_devices(s, spec, *ret);
 	}
 	/* Without the filter, whoever can make a device node could open it. */
 	if (!filtered && !spec->privileged) {

@@ -46,7 +46,7 @@ void cgroup_kill(int root, const char *path);
 void cgroup_remove(int root, const char *path, int wait_ms);
 
 /* --- devices.c: the device filter of unprivileged containers --- */
-int devices_load(void); /* the program; fd or -errno */
+int devices_load(const struct run_mount *mounts, size_t n); /* the program, with theirs; fd or -errno */
 int devices_attach(int program, int dirfd); /* to a cgroup; 0 or -errno */
 
 void apparmor_load(void); /* apparmor.c */

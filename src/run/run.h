@@ -58,6 +58,7 @@ struct run_mount {
 	const char *source; /* bind: path on the host */
 	const char *subpath; /* resolved below source with RESOLVE_IN_ROOT, made when missing; NULL: none */
 	const char *target; /* absolute, in the container */
+	dev_t device; /* bind: source is this block device, which the container may use; 0: it is something else */
 	bool read_only, recursive_read_only;
 	char propagation; /* 0 private, 'h' HostToContainer, 'b' Bidirectional */
 	int64_t size_bytes; /* tmpfs */

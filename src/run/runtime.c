@@ -54,7 +54,7 @@ int run_new(struct runtime **ret, const struct run_config *cfg, struct err *e)
 		return res;
 	}
 	machine_probe(r);
-	r->devices = devices_load();
+	r->devices = devices_load(NULL, 0);
 	*ret = r;
 	return 0;
 }
