@@ -122,6 +122,13 @@ test_expect_success 'a directory of a node that is no more goes without it' '
 	wait_for "! kubectl get pv gone 2>/dev/null"
 '
 
+test_expect_success 'a node that is chosen, and no more, is given back' '
+	unclassed back && kubectl annotate pvc back volume.kubernetes.io/selected-node=nosuch &&
+	says pvc/back "ProvisioningFailed .*failed to get target node: nodes .nosuch. not found" &&
+	wait_for "test -z \"\$(kubectl get pvc back -o jsonpath=\"{.metadata.annotations.volume\\.kubernetes\\.io/selected-node}\")\"" &&
+	user back back true && becomes pod/back Succeeded
+'
+
 test_expect_success 'local-path: a class that binds at once takes a node that it allows; what a directory cannot be is refused' '
 	class zone kinglet.io/local-path Immediate "allowedTopologies: [{matchLabelExpressions: [{key: kubernetes.io/hostname, values: [nosuch]}]}]" &&
 	claim z1 1Gi ReadWriteOnce zone && says pvc/z1 "ProvisioningFailed .*no node is ready to have the volume" &&

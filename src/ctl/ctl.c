@@ -84,7 +84,7 @@ static const struct ctl_def ctl_defs[] = {
 	  { { "", "persistentvolumeclaims", NULL, ctl_key_self },
 	    { "", "persistentvolumes", NULL, claim_key_of_volume },
 	    { "storage.k8s.io", "storageclasses", NULL, claim_key_of_class },
-	    { "", "nodes", NULL, claim_key_of_class } },
+	    { "", "nodes", NULL, NULL } },
 	  .reconcile = local_path_reconcile, .component = "kinglet.io/local-path" },
 	{ "ephemeral-volume", 4,
 	  { { "", "pods", NULL, ephemeral_key }, { "", "persistentvolumeclaims", NULL, ephemeral_key_of_claim } },

@@ -7,6 +7,8 @@
 #include "ctl/internal.h"
 #include "schema/claims.h"
 
+#define NODES_AGAIN_MS 10000
+
 enum { OF_CLAIMS, OF_VOLUMES, OF_CLASSES, OF_NODES };
 
 /* Waits for us: the binder has named us, and (where the class says so) the scheduler a node. */
@@ -32,6 +34,21 @@ static const char *local_path_any_node(const struct ctl_view *v, const struct no
 			return o->name;
 	}
 	return NULL;
+}
+
+/* The node that the scheduler has chosen is no more: it is to choose another one. */
+static bool local_path_give_back(const struct ctl_view *v, struct obj *claim, struct plan *out)
+{
+	const char *node = meta_annotation(obj_node(claim), CLAIM_NODE);
+	struct doc *d;
+
+	if (!node || informer_find(v->of[OF_NODES], "", node))
+		return false;
+	plan_event(out, claim, "Warning", "ProvisioningFailed", "failed to get target node: nodes \"%s\" not found", node);
+	d = doc_clone(obj_doc(claim));
+	node_removek(node_path(doc_root(d), F_metadata, F_annotations), str_of(CLAIM_NODE));
+	plan_update(out, claim->res, claim->ns, claim->name, NULL, d);
+	return true;
 }
 
 static const char *local_path_refusal(const struct node *claim)
@@ -105,14 +122,16 @@ static void local_path_sync(const struct ctl_view *v, struct obj *claim, struct 
 	if (!v->cfg->local_storage || !local_path_wanted(obj_node(claim), class ? obj_node(class) : NULL))
 		return;
 	name = xasprintf("pvc-%s", claim->uid);
-	if (informer_find(v->of[OF_VOLUMES], "", name))
+	if (informer_find(v->of[OF_VOLUMES], "", name) || local_path_give_back(v, claim, out))
 		return;
 	refusal = local_path_refusal(obj_node(claim));
 	node = meta_annotation(obj_node(claim), CLAIM_NODE);
 	if (!node)
 		node = local_path_any_node(v, obj_node(class));
-	if (!refusal && !node)
+	if (!refusal && !node) {
 		refusal = "no node is ready to have the volume";
+		plan_again(out, NODES_AGAIN_MS); /* nodes beat too often to be listened to for this */
+	}
 	if (refusal) {
 		plan_event(out, claim, "Warning", "ProvisioningFailed",
 			   "failed to provision volume with StorageClass \"%s\": %s", class->name, refusal);

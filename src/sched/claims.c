@@ -112,7 +112,7 @@ void claims_cancel(struct sched_pod *p)
 	p->wait = NULL;
 }
 
-/* 1: all are bound; 0: not yet; -1: one of them is to be made anew elsewhere, or is gone. */
+/* 1: all are bound; 0: not yet; -1: one of them is gone. */
 static int claims_state(struct sched *s, const struct sched_pod *p)
 {
 	int all = 1;
@@ -129,17 +129,29 @@ static int claims_state(struct sched *s, const struct sched_pod *p)
 	return all;
 }
 
-void claims_changed(struct sched *s, struct obj *claim)
+static bool claims_uses(const struct sched_pod *p, const struct obj *claim)
 {
+	if (!streq(p->obj->ns, claim->ns))
+		return false;
+	for (size_t i = 0; i < p->claims.n; i++)
+		if (streq(p->claims.v[i], claim->name))
+			return true;
+	return false;
+}
+
+void claims_changed(struct sched *s, struct obj *claim, struct obj *old)
+{
+	/* Its provisioner cannot make it on the node that we have chosen: another one is looked for. */
+	bool given_back = old && meta_annotation(obj_node(old), CLAIM_NODE) && !meta_annotation(obj_node(claim), CLAIM_NODE);
 	struct map_iter it = { 0 };
 
 	while (map_next(s->by_key, &it)) {
 		struct sched_pod *p = it.value;
 		int state;
 
-		if (!p->wait || !streq(p->obj->ns, claim->ns))
+		if (!p->wait || !claims_uses(p, claim))
 			continue;
-		state = claims_state(s, p);
+		state = given_back ? -1 : claims_state(s, p);
 		if (!state)
 			continue;
 		claims_cancel(p);

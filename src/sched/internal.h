@@ -324,7 +324,7 @@ void sched_nominate(struct sched_pod *p, struct sched_node *n); /* NULL: no long
 int claims_bind(struct sched_cycle *c, struct sched_node *n);
 void claims_bound(struct sched *s, struct sched_pod *p, bool ok); /* sched.c */
 void claims_cancel(struct sched_pod *p);
-void claims_changed(struct sched *s, struct obj *claim); /* wakes those that wait for it */
+void claims_changed(struct sched *s, struct obj *claim, struct obj *old); /* wakes those that wait for it */
 /* Fills c->claims.found with what each claim would get on n, NULL where a volume is to be made; false: one gets none. */
 bool claims_place(struct sched_cycle *c, const struct sched_node *n);
 

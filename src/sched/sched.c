@@ -310,9 +310,9 @@ static void sched_on_namespace(struct sched *s, enum watch_type type, struct obj
 	queue_event(s, NULL, SCHED_ON_POD_PLACED);
 }
 
-static void sched_on_claim(struct sched *s, enum watch_type type UNUSED, struct obj *obj, struct obj *old UNUSED)
+static void sched_on_claim(struct sched *s, enum watch_type type UNUSED, struct obj *obj, struct obj *old)
 {
-	claims_changed(s, obj);
+	claims_changed(s, obj, old);
 	queue_event(s, NULL, SCHED_ON_VOLUME);
 }
 
