@@ -69,6 +69,12 @@ static const struct ctl_def ctl_defs[] = {
 	  { { "", "replicationcontrollers", NULL, ctl_key_self }, { "", "pods", NULL, NULL } },
 	  .reconcile = replicaset_reconcile, .settle = replicaset_settle, .kind = "ReplicationController",
 	  .kids = 1 << CTL_PODS },
+	{ "job-controller", 5, { { "batch", "jobs", NULL, ctl_key_self }, { "", "pods", NULL, NULL } },
+	  .reconcile = job_reconcile, .settle = job_settle, .kind = "Job", .kids = 1 << CTL_PODS,
+	  .open = job_open, .close = job_close },
+	{ "job-finalizers", 1,
+	  { { "", "pods", NULL, job_finalizers_key }, { "batch", "jobs", NULL, job_finalizers_key_of_job } },
+	  .reconcile = job_finalizers_reconcile },
 	{ "persistentvolumeclaim-binder", 1,
 	  { { "", "persistentvolumeclaims", NULL, ctl_key_self },
 	    { "", "persistentvolumes", NULL, claim_key_of_volume },
@@ -102,7 +108,7 @@ static const struct {
 struct ctl_seen { /* a write that the caches must show before the key goes on */
 	struct informer *informer;
 	char *ns, *name;
-	char *gone_uid; /* of a delete: it may also be gone */
+	char *gone_uid; /* of what was there before: it may also be gone */
 	int64_t rv;
 };
 
@@ -328,7 +334,10 @@ static void ctl_job_note(struct ctl_job *j, const struct plan_op *op, struct obj
 			continue;
 		if (op->verb == VERB_DELETE && !op->uid)
 			continue;
-		s.gone_uid = op->verb == VERB_DELETE ? xstrdup(op->uid) : NULL;
+		if (op->verb == VERB_DELETE)
+			s.gone_uid = xstrdup(op->uid);
+		else if (op->verb != VERB_CREATE && o)
+			s.gone_uid = xstrdup(o->uid); /* its last finalizer may have gone by this */
 		s.ns = xstrdup(o ? o->ns : op->ns ? op->ns : "");
 		s.name = xstrdup(o ? o->name : op->name);
 		s.rv = o ? o->rv : INT64_MAX; /* no answer but "Success": it is gone */
@@ -356,8 +365,8 @@ static void ctl_op_say(struct ctl_job *j, const struct plan_op *op, struct obj *
 		client_event(c, op->about, NULL, component, NULL, "Warning", op->fail_reason, "%s%s", op->fail_text,
 			     ctl_ends_open(op->fail_text) ? err_msg(err) : "");
 	if (!err && op->ok_reason)
-		client_event(c, op->about, NULL, component, NULL, "Normal", op->ok_reason, "%s%s", op->ok_text,
-			     !ctl_ends_open(op->ok_text) ? "" : o ? o->name : op->name);
+		client_event(c, op->about, NULL, component, NULL, op->ok_warns ? "Warning" : "Normal", op->ok_reason,
+			     "%s%s", op->ok_text, !ctl_ends_open(op->ok_text) ? "" : o ? o->name : op->name);
 }
 
 static bool ctl_is_ending(const struct err *err)
@@ -404,7 +413,7 @@ static void ctl_call_done(void *arg, struct obj *o, const struct err *err)
 			ctl_job_note(j, op, o);
 		ctl_op_say(j, op, o, NULL);
 	} else if ((op->verb == VERB_CREATE && err->reason == ERR_ALREADY_EXISTS) ||
-		   (op->verb == VERB_DELETE && err->reason == ERR_NOT_FOUND)) {
+		   ((op->verb == VERB_DELETE || op->verb == VERB_PATCH) && err->reason == ERR_NOT_FOUND)) {
 		op->done = true;
 	} else {
 		ctl_op_failed(j, op, err);
@@ -654,7 +663,7 @@ static void ctl_run_init(struct ctl *c, size_t n)
 		run->watches++;
 	}
 	if (run->def->open)
-		run->data = run->def->open(run);
+		run->data = run->view.data = run->def->open(run);
 	for (size_t i = 0; i < run->watches; i++)
 		informer_subscribe(run->view.of[i], &ctl_informer_ops, &c->subs[n][i]);
 }

@@ -29,6 +29,7 @@ struct plan_op {
 	struct obj *about;
 	const char *ok_reason, *fail_reason;
 	char *ok_text, *fail_text; /* one that ends with a blank gets the object's name, the error */
+	bool ok_warns; /* its success is a warning */
 	bool done;
 	char *failure; /* why not; NULL: done, or never tried */
 };
@@ -44,7 +45,7 @@ struct plan {
 	int64_t again_ms; /* > 0: look at this key again after that time */
 	bool failed; /* some op has a failure */
 };
-/* Strings are copied, bodies taken. AlreadyExists of a create and NotFound of a delete count as done. */
+/* Strings are copied, bodies taken. AlreadyExists of a create, NotFound of a delete or patch count as done. */
 void plan_create(struct plan *p, const struct resource *r, const char *ns, struct doc *body_take);
 void plan_update(struct plan *p, const struct resource *r, const char *ns, const char *name, const char *subresource,
 		 struct doc *body_take);
@@ -60,6 +61,8 @@ void plan_then(struct plan *p);
 /* What the last op is worth saying. NULLs: nothing. */
 void plan_say(struct plan *p, struct obj *about, const char *ok_reason, const char *ok_text, const char *fail_reason,
 	      const char *fail_text);
+/* The same, of one whose success is a warning. */
+void plan_warn(struct plan *p, struct obj *about, const char *reason, const char *text);
 void plan_again(struct plan *p, int64_t ms); /* the soonest counts */
 /* The first failure, or NULL. */
 const struct plan_op *plan_failure(const struct plan *p);
@@ -75,6 +78,7 @@ struct ctl_view {
 	const struct ctl_config *cfg;
 	struct informer *of[CTL_MAX_WATCHES];
 	struct kids *kids[CTL_N_KIDS];
+	void *data; /* of a controller with an `open` */
 };
 
 struct ctl_run; /* one controller at work */
@@ -146,6 +150,15 @@ int tokens_reconcile(const struct ctl_view *v, const char *key, struct plan *out
 void ttl_key(struct obj *o, struct buf *out);
 int64_t ttl_due_s(const struct node *root); /* when the Job goes (unix seconds); 0: not of itself */
 int ttl_reconcile(const struct ctl_view *v, const char *key, struct plan *out, struct err *e);
+/* job.c, job-status.c, job-backoff.c */
+void *job_open(struct ctl_run *run);
+void job_close(void *data);
+int job_reconcile(const struct ctl_view *v, const char *key, struct plan *out, struct err *e);
+int job_settle(const struct ctl_view *v, const char *key, const struct plan *did, struct plan *out, struct err *e);
+/* job-finalizers.c */
+void job_finalizers_key(struct obj *o, struct buf *out);
+void job_finalizers_key_of_job(struct obj *o, struct buf *out);
+int job_finalizers_reconcile(const struct ctl_view *v, const char *key, struct plan *out, struct err *e);
 /* serviceaccount.c */
 int serviceaccount_reconcile(const struct ctl_view *v, const char *key, struct plan *out, struct err *e);
 /* clusterrole.c */

@@ -104,6 +104,23 @@ struct kid *kids_find(const struct kids *k, const char *uid)
 	return map_getc(k->by_uid, uid);
 }
 
+void kids_of_name(const struct kids *k, const char *ns, const char *kind, const char *name,
+		  void (*fn)(void *arg, struct kid *c), void *arg)
+{
+	struct map_iter it = { 0 };
+	size_t n = strlen(ns);
+
+	while (map_next(k->owners, &it)) {
+		const struct kid_owner *w = it.value;
+		struct kid *c;
+
+		if (!w->kind || !streq(w->kind, kind) || !streq(w->name, name) || strncmp(w->key, ns, n) || w->key[n] != '/')
+			continue;
+		TAILQ_FOREACH(c, &w->list, link)
+			fn(arg, c);
+	}
+}
+
 /* --- facts --- */
 
 static int64_t kid_time(const struct node *n)
@@ -111,6 +128,15 @@ static int64_t kid_time(const struct node *n)
 	int64_t ns;
 
 	return time_parse_rfc3339(node_str(n), &ns) ? ns / SEC_NS : 0;
+}
+
+static int64_t kid_restarts_sum(const struct node *statuses)
+{
+	int64_t n = 0;
+
+	NODE_FOREACH(c, statuses)
+		n += node_int(node_get(c, F_restartCount), 0);
+	return n;
 }
 
 static int32_t kid_restarts(const struct node *statuses)
@@ -139,6 +165,53 @@ static int32_t kid_sidecar_restarts(const struct node *spec, const struct node *
 		if (node_int(node_get(c, F_restartCount), 0) > most && kid_is_sidecar(spec, node_gets(c, F_name)))
 			most = node_int(node_get(c, F_restartCount), 0);
 	return (int32_t)most;
+}
+
+static bool kid_is_tracked(const struct node *meta)
+{
+	NODE_FOREACH(f, node_get(meta, F_finalizers))
+		if (node_streq(f, KIDS_TRACKING))
+			return true;
+	return false;
+}
+
+static int32_t kid_index(const struct node *root)
+{
+	const char *text = meta_annotation(root, KIDS_INDEX);
+	int64_t n;
+
+	return text && str_to_i64(str_of(text), &n) && n >= 0 && n <= INT32_MAX ? (int32_t)n : -1;
+}
+
+/* When the last container ended; 0: not all have, or nothing says when. */
+static int64_t kid_containers_finished_s(const struct node *statuses)
+{
+	int64_t last = 0;
+
+	NODE_FOREACH(c, statuses)
+	{
+		int64_t t = kid_time(node_path(c, F_state, F_terminated, F_finishedAt));
+
+		if (!t)
+			return 0;
+		if (t > last)
+			last = t;
+	}
+	return last;
+}
+
+/* As Kubernetes guesses it: the containers know, or the condition Ready, or when it was told to go. */
+static int64_t kid_finished_s(const struct kid *c, const struct node *root)
+{
+	const struct node *status = node_get(root, F_status), *meta = meta_of(root);
+	const struct node *ready = cond_find(node_get(status, F_conditions), "Ready");
+	int64_t t = kid_containers_finished_s(node_get(status, F_containerStatuses));
+
+	if (!t && node_streq(node_get(ready, F_status), "False"))
+		t = kid_time(node_get(ready, F_lastTransitionTime));
+	if (!t && c->terminating)
+		t = kid_time(node_get(meta, F_deletionTimestamp)) - node_int(node_get(meta, F_deletionGracePeriodSeconds), 0);
+	return t ? t : c->created_s;
 }
 
 static uint8_t kid_phase(const char *phase)
@@ -178,12 +251,18 @@ static void kid_look(struct kid *c, const struct node *root)
 	c->ready = node_streq(node_get(cond, F_status), "True");
 	c->ready_s = c->ready ? kid_time(node_get(cond, F_lastTransitionTime)) : 0;
 	c->restarts = kid_restarts(node_get(status, F_containerStatuses));
+	n = kid_restarts_sum(node_get(status, F_containerStatuses)) +
+	    kid_restarts_sum(node_get(status, F_initContainerStatuses));
+	c->all_restarts = n < INT32_MAX ? (int32_t)n : INT32_MAX;
 	c->sidecar_restarts = kid_sidecar_restarts(spec, node_get(status, F_initContainerStatuses));
 	c->cost = cost && str_to_i64(str_of(cost), &n) && n >= INT32_MIN && n <= INT32_MAX ? (int32_t)n : 0;
 	c->node = *node ? hash_sip(str_of(node)) : 0;
 	c->target = c->node;
 	if (!c->target && (node = kid_pinned(spec)))
 		c->target = hash_sip(str_of(node));
+	c->tracked = kid_is_tracked(meta_of(root));
+	c->index = kid_index(root);
+	c->finished_s = c->terminating || c->phase >= POD_SUCCEEDED ? kid_finished_s(c, root) : 0;
 }
 
 /* --- events --- */

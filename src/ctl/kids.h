@@ -12,6 +12,9 @@
 #include "base/tree.h"
 #include "obj/call.h"
 
+#define KIDS_TRACKING "batch.kubernetes.io/job-tracking" /* finalizer of a Job's pod that is not counted yet */
+#define KIDS_INDEX "batch.kubernetes.io/job-completion-index" /* label and annotation */
+
 enum pod_phase { POD_PENDING, POD_UNKNOWN, POD_RUNNING, POD_SUCCEEDED, POD_FAILED };
 
 struct kid_labels { /* counted */
@@ -40,9 +43,13 @@ struct kid {
 	bool ready;
 	int64_t ready_s; /* since when; 0: not ready */
 	int32_t restarts, sidecar_restarts; /* the most of any container */
+	int32_t all_restarts; /* of all containers together */
 	int32_t cost; /* controller.kubernetes.io/pod-deletion-cost */
 	uint64_t node; /* hash of the node's name; 0: on none */
 	uint64_t target; /* the same, or of the node that its affinity pins it to */
+	bool tracked; /* has the finalizer KIDS_TRACKING */
+	int32_t index; /* KIDS_INDEX; -1: none */
+	int64_t finished_s; /* of one that is over or to go: when it was */
 };
 
 struct kid_change {
@@ -59,5 +66,8 @@ void kids_event(struct kids *k, enum watch_type t, struct obj *o, struct obj *ol
 /* NULL when there are none. uid "": the orphans of the namespace. */
 const struct kid_owner *kids_of(const struct kids *k, const char *ns, const char *uid);
 struct kid *kids_find(const struct kids *k, const char *uid);
+/* Calls fn for the kids of all that are, or were, called so. */
+void kids_of_name(const struct kids *k, const char *ns, const char *kind, const char *name,
+		  void (*fn)(void *arg, struct kid *c), void *arg);
 
 #endif

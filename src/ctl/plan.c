@@ -82,6 +82,12 @@ void plan_say(struct plan *p, struct obj *about, const char *ok_reason, const ch
 	op->fail_text = xstrdup_null(fail_text);
 }
 
+void plan_warn(struct plan *p, struct obj *about, const char *reason, const char *text)
+{
+	plan_say(p, about, reason, text, NULL, NULL);
+	p->ops.v[p->ops.n - 1].ok_warns = true;
+}
+
 void plan_again(struct plan *p, int64_t ms)
 {
 	if (!p->again_ms || ms < p->again_ms)

@@ -13,15 +13,13 @@
 
 /* --- claiming --- */
 
-static struct doc *kids_patch_doc(const char *uid, struct node **ret_refs)
+struct doc *pod_patch(const struct kid *c, struct node **ret_meta)
 {
 	struct doc *d = doc_new();
-	struct node *root = node_new(d, DOC_OBJECT), *meta;
 
-	doc_set_root(d, root);
-	meta = node_need_object(d, root, F_metadata);
-	node_sets(d, meta, F_uid, uid);
-	*ret_refs = node_append(node_need_array(d, meta, F_ownerReferences), node_new(d, DOC_OBJECT));
+	doc_set_root(d, node_new(d, DOC_OBJECT));
+	*ret_meta = node_need_object(d, doc_root(d), F_metadata);
+	node_sets(d, *ret_meta, F_uid, c->obj->uid);
 	return d;
 }
 
@@ -40,23 +38,40 @@ void pod_set_controller(struct doc *d, struct node *meta, struct obj *owner)
 	kid_set_controller(d, node_append(node_need_array(d, meta, F_ownerReferences), node_new(d, DOC_OBJECT)), owner);
 }
 
-/* The uid in the patch makes sure that it is that one and no other of its name. */
+/* Jobs count their pods by a finalizer (job.h). */
+static bool kid_owner_tracks(struct obj *owner)
+{
+	return streq(owner->res->kind, "Job");
+}
+
+void pod_patch_untrack(struct doc *d, struct node *meta)
+{
+	struct node *gone = node_setk(d, meta, STR_LIT("$deleteFromPrimitiveList/finalizers"), node_new(d, DOC_ARRAY));
+
+	node_append(gone, node_new_cstr(d, KIDS_TRACKING));
+}
+
 static void kid_adopt(struct plan *p, struct obj *owner, const struct kid *c)
 {
-	struct node *ref;
-	struct doc *d = kids_patch_doc(c->obj->uid, &ref);
+	struct node *meta;
+	struct doc *d = pod_patch(c, &meta);
 
-	kid_set_controller(d, ref, owner);
+	pod_set_controller(d, meta, owner);
+	if (kid_owner_tracks(owner))
+		node_append(node_need_array(d, meta, F_finalizers), node_new_cstr(d, KIDS_TRACKING));
 	plan_patch(p, c->obj->res, c->obj->ns, c->obj->name, PATCH_STRATEGIC, d);
 }
 
 static void kid_release(struct plan *p, struct obj *owner, const struct kid *c)
 {
-	struct node *ref;
-	struct doc *d = kids_patch_doc(c->obj->uid, &ref);
+	struct node *meta, *ref;
+	struct doc *d = pod_patch(c, &meta);
 
+	ref = node_append(node_need_array(d, meta, F_ownerReferences), node_new(d, DOC_OBJECT));
 	node_setk(d, ref, STR_LIT("$patch"), node_new_cstr(d, "delete"));
 	node_sets(d, ref, F_uid, owner->uid);
+	if (kid_owner_tracks(owner))
+		pod_patch_untrack(d, meta);
 	plan_patch(p, c->obj->res, c->obj->ns, c->obj->name, PATCH_STRATEGIC, d);
 }
 
@@ -272,19 +287,24 @@ void pods_create_one(struct plan *p, struct obj *owner, struct doc *pod_take)
 	plan_say(p, owner, "SuccessfulCreate", "Created pod: ", "FailedCreate", "Error creating: ");
 }
 
+void pods_batch_next(struct plan *p, struct pods_batch *b)
+{
+	if (b->filled < b->size) {
+		b->filled++;
+		return;
+	}
+	plan_then(p);
+	b->filled = 1;
+	b->size = !b->size ? 1 : b->size * 2 < PODS_BATCH_MAX ? b->size * 2 : PODS_BATCH_MAX;
+}
+
 void pods_create(struct plan *p, struct obj *owner, const struct node *tmpl, size_t n)
 {
-	size_t batch = 1;
+	struct pods_batch batch = { 0 };
 
-	plan_then(p);
-	for (size_t i = 0, in_batch = 0; i < n; i++) {
-		if (in_batch == batch) {
-			plan_then(p);
-			in_batch = 0;
-			batch = batch * 2 < PODS_BATCH_MAX ? batch * 2 : PODS_BATCH_MAX;
-		}
+	for (size_t i = 0; i < n; i++) {
+		pods_batch_next(p, &batch);
 		pods_create_one(p, owner, pod_from_template(owner, tmpl));
-		in_batch++;
 	}
 	plan_then(p);
 }

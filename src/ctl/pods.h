@@ -10,10 +10,15 @@ typedef VEC(struct kid *) kid_vec;
 
 /* --- claiming: whose is it? (pkg/controller's ControllerRefManager) ---
  * Appends what owner has and selects to out; plans to let go of what it has and does not select any more, and to
- * adopt the orphans that it selects (those count as its own already). An owner that is to go adopts and releases
+ * adopt the orphans that it selects (those count as its own already; a Job's get its finalizer too). An owner that is to go adopts and releases
  * nothing. wanted (may be NULL) says which are looked at at all. */
 void kids_claim(const struct kids *k, struct obj *owner, const struct selector *s,
 		bool (*wanted)(const struct kid *c), struct plan *p, kid_vec *out);
+
+/* A strategic patch that can only meet that very pod: the uid in it makes sure. */
+struct doc *pod_patch(const struct kid *c, struct node **ret_meta);
+/* Adds to it that the tracking finalizer goes. */
+void pod_patch_untrack(struct doc *d, struct node *meta);
 
 bool pod_is_active(const struct kid *c); /* not over, and not to go */
 bool pod_is_terminating(const struct kid *c); /* to go, and not over */
@@ -34,7 +39,12 @@ struct doc *pod_from_template(struct obj *owner, const struct node *tmpl);
 /* Appends owner's controller reference to meta. */
 void pod_set_controller(struct doc *d, struct node *meta, struct obj *owner);
 
-/* Plans n of them in batches of 1, 2, 4, ... */
+/* Slow start: to be called before each creation, puts them into batches of 1, 2, 4, ... */
+struct pods_batch {
+	size_t size, filled;
+};
+void pods_batch_next(struct plan *p, struct pods_batch *b);
+/* Plans n of them so. */
 void pods_create(struct plan *p, struct obj *owner, const struct node *tmpl, size_t n);
 /* Plans the creation of one that is given. */
 void pods_create_one(struct plan *p, struct obj *owner, struct doc *pod_take);

@@ -8,8 +8,7 @@
 #include <stdlib.h>
 #include <time.h>
 
-#include "api/api.h"
-#include "base/time.h"
+#include "ctl-cluster.h"
 #include "ctl/csr.h"
 #include "ctl/gc.h"
 
@@ -238,112 +237,43 @@ static void test_signers(void)
 
 /* --- a cluster --- */
 
-static struct loop *loop;
-static struct store *store;
-static struct api *api;
-static struct client *client;
-static struct ctl *ctl;
-static bool is_ready;
-static VEC(const struct resource *) rs;
-
-static void ready(void *arg)
-{
-	is_ready = true;
-}
-
-static void set_up(void)
-{
-	static const char *const groups[] = { "system:masters", NULL };
-	static const char *const issuers[] = { "https://kubernetes.default.svc.cluster.local", NULL };
-	struct store_config sc = { 0 };
-	struct api_config ac = { .version = "v1.36.2+kinglet1", .server_address = "192.0.2.1:6443",
-				 .service_cidr = "10.43.0.0/16", .sa_issuers = issuers };
-	struct err e = ERR_INIT;
-
-	loop = loop_new();
-	for (const struct schema_res *r = schema_next(NULL); r; r = schema_next(r))
-		if (!r->is_virtual && schema_storage(r) == r)
-			VEC_PUSH(&rs, &r->r);
-	sc.loop = ac.loop = loop;
-	sc.resources = rs.v;
-	sc.n_resources = rs.n;
-	BUG_ON(store_open(&store, &sc, &e) < 0);
-	ac.store = store;
-	BUG_ON(api_new(&api, &ac, &e) < 0);
-	api_start(api, ready, NULL);
-	while (!is_ready)
-		loop_turn(loop, 1000);
-	client = client_new_local(loop, api_call_server(api, "system:test", groups), "system:test");
-	ctl = ctl_new(&(struct ctl_config){ .client = client, .root_ca_pem = "PEM" });
-}
-
-static void tear_down(void)
-{
-	ctl_free(ctl);
-	client_free(client);
-	api_free(api);
-	store_close(store);
-	obj_trim(0);
-	loop_free(loop);
-	VEC_RELEASE(&rs);
-}
-
-static struct answer {
-	size_t open, failed;
-	char uid[40];
-} ans;
-
-static void on_done(void *arg, struct obj *o, const struct err *err)
-{
-	ans.open--;
-	ans.failed += err != NULL;
-	if (err)
-		printf("# %s\n", err_msg(err));
-	else if (o)
-		snprintf(ans.uid, sizeof(ans.uid), "%s", o->uid);
-}
-
-static void wait_answers(void)
-{
-	while (ans.open)
-		loop_turn(loop, 1000);
-}
+static struct cluster cluster;
 
 static void create_namespace(const char *name)
 {
 	_cleanup_free_ char *json = xasprintf("{\"metadata\":{\"name\":\"%s\"}}", name);
-	struct err e = ERR_INIT;
-	struct doc *d;
 
-	BUG_ON(doc_parse_json(&d, str_of(json), NULL, &e) < 0);
-	ans.open++;
-	client_create(client, schema_res("", "namespaces"), NULL, d, on_done, NULL);
+	cluster_create(&cluster, "", "namespaces", NULL, json);
 }
 
 static void create_map(const char *ns, const char *name, const char *meta)
 {
 	_cleanup_free_ char *json = xasprintf("{\"metadata\":{\"name\":\"%s\"%s}}", name, meta);
-	struct err e = ERR_INIT;
-	struct doc *d;
 
-	BUG_ON(doc_parse_json(&d, str_of(json), NULL, &e) < 0);
-	ans.open++;
-	client_create(client, schema_res("", "configmaps"), ns, d, on_done, NULL);
+	cluster_create(&cluster, "", "configmaps", ns, json);
 }
 
 static size_t count(const char *plural, const char *ns)
 {
-	return store_count(store, schema_res("", plural), ns);
+	return store_count(cluster.store, schema_res("", plural), ns);
+}
+
+struct wanted {
+	const char *plural, *ns;
+	size_t n;
+};
+
+static bool is_there(struct cluster *c, void *arg)
+{
+	const struct wanted *w = arg;
+
+	return count(w->plural, w->ns) == w->n;
 }
 
 /* Turns the loop until there are n of them, a minute at most. */
 static bool until(const char *plural, const char *ns, size_t n)
 {
-	int64_t end = time_mono_ms() + 60000;
-
-	while (count(plural, ns) != n && time_mono_ms() < end)
-		loop_turn(loop, 100);
-	return count(plural, ns) == n;
+	return cluster_until(&cluster, is_there, &(struct wanted){ plural, ns, n });
 }
 
 /* What it cost, whatever else this machine does. */
@@ -365,22 +295,21 @@ static void test_many(void)
 	until("configmaps", "default", 1);
 	before = count("configmaps", "default");
 	create_map("default", "owner", "");
-	wait_answers();
+	cluster_wait(&cluster);
 	snprintf(meta, sizeof(meta),
 		 ",\"ownerReferences\":[{\"apiVersion\":\"v1\",\"kind\":\"ConfigMap\",\"name\":\"owner\",\"uid\":\"%s\"}]",
-		 ans.uid);
+		 cluster.uid);
 	for (int i = 0; i < MANY; i++) {
 		snprintf(name, sizeof(name), "d%d", i);
 		create_map("default", name, meta);
-		if (ans.open == 500)
-			wait_answers();
+		if (cluster.open == 500)
+			cluster_wait(&cluster);
 	}
-	wait_answers();
+	cluster_wait(&cluster);
 	is_int(count("configmaps", "default"), before + MANY + 1, "ten thousand dependents");
-	is_int(ans.failed, 0, "all made");
+	is_int(cluster.failed, 0, "all made");
 	t = cpu_ms();
-	ans.open++;
-	client_delete(client, schema_res("", "configmaps"), "default", "owner", NULL, -1, on_done, NULL);
+	cluster_delete(&cluster, "", "configmaps", "default", "owner", NULL);
 	ok(until("configmaps", "default", before), "they go with their owner");
 	t = cpu_ms() - t;
 	printf("# %lld ms\n", (long long)t);
@@ -398,22 +327,20 @@ static void test_namespaces(void)
 	create_namespace("one");
 	ok(until("configmaps", "one", 1) && until("serviceaccounts", "one", 1), "a namespace gets what each has");
 	t = cpu_ms();
-	ans.open++;
-	client_delete(client, schema_res("", "namespaces"), NULL, "one", NULL, -1, on_done, NULL);
+	cluster_delete(&cluster, "", "namespaces", NULL, "one", NULL);
 	ok(until("namespaces", NULL, before), "and goes");
 	ok(cpu_ms() - t < 100, "at once");
 	for (int i = 0; i < NAMESPACES; i++) {
 		snprintf(name, sizeof(name), "n%d", i);
 		create_namespace(name);
 	}
-	wait_answers();
+	cluster_wait(&cluster);
 	ok(until("configmaps", NULL, maps + NAMESPACES), "a hundred");
 	for (int i = 0; i < NAMESPACES; i++) {
 		snprintf(name, sizeof(name), "n%d", i);
 		create_map(name, "content", "");
-		wait_answers();
-		ans.open++;
-		client_delete(client, schema_res("", "namespaces"), NULL, name, NULL, -1, on_done, NULL);
+		cluster_wait(&cluster);
+		cluster_delete(&cluster, "", "namespaces", NULL, name, NULL);
 	}
 	ok(until("namespaces", NULL, before), "go together");
 	ok(until("configmaps", NULL, maps), "with all that was in them");
@@ -427,9 +354,9 @@ int main(void)
 	test_graph_cycle();
 	test_due();
 	test_signers();
-	set_up();
+	cluster_up(&cluster);
 	test_many();
 	test_namespaces();
-	tear_down();
+	cluster_down(&cluster);
 	return done_testing();
 }
