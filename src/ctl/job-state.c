@@ -28,14 +28,19 @@ bool job_pod_fits(const struct job *j, const struct kid *c)
 	return !j->indexed || (c->index >= 0 && c->index < j->completions);
 }
 
+/* By us, when it was decided: what becomes of it says nothing any more. */
+static bool job_pod_is_removed(const struct job *j, const struct kid *c)
+{
+	return j->verdict.written && c->terminating;
+}
+
 bool job_pod_failed(const struct job *j, const struct kid *c)
 {
+	if (job_pod_is_removed(j, c) && streq(j->verdict.type, "SuccessCriteriaMet"))
+		return false;
 	if (c->phase == POD_FAILED)
 		return true;
-	/* Those that are removed because the rest was success enough have not failed. */
-	if (j->only_failed || (j->verdict.written && streq(j->verdict.type, "SuccessCriteriaMet")))
-		return false;
-	return c->terminating && c->phase != POD_SUCCEEDED;
+	return !j->only_failed && c->terminating && c->phase != POD_SUCCEEDED;
 }
 
 static int64_t job_annotation(const struct kid *c, const char *key)
@@ -85,7 +90,7 @@ static bool job_index_is_lost(const struct job *j, const struct kid *c)
 {
 	enum job_action a;
 
-	if (!job_pod_failed(j, c))
+	if (!job_pod_failed(j, c) || job_pod_is_removed(j, c))
 		return false;
 	a = job_failure_action(j->policy, obj_node(c->obj), NULL);
 	if (a == JOB_FAIL_INDEX)
