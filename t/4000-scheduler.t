@@ -6,7 +6,7 @@
 test_needs kubectl
 
 test_expect_success 'start the server' '
-	start_server --disable-agent
+	start_server --disable-agent $nodes_stay
 '
 
 test_expect_success 'without nodes a pod waits, and says why' '

@@ -13,7 +13,7 @@ near() # podAffinity|podAntiAffinity LABELS-AS-YAML KEY [MORE]
 }
 
 test_expect_success 'start the server, four nodes in two zones' '
-	start_server --disable-agent &&
+	start_server --disable-agent $nodes_stay &&
 	node a1 2 4Gi 20 "$(zone a)" && node a2 2 4Gi 20 "$(zone a)" &&
 	node b1 2 4Gi 20 "$(zone b)" && node b2 2 4Gi 20 "$(zone b)"
 '

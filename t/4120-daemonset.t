@@ -36,7 +36,7 @@ on() # APP: the nodes that its pods are on
 }
 
 test_expect_success 'one on each node; what it gets' '
-	start_server &&
+	start_server $nodes_stay &&
 	import_demo &&
 	wait_node &&
 	daemon d | kubectl apply -f - &&

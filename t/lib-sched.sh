@@ -1,6 +1,9 @@
 # For tests of the scheduler: nodes that are only objects, and pods that no agent
 # will ever start. To be sourced after t/lib.sh.
 
+# An option for the server: nodes need not say again and again that they are well.
+nodes_stay=--kube-controller-manager-arg=node-monitor-grace-period=1h
+
 node() # NAME CPU MEMORY PODS [LABELS-AS-YAML]
 {
 	kubectl apply -f - >/dev/null <<-EOF &&

@@ -63,6 +63,9 @@ static const struct opt server_opts[] = {
 	  .help = "admission plug-ins not to run" },
 	{ OPT_STRING, "admission-control-config-file", 0, O(admission_config), "FILE",
 	  "KINGLET_ADMISSION_CONTROL_CONFIG_FILE", .help = "AdmissionConfiguration: defaults and exemptions of PodSecurity" },
+	{ OPT_LIST, "kube-controller-manager-arg", 0, O(controller_args), "NAME=VALUE",
+	  "KINGLET_KUBE_CONTROLLER_MANAGER_ARG", .help = "a setting of the controllers, by its name in kube-controller-manager",
+	  .whole = true },
 	{ OPT_STRING, "event-ttl", 0, O(event_ttl), "TIME", "KINGLET_EVENT_TTL", "1h0m0s",
 	  .help = "how long Events are kept after their last change" },
 	{ OPT_HEADING, .help = "Access" },
@@ -189,7 +192,7 @@ struct server {
 	struct loop_timer *release;
 	unsigned turns; /* of the loop since memory was given back */
 	VEC(const struct resource *) resources;
-	VEC(const char *) node_labels, node_taints, kubelet_args, issuers, audiences; /* NULL-terminated */
+	VEC(const char *) node_labels, node_taints, kubelet_args, controller_args, issuers, audiences; /* NULL-terminated */
 	char *issuer; /* the default one */
 };
 
@@ -669,6 +672,14 @@ static int server_csr_sign(void *arg, struct str pem, const struct csr_terms *t,
 	return 0;
 }
 
+static int server_check_controllers(struct server *s, struct err *e)
+{
+	for (size_t i = 0; i < s->opts->controller_args.n; i++)
+		VEC_PUSH(&s->controller_args, s->opts->controller_args.v[i]);
+	VEC_PUSH(&s->controller_args, NULL);
+	return ctl_check_args(s->controller_args.v, e);
+}
+
 static int server_start(struct server *s, struct err *e)
 {
 	static const char *const groups[] = { "system:masters", NULL };
@@ -676,7 +687,8 @@ static int server_start(struct server *s, struct err *e)
 	s->server_dir = path_join(s->opts->data_dir, "server");
 	s->agent_dir = path_join(s->opts->data_dir, "agent");
 	s->local_storage = s->opts->local_storage ? xstrdup(s->opts->local_storage) : path_join(s->opts->data_dir, "storage");
-	if (server_check_parts(s, e) < 0 || server_names(s, e) < 0 || server_pod_cidr(s, &s->pod_cidr, e) < 0 || server_lock(s, e) < 0)
+	if (server_check_parts(s, e) < 0 || server_check_controllers(s, e) < 0 || server_names(s, e) < 0 ||
+	    server_pod_cidr(s, &s->pod_cidr, e) < 0 || server_lock(s, e) < 0)
 		return -e->code;
 	s->loop = loop_new();
 	s->sigterm = loop_signal_new(s->loop, SIGTERM, server_on_signal, s);
@@ -690,7 +702,7 @@ static int server_start(struct server *s, struct err *e)
 	s->release = loop_timer_new(s->loop, server_release, s);
 	s->client = client_new_local(s->loop, api_call_server(s->api, "system:kinglet", groups), "system:kinglet");
 	api_start(s->api, server_ready, s);
-	s->ctl = ctl_new(&(struct ctl_config){ .client = client_named(s->client, "kube-controller-manager"),
+	s->ctl = ctl_new(&(struct ctl_config){ .args = s->controller_args.v, .client = client_named(s->client, "kube-controller-manager"),
 					       .root_ca_pem = s->pki.ca_cert, .csr_read = server_csr_read,
 					       .csr_sign = server_csr_sign, .csr_arg = s,
 					       .local_storage = server_disabled(s, "local-storage") ? NULL : s->local_storage });
@@ -729,6 +741,7 @@ static void server_stop(struct server *s)
 	VEC_RELEASE(&s->node_labels);
 	VEC_RELEASE(&s->node_taints);
 	VEC_RELEASE(&s->kubelet_args);
+	VEC_RELEASE(&s->controller_args);
 	VEC_RELEASE(&s->issuers);
 	VEC_RELEASE(&s->audiences);
 	free(s->issuer);

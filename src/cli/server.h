@@ -16,7 +16,7 @@ struct server_opts {
 	char *manifest_dir, *resolv_conf, *pod_logs_dir, *bridge, *cgroup, *log_level, *advertise_address;
 	char *jwks_uri, *event_ttl, *audit_policy, *audit_log;
 	int64_t port, kubelet_port, max_pods, audit_mb, audit_days, audit_backups, slow_ms;
-	struct opt_list tls_sans, node_labels, node_taints, kubelet_args, sa_issuers, api_audiences, disabled;
+	struct opt_list tls_sans, node_labels, node_taints, kubelet_args, controller_args, sa_issuers, api_audiences, disabled;
 	char *registries, *pull_deadline, *local_storage;
 	char *gc_min_age, *gc_max_age;
 	int64_t parallel_pulls, gc_high, gc_low;

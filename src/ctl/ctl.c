@@ -9,6 +9,8 @@
  */
 #include "ctl/internal.h"
 
+#include <stdlib.h>
+
 #include "base/log.h"
 
 #define CTL_SEEN_TIMEOUT_MS 5000 /* an informer that shows a write no sooner is not waited for */
@@ -43,6 +45,21 @@ static const struct ctl_def ctl_defs[] = {
 	  { { "rbac.authorization.k8s.io", "clusterroles", NULL, clusterrole_key } },
 	  .reconcile = clusterrole_reconcile },
 	{ "node-taints", 2, { { "", "nodes", NULL, ctl_key_self } }, .reconcile = taints_reconcile },
+	{ "node-lifecycle-controller", 8,
+	  { { "", "nodes", NULL, ctl_key_self },
+	    { "coordination.k8s.io", "leases", "metadata.namespace=kube-node-lease", node_lifecycle_key_of_lease },
+	    { "", "pods", NULL, NULL } },
+	  .open = node_lifecycle_open, .close = node_lifecycle_close, .reconcile = node_lifecycle_reconcile,
+	  .settle = node_lifecycle_settle, .component = "node-controller" },
+	{ "taint-eviction-controller", 8,
+	  { { "", "nodes", NULL, ctl_key_self }, { "", "pods", NULL, ctl_key_node } },
+	  .open = taint_eviction_open, .close = taint_eviction_close, .reconcile = taint_eviction_reconcile,
+	  .settle = taint_eviction_settle },
+	{ "pod-garbage-collector-controller", 8,
+	  { { "", "nodes", NULL, ctl_key_self }, { "", "pods", NULL, podgc_key_of_pod } },
+	  .open = podgc_open, .close = podgc_close, .reconcile = podgc_reconcile },
+	{ "ttl-controller", 2, { { "", "nodes", NULL, ctl_key_self } },
+	  .open = node_ttl_open, .close = free, .reconcile = node_ttl_reconcile },
 	{ "pvc-protection", 2,
 	  { { "", "persistentvolumeclaims", NULL, protection_key_of_claim }, { "", "pods", NULL, protection_key_of_pod } },
 	  .reconcile = protection_claims_reconcile },
@@ -138,7 +155,6 @@ struct ctl_run {
 	TAILQ_HEAD(, ctl_job) jobs;
 	size_t synced, watches;
 	VEC(char *) early; /* keys seen before all informers were synced */
-	void *data; /* of a controller with an `open` */
 };
 
 struct ctl_sub { /* an informer's way to its row */
@@ -156,6 +172,7 @@ struct ctl_kin { /* an index and its informer */
 
 struct ctl {
 	struct ctl_config cfg;
+	struct ctl_settings settings;
 	struct ctl_kin kin[CTL_N_KIDS];
 	struct ctl_run runs[ARRAY_SIZE(ctl_defs)];
 	struct ctl_sub subs[ARRAY_SIZE(ctl_defs)][CTL_MAX_WATCHES];
@@ -173,14 +190,24 @@ void ctl_key_namespace(struct obj *o, struct buf *out)
 	buf_adds(out, o->ns);
 }
 
+void ctl_key_node(struct obj *o, struct buf *out)
+{
+	buf_adds(out, node_gets(node_get(obj_node(o), F_spec), F_nodeName));
+}
+
 struct client *ctl_run_client(struct ctl_run *run)
 {
 	return run->ctl->cfg.client;
 }
 
+const struct ctl_settings *ctl_run_settings(struct ctl_run *run)
+{
+	return &run->ctl->settings;
+}
+
 void *ctl_run_data(struct ctl_run *run)
 {
-	return run->data;
+	return run->view.data;
 }
 
 void ctl_run_wake(struct ctl_run *run, const char *key)
@@ -455,7 +482,10 @@ static void ctl_op_submit(struct ctl_job *j, struct plan_op *op)
 			     ctl_call_done, call);
 		break;
 	default:
-		client_delete_as(c, op->res, op->ns, op->name, op->uid, op->propagation, ctl_call_done, call);
+		if (op->now)
+			client_delete(c, op->res, op->ns, op->name, op->uid, 0, ctl_call_done, call);
+		else
+			client_delete_as(c, op->res, op->ns, op->name, op->uid, op->propagation, ctl_call_done, call);
 	}
 }
 
@@ -650,6 +680,7 @@ static void ctl_run_init(struct ctl *c, size_t n)
 	run->ctl = c;
 	run->def = &ctl_defs[n];
 	run->view.cfg = &c->cfg;
+	run->view.settings = &c->settings;
 	for (size_t i = 0; i < CTL_N_KIDS; i++)
 		run->view.kids[i] = c->kin[i].kids;
 	TAILQ_INIT(&run->jobs);
@@ -663,7 +694,7 @@ static void ctl_run_init(struct ctl *c, size_t n)
 		run->watches++;
 	}
 	if (run->def->open)
-		run->data = run->view.data = run->def->open(run);
+		run->view.data = run->def->open(run);
 	for (size_t i = 0; i < run->watches; i++)
 		informer_subscribe(run->view.of[i], &ctl_informer_ops, &c->subs[n][i]);
 }
@@ -680,8 +711,10 @@ static void ctl_on_feed(struct call_feed *f, enum watch_type t, struct obj *o)
 struct ctl *ctl_new(const struct ctl_config *cfg)
 {
 	struct ctl *c = xcalloc(1, sizeof(*c));
+	_cleanup_err_ struct err e = ERR_INIT;
 
 	c->cfg = *cfg;
+	BUG_ON(ctl_settings_make(&c->settings, cfg->args, &e) < 0);
 	c->task.run = ctl_check_shown;
 	for (unsigned i = 0; i < CTL_N_KIDS; i++) {
 		const struct resource *r = schema_res(ctl_kid_kinds[i].group, ctl_kid_kinds[i].plural);
@@ -716,7 +749,7 @@ struct ctl *ctl_free(struct ctl *c)
 			informer_unsubscribe(run->view.of[k], &c->subs[i][k]);
 		workqueue_free(run->queue);
 		if (run->def->close)
-			run->def->close(run->data);
+			run->def->close(run->view.data);
 		while ((j = TAILQ_FIRST(&run->jobs)))
 			ctl_job_free(j);
 		for (size_t k = 0; k < run->early.n; k++)

@@ -27,7 +27,11 @@ struct ctl_config {
 	int (*csr_sign)(void *arg, struct str pem, const struct csr_terms *t, struct buf *ret_pem, struct err *e);
 	void *csr_arg;
 	const char *local_storage; /* where nodes have the directories of provisioned volumes; NULL: there are none */
+	const char *const *args; /* "name=value" as kube-controller-manager has them (args.c), NULL-terminated or NULL */
 };
+/* Are these settings all known and good? */
+int ctl_check_args(const char *const *args, struct err *e) MUST_CHECK;
+/* With args that were checked. */
 struct ctl *ctl_new(const struct ctl_config *cfg);
 struct ctl *ctl_free(struct ctl *c);
 

@@ -12,6 +12,7 @@
 #include "base/vec.h"
 #include "ctl/ctl.h"
 #include "ctl/kids.h"
+#include "ctl/settings.h"
 #include "schema/schema.h"
 
 #define CTL_MAX_WATCHES 4
@@ -22,6 +23,7 @@ struct plan_op {
 	const struct resource *res;
 	char *ns, *name, *subresource, *uid;
 	const char *propagation; /* of a delete; a literal or NULL */
+	bool now; /* a delete without grace */
 	enum patch_type patch_type;
 	struct doc *body;
 	unsigned batch; /* those of a batch go together, the next follows when all went well */
@@ -54,6 +56,8 @@ void plan_patch(struct plan *p, const struct resource *r, const char *ns, const 
 void plan_delete(struct plan *p, const struct resource *r, const char *ns, const char *name, const char *uid);
 void plan_delete_as(struct plan *p, const struct resource *r, const char *ns, const char *name, const char *uid,
 		    const char *propagation);
+/* Without grace, whoever runs it. */
+void plan_delete_now(struct plan *p, struct obj *o);
 /* What follows is done only while o is there and not to go. */
 void plan_alive(struct plan *p, struct obj *o);
 /* The next op begins a new batch. */
@@ -76,6 +80,7 @@ void plan_release(struct plan *p);
 enum { CTL_PODS, CTL_REPLICASETS, CTL_REVISIONS, CTL_N_KIDS }; /* what is indexed by owner (kids.h) */
 struct ctl_view {
 	const struct ctl_config *cfg;
+	const struct ctl_settings *settings;
 	struct informer *of[CTL_MAX_WATCHES];
 	struct kids *kids[CTL_N_KIDS];
 	void *data; /* of a controller with an `open` */
@@ -107,13 +112,14 @@ struct ctl_def {
 	void (*start)(struct ctl_run *run, const struct ctl_view *v, const char *key);
 	/* Every change of every object (obj/call.h), for those that care about more than a few kinds. */
 	void (*feed)(struct ctl_run *run, enum watch_type t, struct obj *o);
-	/* What it remembers between keys, if it must: ctl_run_data. */
+	/* What it remembers between keys, if it must: ctl_run_data, the view's data. */
 	void *(*open)(struct ctl_run *run);
 	void (*close)(void *data);
 	const char *component; /* as its events name it; NULL: name */
 };
 
 struct client *ctl_run_client(struct ctl_run *run);
+const struct ctl_settings *ctl_run_settings(struct ctl_run *run);
 void *ctl_run_data(struct ctl_run *run);
 void ctl_run_wake(struct ctl_run *run, const char *key);
 void ctl_run_wake_after(struct ctl_run *run, const char *key, int64_t ms);
@@ -122,6 +128,7 @@ void ctl_run_done(struct ctl_run *run, const char *key, bool failed, int64_t aga
 
 void ctl_key_self(struct obj *o, struct buf *out); /* the object's own key */
 void ctl_key_namespace(struct obj *o, struct buf *out); /* its namespace */
+void ctl_key_node(struct obj *o, struct buf *out); /* the node that a pod is on */
 
 /* The object of a key "ns/name", or NULL. */
 struct obj *ctl_find(struct informer *i, const char *key);
@@ -168,6 +175,27 @@ void clusterrole_key(struct obj *o, struct buf *out);
 int rootca_reconcile(const struct ctl_view *v, const char *key, struct plan *out, struct err *e);
 /* taints.c */
 int taints_reconcile(const struct ctl_view *v, const char *key, struct plan *out, struct err *e);
+/* node-lifecycle.c */
+void *node_lifecycle_open(struct ctl_run *run);
+void node_lifecycle_close(void *data);
+void node_lifecycle_key_of_lease(struct obj *o, struct buf *out);
+int node_lifecycle_reconcile(const struct ctl_view *v, const char *key, struct plan *out, struct err *e);
+int node_lifecycle_settle(const struct ctl_view *v, const char *key, const struct plan *did, struct plan *out,
+			  struct err *e);
+/* taint-eviction.c */
+void *taint_eviction_open(struct ctl_run *run);
+void taint_eviction_close(void *data);
+int taint_eviction_reconcile(const struct ctl_view *v, const char *key, struct plan *out, struct err *e);
+int taint_eviction_settle(const struct ctl_view *v, const char *key, const struct plan *did, struct plan *out,
+			  struct err *e);
+/* podgc.c */
+void *podgc_open(struct ctl_run *run);
+void podgc_close(void *data);
+void podgc_key_of_pod(struct obj *o, struct buf *out);
+int podgc_reconcile(const struct ctl_view *v, const char *key, struct plan *out, struct err *e);
+/* node-ttl.c */
+void *node_ttl_open(struct ctl_run *run);
+int node_ttl_reconcile(const struct ctl_view *v, const char *key, struct plan *out, struct err *e);
 /* protection.c */
 void protection_key_of_claim(struct obj *o, struct buf *out);
 void protection_key_of_pod(struct obj *o, struct buf *out);

@@ -1,5 +1,5 @@
 /*
- * The index of kids by owner (kids.h).
+ * The index of kids by owner, and of pods by node (kids.h).
  */
 #include "ctl/kids.h"
 
@@ -8,8 +8,14 @@
 
 #define KIDS_COST "controller.kubernetes.io/pod-deletion-cost"
 
+struct kid_node { /* who is on a node */
+	struct kid_list list;
+};
+
 struct kids {
 	struct map *by_uid; /* struct kid */
+	struct map *nodes; /* struct kid_node by the hash of their names */
+	size_t n_over;
 	struct map *owners; /* struct kid_owner by "ns/uid" */
 	struct map *labels; /* struct kid_labels by text */
 	void (*changed)(void *arg, const struct kid_change *c);
@@ -21,6 +27,7 @@ struct kids *kids_new(void (*changed)(void *arg, const struct kid_change *c), vo
 	struct kids *k = xcalloc(1, sizeof(*k));
 
 	k->by_uid = map_new(NULL);
+	k->nodes = map_new(free);
 	k->owners = map_new(NULL);
 	k->labels = map_new(NULL);
 	k->changed = changed;
@@ -119,6 +126,58 @@ void kids_of_name(const struct kids *k, const char *ns, const char *kind, const 
 		TAILQ_FOREACH(c, &w->list, link)
 			fn(arg, c);
 	}
+}
+
+/* --- nodes --- */
+
+static struct str kids_node_key(const uint64_t *hash)
+{
+	return (struct str){ (const char *)hash, sizeof(*hash) };
+}
+
+static void kids_node_join(struct kids *k, struct kid *c)
+{
+	struct kid_node *n = map_get(k->nodes, kids_node_key(&c->node));
+
+	k->n_over += c->phase >= POD_SUCCEEDED;
+	if (!n) {
+		n = xcalloc(1, sizeof(*n));
+		TAILQ_INIT(&n->list);
+		map_set(k->nodes, kids_node_key(&c->node), n);
+	}
+	TAILQ_INSERT_TAIL(&n->list, c, beside);
+}
+
+static void kids_node_leave(struct kids *k, struct kid *c)
+{
+	struct kid_node *n = map_get(k->nodes, kids_node_key(&c->node));
+
+	k->n_over -= c->phase >= POD_SUCCEEDED;
+	TAILQ_REMOVE(&n->list, c, beside);
+	if (TAILQ_EMPTY(&n->list))
+		map_del(k->nodes, kids_node_key(&c->node));
+}
+
+struct kid *kids_on_node(const struct kids *k, const char *name, struct kid *prev)
+{
+	uint64_t hash = *name ? hash_sip(str_of(name)) : 0;
+	struct kid_node *n = prev ? NULL : map_get(k->nodes, kids_node_key(&hash));
+
+	return prev ? TAILQ_NEXT(prev, beside) : n ? TAILQ_FIRST(&n->list) : NULL;
+}
+
+size_t kids_n_over(const struct kids *k)
+{
+	return k->n_over;
+}
+
+void kids_over(const struct kids *k, void (*each)(void *arg, struct kid *c), void *arg)
+{
+	struct map_iter it = { 0 };
+
+	while (map_next(k->by_uid, &it))
+		if (((struct kid *)it.value)->phase >= POD_SUCCEEDED)
+			each(arg, it.value);
 }
 
 /* --- facts --- */
@@ -247,6 +306,7 @@ static void kid_look(struct kid *c, const struct node *root)
 	c->terminating = meta_is_deleting(root);
 	c->created_s = kid_time(node_get(meta_of(root), F_creationTimestamp));
 	c->phase = kid_phase(node_gets(status, F_phase));
+	c->evicted = c->phase == POD_FAILED && node_streq(node_get(status, F_reason), "Evicted");
 	cond = cond_find(node_get(status, F_conditions), "Ready");
 	c->ready = node_streq(node_get(cond, F_status), "True");
 	c->ready_s = c->ready ? kid_time(node_get(cond, F_lastTransitionTime)) : 0;
@@ -273,6 +333,7 @@ static void kids_drop(struct kids *k, struct kid *c)
 	struct kid_change change = { .ns = c->obj->ns, .before = w };
 
 	map_del(k->by_uid, str_of(c->obj->uid));
+	kids_node_leave(k, c);
 	TAILQ_REMOVE(&w->list, c, link);
 	w->n--;
 	k->changed(k->arg, &change);
@@ -293,6 +354,8 @@ static void kids_put(struct kids *k, struct obj *o)
 	if (!c) {
 		c = xcalloc(1, sizeof(*c));
 		map_set(k->by_uid, str_of(o->uid), c);
+	} else {
+		kids_node_leave(k, c);
 	}
 	if (before != w) {
 		if (before) {
@@ -308,6 +371,7 @@ static void kids_put(struct kids *k, struct obj *o)
 	c->obj = o;
 	c->labels = labels;
 	kid_look(c, root);
+	kids_node_join(k, c);
 	change.kid = c;
 	change.orphan_news = !w->kind && (before != w || labels != old_labels);
 	k->changed(k->arg, &change);
@@ -341,6 +405,7 @@ struct kids *kids_free(struct kids *k)
 	while (map_next(k->by_uid, &it))
 		kids_drop(k, it.value);
 	map_free(k->by_uid);
+	map_free(k->nodes);
 	map_free(k->owners);
 	map_free(k->labels);
 	free(k);

@@ -33,6 +33,7 @@ struct kid_owner { /* who has kids; those of nobody stand under their namespace 
 
 struct kid {
 	TAILQ_ENTRY(kid) link; /* of its owner, in order of appearance */
+	TAILQ_ENTRY(kid) beside; /* of its node */
 	struct obj *obj; /* referenced: the newest state */
 	struct kid_owner *owner;
 	struct kid_labels *labels;
@@ -41,6 +42,7 @@ struct kid {
 	/* of pods */
 	uint8_t phase;
 	bool ready;
+	bool evicted; /* failed, because its node ran short of something */
 	int64_t ready_s; /* since when; 0: not ready */
 	int32_t restarts, sidecar_restarts; /* the most of any container */
 	int32_t all_restarts; /* of all containers together */
@@ -69,5 +71,10 @@ struct kid *kids_find(const struct kids *k, const char *uid);
 /* Calls fn for the kids of all that are, or were, called so. */
 void kids_of_name(const struct kids *k, const char *ns, const char *kind, const char *name,
 		  void (*fn)(void *arg, struct kid *c), void *arg);
+/* Pods of a node, one after the other; prev NULL: the first. name "": those that are on none. */
+struct kid *kids_on_node(const struct kids *k, const char *name, struct kid *prev);
+/* Pods that are over, how many and which: cost in proportion to all there are. */
+size_t kids_n_over(const struct kids *k);
+void kids_over(const struct kids *k, void (*each)(void *arg, struct kid *c), void *arg);
 
 #endif

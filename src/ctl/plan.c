@@ -46,6 +46,14 @@ void plan_delete(struct plan *p, const struct resource *r, const char *ns, const
 	plan_delete_as(p, r, ns, name, uid, NULL);
 }
 
+void plan_delete_now(struct plan *p, struct obj *o)
+{
+	struct plan_op *op = plan_add(p, VERB_DELETE, o->res, o->ns, o->name, NULL);
+
+	op->uid = xstrdup(o->uid);
+	op->now = true;
+}
+
 void plan_event(struct plan *p, struct obj *about, const char *type, const char *reason, const char *fmt, ...)
 {
 	struct plan_event ev = { .about = obj_ref(about), .type = type, .reason = reason };

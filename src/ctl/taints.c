@@ -2,15 +2,18 @@
  * A node's conditions as taints, so that the scheduler need not look at both:
  * NoSchedule for a node that is not ready, not reachable, under pressure, without
  * network, or cordoned. Mirrors the NoSchedule half of Kubernetes' node lifecycle
- * controller; admission gives every new node the first of them.
+ * controller (the other is node-lifecycle.c); admission gives every new node the
+ * first of them.
  */
-#include "ctl/internal.h"
+#include "ctl/nodes.h"
+
+#include "base/time.h"
 
 static const struct {
 	const char *condition, *status, *key;
 } taint_rows[] = {
-	{ "Ready", "False", "node.kubernetes.io/not-ready" },
-	{ "Ready", "Unknown", "node.kubernetes.io/unreachable" },
+	{ "Ready", "False", TAINT_NOT_READY },
+	{ "Ready", "Unknown", TAINT_UNREACHABLE },
 	{ "MemoryPressure", "True", "node.kubernetes.io/memory-pressure" },
 	{ "DiskPressure", "True", "node.kubernetes.io/disk-pressure" },
 	{ "NetworkUnavailable", "True", "node.kubernetes.io/network-unavailable" },
@@ -28,29 +31,41 @@ static bool taint_wanted(const struct node *root, size_t i)
 	return streq(node_gets(c, F_status), taint_rows[i].status);
 }
 
-static struct node *taint_find(const struct node *taints, const char *key)
+const struct node *taint_find(const struct node *taints, const char *key, const char *effect)
 {
 	NODE_FOREACH(t, taints)
-		if (streq(node_gets(t, F_key), key) && streq(node_gets(t, F_effect), "NoSchedule"))
+		if (node_streq(node_get(t, F_key), key) && (!effect || node_streq(node_get(t, F_effect), effect)))
 			return t;
 	return NULL;
 }
 
-static bool taint_set(struct doc *d, struct node *spec, const char *key, bool want)
+static bool taint_drop(struct node *spec, const char *key, const char *effect)
 {
-	struct node *t = taint_find(node_get(spec, F_taints), key);
+	struct node *list = node_get(spec, F_taints);
 
-	if (want == (t != NULL))
+	NODE_FOREACH(t, list)
+		if (taint_find(list, key, effect) == t) {
+			node_remove_child(list, t);
+			if (!node_count(list))
+				node_remove(spec, F_taints);
+			return true;
+		}
+	return false;
+}
+
+bool taint_set(struct doc *d, struct node *spec, const char *key, const char *effect, bool want)
+{
+	char now[TIME_RFC3339_LEN];
+	struct node *t;
+
+	if (!want)
+		return taint_drop(spec, key, effect);
+	if (taint_find(node_get(spec, F_taints), key, effect))
 		return false;
-	if (!want) {
-		node_remove_child(node_get(spec, F_taints), t);
-		if (!node_count(node_get(spec, F_taints)))
-			node_remove(spec, F_taints);
-		return true;
-	}
 	t = node_append(node_need_array(d, spec, F_taints), node_new(d, DOC_OBJECT));
 	node_sets(d, t, F_key, key);
-	node_sets(d, t, F_effect, "NoSchedule");
+	node_sets(d, t, F_effect, effect);
+	node_sets(d, t, F_timeAdded, time_fmt_rfc3339(now, time_wall_s()));
 	return true;
 }
 
@@ -66,7 +81,7 @@ int taints_reconcile(const struct ctl_view *v, const char *key, struct plan *out
 	d = doc_clone(obj_doc(node));
 	spec = node_need_object(d, doc_root(d), F_spec);
 	for (size_t i = 0; i < ARRAY_SIZE(taint_rows); i++)
-		changed |= taint_set(d, spec, taint_rows[i].key, taint_wanted(obj_node(node), i));
+		changed |= taint_set(d, spec, taint_rows[i].key, "NoSchedule", taint_wanted(obj_node(node), i));
 	if (changed)
 		plan_update(out, schema_res("", "nodes"), NULL, key, NULL, d);
 	else

@@ -482,10 +482,22 @@ static void status_timer_run(void *arg)
 	node_status_run(arg);
 }
 
+/* Somebody thought that we were gone, and said so where our status is. */
+static bool was_missed(struct obj *o)
+{
+	const struct node *ready = cond_find(node_path(obj_node(o), F_status, F_conditions), "Ready");
+
+	return node_streq(node_get(ready, F_status), "Unknown");
+}
+
 void register_seen(struct node_agent *n, struct obj *o)
 {
 	if (o) {
 		set_node(n, o);
+		if (was_missed(o)) {
+			n->status_sent = free_null(n->status_sent);
+			node_status_run(n);
+		}
 		return;
 	}
 	n->node = obj_unref(n->node);

@@ -109,10 +109,15 @@ static bool toleration_covers(const struct node *t, const struct taint *taint)
 	return *key && streq(node_gets(t, F_value), taint->value);
 }
 
-bool taint_tolerated(const struct taint *taint, const struct node *tolerations)
+const struct node *taint_toleration(const struct taint *taint, const struct node *tolerations)
 {
 	NODE_FOREACH(t, tolerations)
 		if (toleration_covers(t, taint))
-			return true;
-	return false;
+			return t;
+	return NULL;
+}
+
+bool taint_tolerated(const struct taint *taint, const struct node *tolerations)
+{
+	return taint_toleration(taint, tolerations) != NULL;
 }

@@ -28,6 +28,8 @@ struct taint {
 	const char *key, *value, *effect;
 };
 struct taint taint_of(const struct node *taint);
+/* The first that does. */
+const struct node *taint_toleration(const struct taint *taint, const struct node *tolerations);
 bool taint_tolerated(const struct taint *taint, const struct node *tolerations);
 
 #endif
