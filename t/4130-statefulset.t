@@ -138,7 +138,59 @@ test_expect_success 'claims are made of their templates, one for each pod' '
 	wait_for "! kubectl get pod vol-0" &&
 	kubectl get pvc data-vol-0 &&
 	kubectl delete pvc --all &&
-	wait_for "test -z \"\$(kubectl get pods -o name)\"" &&
+	wait_for "test -z \"\$(kubectl get pods -o name)\""
+'
+
+claims() # NAME REPLICAS POLICY-MEMBERS: a set with a claim for each pod
+{
+	db "$1" "$2" | sed "s/^  serviceName.*/&\n  persistentVolumeClaimRetentionPolicy: {$3}\n  podManagementPolicy: Parallel\n  volumeClaimTemplates: [{metadata: {name: data}, spec: {accessModes: [ReadWriteOnce], resources: {requests: {storage: 1Mi}}}}]/" |
+		kubectl apply -f -
+}
+
+owners() # CLAIM: kind and name of the controllers that own it
+{
+	kubectl get pvc "$1" -o jsonpath='{range .metadata.ownerReferences[*]}{.kind}/{.name} {.controller} {end}'
+}
+
+test_expect_success 'claims stay, or go with the set, or with a pod that is one too many' '
+	claims keep 1 "whenDeleted: Retain, whenScaled: Retain" &&
+	claims del 2 "whenDeleted: Delete, whenScaled: Retain" &&
+	claims scale 2 "whenDeleted: Retain, whenScaled: Delete" &&
+	claims both 2 "whenDeleted: Delete, whenScaled: Delete" &&
+	for s in keep del scale both; do rolled $s || return 1; done &&
+	for s in del-0 del-1 both-0 both-1; do
+		wait_for "test \"\$(owners data-$s)\" = \"StatefulSet/${s%-*} true \"" || return 1
+	done &&
+	test_equal "" "$(owners data-scale-0)$(owners data-scale-1)$(owners data-keep-0)" &&
+	kubectl describe sts del >got &&
+	test_grep "SuccessfulUpdate .*update Pod del-0 in StatefulSet del successful" got &&
+	uid=$(field pvc/data-scale-1 .metadata.uid) &&
+	kubectl scale sts del scale both --replicas=1 &&
+	for c in scale-1 both-1; do
+		wait_for "! kubectl get pvc data-$c" || return 1
+	done &&
+	wait_for "! kubectl get pod del-1" &&
+	test_equal "StatefulSet/del true " "$(owners data-del-1)" &&
+	kubectl scale sts scale --replicas=2 && rolled scale &&
+	test "$uid" != "$(field pvc/data-scale-1 .metadata.uid)" &&
+	kubectl patch sts keep -p "{\"spec\":{\"persistentVolumeClaimRetentionPolicy\":{\"whenDeleted\":\"Delete\"}}}" &&
+	wait_for "test \"\$(owners data-keep-0)\" = \"StatefulSet/keep true \"" &&
+	kubectl patch sts keep -p "{\"spec\":{\"persistentVolumeClaimRetentionPolicy\":{\"whenDeleted\":\"Retain\"}}}" &&
+	wait_for "test -z \"\$(owners data-keep-0)\"" &&
+	kubectl delete sts keep del scale both &&
+	wait_for "test \"\$(kubectl get pvc -o \"jsonpath={.items[*].metadata.name}\")\" = \"data-keep-0 data-scale-0 data-scale-1\"" &&
+	kubectl delete pvc --all &&
+	wait_for "test -z \"\$(kubectl get pods -o name)\""
+'
+
+test_expect_success 'a pod that failed is replaced, one that was evicted too' '
+	db bad 2 | kubectl apply -f - && rolled bad &&
+	uid=$(field pod/bad-0 .metadata.uid) &&
+	kubectl patch pod bad-0 --subresource=status -p "{\"status\":{\"phase\":\"Failed\",\"reason\":\"Evicted\"}}" &&
+	wait_for "test \"\$(field pod/bad-0 .metadata.uid)\" != \"$uid\" && kubectl get pod bad-0" &&
+	rolled bad &&
+	wait_for "kubectl describe sts bad | grep \"RecreatingFailedPod .*StatefulSet default/bad is recreating failed Pod bad-0\"" &&
+	kubectl delete sts bad && wait_for "test -z \"\$(kubectl get pods -o name)\"" &&
 	killall_pods
 '
 

@@ -153,6 +153,42 @@ test_expect_success 'taints of users: pods go, or stay for a while, or for ever'
 	kubectl delete pods --all --force --grace-period=0
 '
 
+test_expect_success 'a pod of a StatefulSet whose node is out of reach has no successor, until it is known to be gone' '
+	node n2 2 4Gi 20 && kubectl cordon n1 &&
+	kubectl create -f - <<-\YAML &&
+	apiVersion: apps/v1
+	kind: StatefulSet
+	metadata: {name: db}
+	spec:
+	  serviceName: db
+	  replicas: 1
+	  podManagementPolicy: Parallel
+	  selector: {matchLabels: {app: db}}
+	  template:
+	    metadata: {labels: {app: db}}
+	    spec:
+	      containers: [{name: c, image: i}]
+	      tolerations: [{key: node.kubernetes.io/unreachable, operator: Exists, effect: NoExecute, tolerationSeconds: 0}]
+	YAML
+	wait_for "test \"\$(where db-0)\" = n2" &&
+	uid=$(field pod/db-0 .metadata.uid) &&
+	kubectl uncordon n1 &&
+	says_ready n2 Unknown &&
+	wait_for "test -n \"\$(field pod/db-0 .metadata.deletionTimestamp)\"" &&
+	kubectl scale sts db --replicas=2 &&
+	wait_for "test \"\$(where db-1)\" = n1" &&
+	kubectl delete pod db-1 --force --grace-period=0 &&
+	wait_for "test \"\$(where db-1)\" = n1" &&
+	kubectl get pods -l app=db >got &&
+	test_grep "^db-0 .*Terminating" got &&
+	test_equal "$uid n2" "$(field pod/db-0 ".metadata.uid} {.spec.nodeName")" &&
+	kubectl delete pod db-0 --force --grace-period=0 &&
+	wait_for "test \"\$(where db-0)\" = n1" &&
+	test "$uid" != "$(field pod/db-0 .metadata.uid)" &&
+	kubectl delete sts db &&
+	kubectl delete pods -l app=db --force --grace-period=0
+'
+
 test_expect_success 'a node that is removed' '
 	kubectl delete node n2 &&
 	wait_for "events_of Node n2 | grep \"^Node Normal RemovingNode node-controller: Node n2 event: Removing Node n2 from Controller\""

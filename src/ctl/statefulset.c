@@ -7,16 +7,19 @@
  * which a node out of reach may delay for ever. Each reconcile takes the next
  * step: make what is missing, remove what is beyond the size, then replace from
  * the highest ordinal down what has not the revision that it should have
- * (partition, OnDelete, maxUnavailable). Settle writes the status.
+ * (partition, OnDelete, maxUnavailable). Settle writes the status. Claims outlive
+ * their pods, unless persistentVolumeClaimRetentionPolicy says otherwise (retention.c).
  */
 #include <stdlib.h>
 
 #include "base/time.h"
 #include "ctl/history.h"
+#include "ctl/retention.h"
 
 #define STATEFULSET_NAME_LABEL "statefulset.kubernetes.io/pod-name"
 #define STATEFULSET_INDEX_LABEL "apps.kubernetes.io/pod-index"
 #define STATEFULSET_BURST 500 /* pods made in one go when they need not wait for each other */
+#define STATEFULSET_CLAIM_MS 1000 /* a claim that is about to go is looked at again */
 
 struct statefulset_pod {
 	int64_t ordinal;
@@ -28,6 +31,7 @@ struct statefulset {
 	const struct node *spec, *status;
 	int64_t start, replicas, min_ready_s, partition, now;
 	bool ordered, rolling;
+	struct retention retention;
 	struct history history;
 	const char *current; /* revisions by name */
 	const char *update;
@@ -111,6 +115,7 @@ static void statefulset_load(struct statefulset *s, const struct ctl_view *v, st
 	s->min_ready_s = node_int(node_get(s->spec, F_minReadySeconds), 0);
 	s->ordered = !node_streq(node_get(s->spec, F_podManagementPolicy), "Parallel");
 	s->rolling = !node_streq(node_path(s->spec, F_updateStrategy, F_type), "OnDelete");
+	s->retention = retention_of(s->spec);
 	ru = node_path(s->spec, F_updateStrategy, F_rollingUpdate);
 	s->partition = node_int(node_get(ru, F_partition), 0);
 	history_load(&s->history, v, o, sel, claims);
@@ -194,31 +199,42 @@ static void statefulset_say(const struct statefulset *s, const char *verb, const
 		 create ? "FailedCreate" : "FailedDelete", bad);
 }
 
+static struct doc *statefulset_claim_doc(const struct statefulset *s, const struct node *tmpl, const char *name)
+{
+	struct doc *d = doc_new();
+	struct node *meta, *labels;
+
+	doc_set_root(d, node_copy(d, tmpl));
+	node_sets(d, doc_root(d), F_apiVersion, "v1");
+	node_sets(d, doc_root(d), F_kind, "PersistentVolumeClaim");
+	node_remove(doc_root(d), F_status);
+	meta = node_need_object(d, doc_root(d), F_metadata);
+	node_sets(d, meta, F_name, name);
+	labels = node_need_object(d, meta, F_labels);
+	NODE_FOREACH(l, node_path(s->spec, F_selector, F_matchLabels))
+		node_setk(d, labels, node_key(l), node_copy(d, l));
+	return d;
+}
+
+static struct obj *statefulset_claim(const struct statefulset *s, const struct ctl_view *v, const struct node *tmpl,
+				     const char *pod)
+{
+	_cleanup_free_ char *name = xasprintf("%s-%s", node_gets(meta_of(tmpl), F_name), pod);
+
+	return informer_find(v->of[3], s->obj->ns, name);
+}
+
 /* The claims of a pod that are not there. They outlive it, and find it again by name. */
 static void statefulset_claims(const struct statefulset *s, const struct ctl_view *v, const char *pod)
 {
-	const struct resource *r = schema_res("", "persistentvolumeclaims");
-
 	NODE_FOREACH(tmpl, node_get(s->spec, F_volumeClaimTemplates))
 	{
 		_cleanup_free_ char *name = xasprintf("%s-%s", node_gets(meta_of(tmpl), F_name), pod);
 		_cleanup_free_ char *ok = NULL, *bad = NULL;
-		struct doc *d;
-		struct node *meta, *labels;
 
-		if (informer_find(v->of[3], s->obj->ns, name))
+		if (statefulset_claim(s, v, tmpl, pod))
 			continue;
-		d = doc_new();
-		doc_set_root(d, node_copy(d, tmpl));
-		node_sets(d, doc_root(d), F_apiVersion, "v1");
-		node_sets(d, doc_root(d), F_kind, "PersistentVolumeClaim");
-		node_remove(doc_root(d), F_status);
-		meta = node_need_object(d, doc_root(d), F_metadata);
-		node_sets(d, meta, F_name, name);
-		labels = node_need_object(d, meta, F_labels);
-		NODE_FOREACH(l, node_path(s->spec, F_selector, F_matchLabels))
-			node_setk(d, labels, node_key(l), node_copy(d, l));
-		plan_create(s->out, r, s->obj->ns, d);
+		plan_create(s->out, schema_res("", "persistentvolumeclaims"), s->obj->ns, statefulset_claim_doc(s, tmpl, name));
 		ok = xasprintf("create Claim %s Pod %s in StatefulSet %s success", name, pod, s->obj->name);
 		bad = xasprintf("create Claim %s for Pod %s in StatefulSet %s failed error: ", name, pod, s->obj->name);
 		plan_say(s->out, s->obj, "SuccessfulCreate", ok, "FailedCreate", bad);
@@ -226,10 +242,56 @@ static void statefulset_claims(const struct statefulset *s, const struct ctl_vie
 	plan_then(s->out);
 }
 
+/* A claim of that pod is about to go, with an earlier pod or by somebody's hand: its successor must not have it. */
+static bool statefulset_claims_go(const struct statefulset *s, const struct ctl_view *v, const char *pod)
+{
+	NODE_FOREACH(tmpl, node_get(s->spec, F_volumeClaimTemplates))
+	{
+		struct obj *claim = statefulset_claim(s, v, tmpl, pod);
+
+		if (!claim)
+			continue;
+		if (!meta_is_deleting(obj_node(claim)) && !retention_is_stale(obj_node(claim), s->retention, pod))
+			continue;
+		if (meta_is_deleting(obj_node(claim)))
+			plan_event(s->out, s->obj, "Warning", "FailedCreate",
+				   "create Pod %s in StatefulSet %s failed error: pvc %s is being deleted", pod, s->obj->name,
+				   claim->name);
+		plan_again(s->out, STATEFULSET_CLAIM_MS);
+		return true;
+	}
+	return false;
+}
+
+/* Whether its claims go with the pod or the set. */
+static void statefulset_retain(const struct statefulset *s, const struct ctl_view *v, const struct kid *c, bool condemned)
+{
+	NODE_FOREACH(tmpl, node_get(s->spec, F_volumeClaimTemplates))
+	{
+		struct obj *claim = statefulset_claim(s, v, tmpl, c->obj->name);
+		_cleanup_doc_ struct doc *d = claim ? doc_clone(obj_doc(claim)) : NULL;
+		_cleanup_free_ char *ok = NULL, *bad = NULL;
+
+		if (!claim || !retention_apply(d, s->retention, s->obj, c->obj, condemned))
+			continue;
+		if (retention_is_foreign(obj_node(claim), s->retention, s->obj, c->obj))
+			plan_event(s->out, s->obj, "Warning", "ConflictingController",
+				   "PersistentVolumeClaim %s has a conflicting OwnerReference that acts as a manging controller, "
+				   "the retention policy is ignored for this claim",
+				   claim->name);
+		plan_update(s->out, claim->res, claim->ns, claim->name, NULL, take_ptr(&d));
+		ok = xasprintf("update Pod %s in StatefulSet %s successful", c->obj->name, s->obj->name);
+		bad = xasprintf("update Pod %s in StatefulSet %s failed error: ", c->obj->name, s->obj->name);
+		plan_say(s->out, s->obj, condemned ? NULL : "SuccessfulUpdate", ok, "FailedUpdate", bad);
+	}
+}
+
 static void statefulset_create(const struct statefulset *s, const struct ctl_view *v, int64_t ordinal)
 {
 	_cleanup_free_ char *name = xasprintf("%s-%lld", s->obj->name, (long long)ordinal);
 
+	if (statefulset_claims_go(s, v, name))
+		return;
 	statefulset_claims(s, v, name);
 	plan_create(s->out, schema_res("", "pods"), s->obj->ns, statefulset_pod(s, ordinal));
 	statefulset_say(s, "create", name);
@@ -275,6 +337,8 @@ static bool statefulset_look(const struct statefulset *s, const struct ctl_view 
 		return true;
 	if (c->phase == POD_PENDING && !c->terminating && node_get(s->spec, F_volumeClaimTemplates))
 		statefulset_claims(s, v, c->obj->name);
+	if (!c->terminating)
+		statefulset_retain(s, v, c, false);
 	statefulset_wait(s, c);
 	return s->ordered && !statefulset_is_healthy(s, c);
 }
@@ -310,10 +374,13 @@ static const struct kid *statefulset_first_unhealthy(const struct statefulset *s
 	return NULL;
 }
 
-static bool statefulset_shrink(const struct statefulset *s)
+static bool statefulset_shrink(const struct statefulset *s, const struct ctl_view *v)
 {
 	const struct kid *sick = statefulset_first_unhealthy(s);
 
+	for (size_t i = 0; i < s->condemned.n; i++)
+		statefulset_retain(s, v, s->condemned.v[i].pod, true);
+	plan_then(s->out);
 	for (size_t i = 0; i < s->condemned.n; i++) {
 		struct kid *c = s->condemned.v[i].pod;
 
@@ -384,7 +451,7 @@ int statefulset_reconcile(const struct ctl_view *v, const char *key, struct plan
 	selector_free(sel);
 	plan_then(out);
 	if (!meta_is_deleting(obj_node(o)) && history_write(&s.history, v, o, "controller.kubernetes.io/hash", out)) {
-		if (!statefulset_fill(&s, v) && !statefulset_shrink(&s) && s.rolling)
+		if (!statefulset_fill(&s, v) && !statefulset_shrink(&s, v) && s.rolling)
 			statefulset_roll(&s);
 		history_trim(&s.history, o, statefulset_is_live, &s, out);
 	}
