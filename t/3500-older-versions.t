@@ -81,9 +81,10 @@ test_expect_success 'read, patched, scaled and deleted in an old version' '
 	kubectl get deployments.v1beta1.extensions kubia -o jsonpath="{.apiVersion}" >got 2>err &&
 	test_equal extensions/v1beta1 "$(cat got)" &&
 	test_equal "Warning: $deprecated" "$(cat err)" &&
-	kubectl patch deployments.v1beta1.extensions kubia --type=merge -p "{\"spec\":{\"rollbackTo\":{\"revision\":7}}}" &&
+	kubectl patch deployments.v1beta1.extensions kubia --type=merge -p "{\"spec\":{\"paused\":true,\"rollbackTo\":{\"revision\":7}}}" &&
 	kubectl get deploy kubia -o jsonpath="{.metadata.annotations.deprecated\.deployment\.rollback\.to}" >got &&
 	test_equal 7 "$(cat got)" &&
+	kubectl rollout resume deploy kubia &&
 	kubectl patch deployments.v1beta1.extensions kubia -p "{\"spec\":{\"template\":{\"spec\":{\"containers\":[{\"name\":\"nicai\",\"image\":\"other:2\"}]}}}}" &&
 	kubectl get deploy kubia -o jsonpath="{.spec.template.spec.containers[*].image}" >got &&
 	test_equal other:2 "$(cat got)" &&

@@ -200,6 +200,47 @@ test_expect_success 'templates that admission refuses: the reason is on the Depl
 	kubectl delete namespace tight --wait=false
 '
 
+old=/apis/extensions/v1beta1/namespaces/default/deployments/web/rollback
+rollback() # REVISION [NAME]: as kubectl did before it knew how to by itself
+{
+	api_code -X POST -H "Content-Type: application/json" --data-binary \
+		"{\"kind\":\"DeploymentRollback\",\"apiVersion\":\"extensions/v1beta1\",\"name\":\"${2:-web}\",\"updatedAnnotations\":{\"asked\":\"yes\"},\"rollbackTo\":{\"revision\":$1}}" "$old"
+}
+
+rollback_said() # TEXT
+{
+	wait_for "kubectl get events | grep -F '$1' && test -z \"\$(kubectl get deploy web -o jsonpath='{.metadata.annotations.deprecated\.deployment\.rollback\.to}')\""
+}
+
+test_expect_success 'the rollback of old versions' '
+	web web 1 | kubectl apply -f - && rolled web &&
+	kubectl annotate deploy web kubernetes.io/change-cause=one && rolled web &&
+	kubectl set env deploy web V=two && kubectl annotate deploy web kubernetes.io/change-cause=two --overwrite && rolled web &&
+	wait_for "test \"\$(field deploy/web \".metadata.annotations.deployment\.kubernetes\.io/revision\")\" = 2" &&
+	test_equal 201 "$(rollback 0)" &&
+	test_grep "\"status\": *\"Success\", *\"message\": *\"rollback request for deployment .\"web.\" succeeded\", *\"code\": *200" answer &&
+	rollback_said "Rolled back deployment \"web\" to revision 1" &&
+	kubectl get events >got && test_grep "Normal  *DeploymentRollback " got &&
+	wait_for "test \"\$(field deploy/web \".metadata.annotations.deployment\.kubernetes\.io/revision\")\" = 3" &&
+	rolled web &&
+	test_equal "" "$(field deploy/web ".spec.template.spec.containers[0].env[?(@.value==\"two\")].value")" &&
+	test_equal one "$(field deploy/web ".metadata.annotations.kubernetes\.io/change-cause")" &&
+	test_equal 201 "$(rollback 2)" && rollback_said "Rolled back deployment \"web\" to revision 2" &&
+	test_equal two "$(field deploy/web ".spec.template.spec.containers[0].env[?(@.name==\"V\")].value")" &&
+	wait_for "test \"\$(field deploy/web \".metadata.annotations.deployment\.kubernetes\.io/revision\")\" = 4" &&
+	test_equal 201 "$(rollback 4)" &&
+	rollback_said "The rollback revision contains the same template as current deployment \"web\"" &&
+	test_equal 201 "$(rollback 99)" && rollback_said "Unable to find the revision to rollback to." &&
+	test_equal yes "$(field deploy/web .metadata.annotations.asked)" &&
+	test_equal 422 "$(rollback -1)" &&
+	test_grep "DeploymentRollback.extensions .\"web.\" is invalid: rollback.version: Invalid value: -1: must be greater than or equal to 0" answer &&
+	test_equal 400 "$(rollback 1 other)" && test_grep "name in URL does not match name in DeploymentRollback object" answer &&
+	old=/apis/extensions/v1beta1/namespaces/default/deployments/other/rollback &&
+	test_equal 404 "$(rollback 1 other)" &&
+	kubectl delete deploy web &&
+	wait_for "test -z \"\$(kubectl get pods,rs -o name)\""
+'
+
 test_expect_success 'a hundred changes in a few seconds end in one state' '
 	web many 2 | kubectl apply -f - &&
 	for i in $(seq 100); do

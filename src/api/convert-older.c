@@ -18,7 +18,6 @@
 
 #include <stdio.h>
 
-#define ROLLBACK_TO "deprecated.deployment.rollback.to"
 #define TEMPLATE_GENERATION "deprecated.daemonset.template.generation"
 #define PDB_LABEL "pdb.kubernetes.io/deprecated-v1beta1-empty-selector-match"
 #define TOPOLOGY_ZONE "topology.kubernetes.io/zone"

@@ -15,6 +15,8 @@ struct converter {
 };
 extern const struct converter older_converters[]; /* convert-older.c */
 
+#define ROLLBACK_TO "deprecated.deployment.rollback.to" /* spec.rollbackTo of Deployments */
+
 /* A member that a version keeps in an annotation: `text` NULL removes it, and annotations that became empty. */
 void convert_set_annotation(struct doc *d, const char *key, const char *text);
 

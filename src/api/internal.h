@@ -171,6 +171,7 @@ struct req {
 	bool vary_accept;
 	struct encoder *encoder;
 	bool success_status; /* a metav1.Status "Success" about obj or name */
+	const char *success_text; /* its message; NULL: none */
 	struct store_list list;
 	bool is_list, list_held;
 	size_t list_at; /* streaming a list: the next item */
@@ -501,7 +502,7 @@ void alloc_undo(struct req *r);
 const char *alloc_first_ip(struct api *a);
 
 /* --- subresources and kinds without storage --- */
-extern const struct handler subres_pod_handlers[], subres_scale_handlers[], stream_handlers[], review_handlers[], access_handlers[],
+extern const struct handler subres_pod_handlers[], subres_rollback_handlers[], subres_scale_handlers[], stream_handlers[], review_handlers[], access_handlers[],
 	subres_misc_handlers[], top_handlers[];
 
 /* --- paths that are no resources --- */

@@ -238,6 +238,12 @@ void status_success(struct req *r, struct buf *out)
 	int code = r->status ? r->status : 200;
 
 	buf_adds(out, "{\"kind\":\"Status\",\"apiVersion\":\"v1\",\"metadata\":{},\"status\":\"Success\"");
+	if (r->success_text) {
+		buf_adds(out, ",\"message\":");
+		buf_add_json_string(out, str_of(r->success_text));
+		buf_adds(out, ",\"code\":200}");
+		return;
+	}
 	if (r->verb == VERB_CREATE) { /* a binding or eviction says nothing but that it was done */
 		buf_addf(out, ",\"code\":%d}", code);
 		return;

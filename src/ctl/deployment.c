@@ -53,8 +53,7 @@ static int deployment_by_age(const void *pa, const void *pb)
 	return strcmp(a->obj->name, b->obj->name);
 }
 
-/* Are they the same, but for the label with the hash? */
-static bool deployment_same_template(const struct node *set, const struct node *ours)
+bool deployment_same_template(const struct node *set, const struct node *ours)
 {
 	_cleanup_doc_ struct doc *d = doc_new();
 	struct node *copy = node_copy(d, set), *meta = node_get(copy, F_metadata), *labels = node_get(meta, F_labels);
@@ -161,12 +160,12 @@ static char *deployment_set_name(const struct deployment *d, const char *hash)
 	return xasprintf("%.*s-%s", (int)(DEPLOYMENT_NAME_MAX - 1 - strlen(hash)), d->obj->name, hash);
 }
 
-static bool deployment_keeps_annotation(struct str key)
+bool deployment_keeps_annotation(struct str key)
 {
 	static const char *const own[] = { "kubectl.kubernetes.io/last-applied-configuration", DEPLOYMENT_REVISION,
 					   DEPLOYMENT_ANNOTATION "revision-history", DEPLOYMENT_ANNOTATION "desired-replicas",
 					   DEPLOYMENT_ANNOTATION "max-replicas",
-					   "deprecated.deployment.rollback.rollbackTo" };
+					   "deprecated.deployment.rollback.to" };
 
 	for (size_t i = 0; i < ARRAY_SIZE(own); i++)
 		if (str_eqc(key, own[i]))
@@ -397,9 +396,13 @@ static void deployment_recreate(const struct ctl_view *v, struct deployment *d, 
 
 static void deployment_sync(const struct ctl_view *v, struct deployment *d, struct plan *out)
 {
+	int64_t revision;
+
 	if (meta_is_deleting(d->root))
 		return;
-	if (d->paused || rollout_is_scaling(d)) {
+	if (!d->paused && d->newest >= 0 && deployment_rolls_back(d, &revision)) {
+		deployment_rollback(d, revision, out);
+	} else if (d->paused || rollout_is_scaling(d)) {
 		rollout_scale(d);
 		deployment_write_sets(d, true, out);
 		if (d->paused)

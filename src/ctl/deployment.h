@@ -46,6 +46,16 @@ bool deployment_is_complete(const struct deployment *d);
 /* The highest revision of the old ones, and one. */
 int64_t deployment_next_revision(const struct deployment *d);
 
+/* Are they the same, but for the label with the hash? */
+bool deployment_same_template(const struct node *set, const struct node *ours);
+/* Does an annotation go along from the Deployment to its ReplicaSets? */
+bool deployment_keeps_annotation(struct str key);
+
+/* rollback.c: has somebody asked for the template of an earlier revision (0: the one before)? */
+bool deployment_rolls_back(const struct deployment *d, int64_t *ret_revision);
+/* Does it; today's template has its ReplicaSet. */
+void deployment_rollback(const struct deployment *d, int64_t revision, struct plan *out);
+
 /* rollout.c: set `want`. */
 bool rollout_is_scaling(const struct deployment *d); /* its replicas were changed since the ReplicaSets saw them */
 void rollout_scale(struct deployment *d);
