@@ -137,15 +137,15 @@ static void evict_schedule(struct evict_node *n, struct obj *pod, int64_t due_ms
 
 static void evict_judge(struct evict_node *n, struct obj *pod, int64_t now, struct plan *out)
 {
-	const struct node *tolerations = node_path(obj_node(pod), F_spec, F_tolerations);
 	struct evict_pod *ep = map_getc(n->pods, pod->uid);
 	bool tolerated;
-	int64_t s = taint_stay_s(doc_root(n->taints), tolerations, &tolerated);
+	int64_t s;
 
 	if (ep && ep->fired) {
 		ep->seen = true;
 		return;
 	}
+	s = taint_stay_s(doc_root(n->taints), node_path(obj_node(pod), F_spec, F_tolerations), &tolerated);
 	if (ep && s >= 0 && (tolerated || ep->due_ms <= now)) {
 		ep->seen = true;
 		return;

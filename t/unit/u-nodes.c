@@ -1,6 +1,7 @@
 /*
  * What the controllers of nodes decide by: states of zones and the rates at which
- * their nodes are emptied, how long a pod may stay beside a taint, settings.
+ * their nodes are emptied, how long a pod may stay beside a taint, settings; and who
+ * owns the claims of a StatefulSet.
  */
 #include "tap.h"
 
@@ -8,6 +9,7 @@
 
 #include "base/time.h"
 #include "ctl/nodes.h"
+#include "ctl/retention.h"
 #include "ctl/zones.h"
 
 static struct ctl_settings settings(const char *const *list)
@@ -217,6 +219,97 @@ static void test_ttls(void)
 	}
 }
 
+/* --- claims of StatefulSets --- */
+
+#define REF(api, kind, name, uid, more) \
+	"{\"apiVersion\":\"" api "\",\"kind\":\"" kind "\",\"name\":\"" name "\",\"uid\":\"" uid "\"" more "}"
+#define TO_SET REF("apps/v1", "StatefulSet", "db", "s1", ",\"controller\":true,\"blockOwnerDeletion\":true")
+#define TO_POD REF("v1", "Pod", "db-0", "p1", ",\"controller\":true,\"blockOwnerDeletion\":true")
+#define TO_SET_LOOSELY REF("apps/v1", "StatefulSet", "db", "s1", "")
+#define TO_OLD_SET REF("apps/v1", "StatefulSet", "db", "s0", ",\"controller\":true")
+#define TO_OLD_POD REF("v1", "Pod", "db-0", "p0", ",\"controller\":true")
+#define TO_OTHER REF("example.com/v1", "Db", "x", "x1", ",\"controller\":true")
+#define TO_NOTE REF("v1", "ConfigMap", "x", "x1", "")
+
+static const struct {
+	const char *what;
+	bool deleted, scaled, condemned;
+	const char *have, *want; /* NULL: as it was */
+} retentions[] = {
+	{ "nobody's", false, false, false, "", NULL },
+	{ "nobody's, beyond the size", false, false, true, "", NULL },
+	{ "the set's no more", false, false, false, TO_SET, "" },
+	{ "the pod's no more", false, false, true, TO_POD, "" },
+	{ "the set's", true, false, false, "", TO_SET },
+	{ "the set's already", true, false, false, TO_SET, NULL },
+	{ "the set's, beyond the size too", true, false, true, "", TO_SET },
+	{ "nobody's while it is small enough", false, true, false, "", NULL },
+	{ "the pod's beyond the size", false, true, true, "", TO_POD },
+	{ "back from the pod", false, true, false, TO_POD, "" },
+	{ "the set's when both", true, true, false, "", TO_SET },
+	{ "from the set to the pod", true, true, true, TO_SET, TO_POD },
+	{ "from the pod to the set", true, true, false, TO_POD, TO_SET },
+	{ "the set's, but not as its controller", true, false, false, TO_SET_LOOSELY, TO_SET },
+	{ "an earlier set's", true, false, false, TO_OLD_SET, NULL },
+	{ "an earlier pod's", false, true, true, TO_OLD_POD, NULL },
+	{ "somebody else's", true, true, false, TO_OTHER, NULL },
+	{ "somebody else's and the set's", true, false, false, TO_OTHER "," TO_SET, TO_OTHER },
+	{ "somebody else's, and nobody asks", false, false, false, TO_OTHER, NULL },
+	{ "what others only refer to", true, false, false, TO_NOTE, TO_NOTE "," TO_SET },
+};
+
+static struct obj *object(const struct resource *r, const char *name, const char *uid)
+{
+	_cleanup_free_ char *json = xasprintf("{\"apiVersion\":\"%s\",\"kind\":\"%s\",\"metadata\":{\"name\":\"%s\",\"namespace\":"
+					      "\"n\",\"uid\":\"%s\",\"resourceVersion\":\"1\"}}",
+					      r->api_version, r->kind, name, uid);
+	struct err e = ERR_INIT;
+	struct obj *o = obj_from_json(r, str_of(json), &e);
+
+	BUG_ON(!o);
+	return o;
+}
+
+static char *owners(const struct doc *claim)
+{
+	const struct node *refs = node_path(doc_root(claim), F_metadata, F_ownerReferences);
+	struct buf b = BUF_INIT;
+
+	if (refs)
+		doc_print_json(&b, refs, DOC_PRINT_COMPACT);
+	return buf_detach(&b, NULL);
+}
+
+static void test_retentions(void)
+{
+	_cleanup_obj_ struct obj *set = object(schema_res("apps", "statefulsets"), "db", "s1");
+	_cleanup_obj_ struct obj *pod = object(schema_res("", "pods"), "db-0", "p1");
+
+	for (size_t i = 0; i < ARRAY_SIZE(retentions); i++) {
+		struct retention r = { retentions[i].deleted, retentions[i].scaled };
+		const char *want = retentions[i].want ? retentions[i].want : retentions[i].have;
+		_cleanup_free_ char *json = xasprintf("{\"metadata\":{\"ownerReferences\":[%s]}}", retentions[i].have);
+		_cleanup_free_ char *list = *want ? xasprintf("[%s]", want) : xstrdup(retentions[i].want ? "" : "[]");
+		_cleanup_doc_ struct doc *d = parse(json);
+		bool changed = retention_apply(d, r, set, pod, retentions[i].condemned);
+		_cleanup_free_ char *got = owners(d);
+
+		is_str(got, list, retentions[i].what);
+		ok(changed == (retentions[i].want != NULL), changed ? "  which is to be written" : "  which it is");
+		ok(!retention_apply(d, r, set, pod, retentions[i].condemned), "  and stays so");
+	}
+}
+
+static void test_stale_claims(void)
+{
+	static const struct retention scaled = { .scaled = true }, deleted = { .deleted = true };
+	_cleanup_doc_ struct doc *d = parse("{\"metadata\":{\"ownerReferences\":[" TO_OLD_POD "]}}");
+
+	ok(retention_is_stale(doc_root(d), scaled, "db-0"), "a claim that goes with an earlier pod");
+	ok(!retention_is_stale(doc_root(d), scaled, "db-1"), "is no matter of another pod");
+	ok(!retention_is_stale(doc_root(d), deleted, "db-0"), "and does not go when the policy says so");
+}
+
 /* --- settings --- */
 
 static const struct {
@@ -266,6 +359,9 @@ int main(void)
 	test_stays();
 	test_taints();
 	test_ttls();
+	test_retentions();
+	test_stale_claims();
 	test_settings();
+	obj_trim(0);
 	return done_testing();
 }
