@@ -76,6 +76,15 @@ test_expect_success 'what the node says of itself' '
 	kubectl label node n1 kubernetes.io/os=plan9 --overwrite
 '
 
+test_expect_success 'when it was missed it says at once that it is there' '
+	kubectl patch node n1 --subresource=status -p "{\"status\":{\"conditions\":[
+		{\"type\":\"Ready\",\"status\":\"Unknown\",\"reason\":\"NodeStatusUnknown\"},
+		{\"type\":\"MemoryPressure\",\"status\":\"Unknown\",\"reason\":\"NodeStatusUnknown\"}]}}" &&
+	wait_node &&
+	wait_for "condition MemoryPressure | grep \"^False KubeletHasSufficientMemory\"" &&
+	wait_for "test -z \"\$(node \".spec.taints[?(@.effect!=\\\"PreferNoSchedule\\\")].key\")\""
+'
+
 test_expect_success 'nothing is short: no pressure' '
 	test_equal "False KubeletHasSufficientMemory kubelet has sufficient memory available" "$(condition MemoryPressure)" &&
 	test_equal "False KubeletHasNoDiskPressure kubelet has no disk pressure" "$(condition DiskPressure)" &&

@@ -256,10 +256,13 @@ static void put_status(struct node_agent *n, struct doc *d, struct node *root)
 struct doc *node_status_make(struct node_agent *n)
 {
 	struct doc *d = doc_new();
-	struct node *root = node_new(d, DOC_OBJECT);
+	struct node *root = node_new(d, DOC_OBJECT), *all;
 
 	doc_set_root(d, root);
 	put_status(n, d, root);
+	/* It is a patch that merges addresses by their type, of which there may be two. */
+	all = node_append(node_get(node_get(root, F_status), F_addresses), node_new(d, DOC_OBJECT));
+	node_setk(d, all, STR_LIT("$patch"), node_new_cstr(d, "replace"));
 	return d;
 }
 
@@ -494,7 +497,8 @@ void register_seen(struct node_agent *n, struct obj *o)
 {
 	if (o) {
 		set_node(n, o);
-		if (was_missed(o)) {
+		if (n->status_sent && was_missed(o)) {
+			event(n, "Normal", "NodeReady", "Node %s status is now: NodeReady", n->name);
 			n->status_sent = free_null(n->status_sent);
 			node_status_run(n);
 		}

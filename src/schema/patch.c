@@ -185,7 +185,17 @@ static int smp_no_key(struct smp *x, const struct node *item, enum field key)
 	return -x->e->code;
 }
 
-/* Items with $patch: delete take their match out of merged; replace empties it. */
+/* The items themselves, in their order, be they alike or not. */
+static void smp_replace_items(struct smp *x, struct node *list, const struct node *patch)
+{
+	while (node_first(list))
+		node_remove_child(list, node_first(list));
+	NODE_FOREACH(c, patch)
+		if (!smp_directive(c))
+			node_append(list, smp_clean(x, c));
+}
+
+/* Items with $patch: delete take their match out of merged. 1: one with replace makes the others all there is. */
 static int smp_special_items(struct smp *x, struct node *merged, const struct node *patch, enum field key)
 {
 	bool replace = false;
@@ -211,9 +221,7 @@ static int smp_special_items(struct smp *x, struct node *merged, const struct no
 				       doc_field_name(key));
 		}
 	}
-	while (replace && node_first(merged))
-		node_remove_child(merged, node_first(merged));
-	return 0;
+	return replace;
 }
 
 static int smp_merge_items(struct smp *x, struct node *merged, const struct node *patch, enum field key,
@@ -245,6 +253,7 @@ static int smp_merge_list(struct smp *x, struct node *orig, const struct node *p
 {
 	enum field key = smp_merge_key(f);
 	struct node *merged, *ordered;
+	int special;
 
 	if (node_count(orig) + node_count(patch) + node_count(wanted) > LIMIT_MERGE_ITEMS)
 		return err_set(x->e, ERR_TOO_LARGE, "lists of more than %d items cannot be merged", LIMIT_MERGE_ITEMS);
@@ -253,7 +262,12 @@ static int smp_merge_list(struct smp *x, struct node *orig, const struct node *p
 		if (key == F_NONE)
 			return err_set(x->e, ERR_INVALID, "cannot merge lists without merge key for %s",
 				       schema_type_go(schema_field_type(f)));
-		if (smp_special_items(x, merged, patch, key) < 0 || smp_merge_items(x, merged, patch, key, f) < 0)
+		special = smp_special_items(x, merged, patch, key);
+		if (special > 0)
+			smp_replace_items(x, orig, patch);
+		if (special)
+			return special < 0 ? special : 0;
+		if (smp_merge_items(x, merged, patch, key, f) < 0)
 			return -x->e->code;
 	} else {
 		NODE_FOREACH(c, patch) {

@@ -581,6 +581,11 @@ static void test_patch(void)
 		   "{'spec':{'containers':[{'name':'b','image':'2'}]}}", "an item deleted");
 	is_patched("Pod", TWO, "{'spec':{'containers':[{'$patch':'replace'},{'name':'z'}]}}",
 		   "{'spec':{'containers':[{'name':'z'}]}}", "a list replaced");
+	is_patched("Node", "{'status':{'addresses':[{'type':'Hostname','address':'h'}]}}",
+		   "{'status':{'addresses':[{'type':'ExternalIP','address':'1'},{'type':'ExternalIP','address':'2'},"
+		   "{'$patch':'replace'}]}}",
+		   "{'status':{'addresses':[{'type':'ExternalIP','address':'1'},{'type':'ExternalIP','address':'2'}]}}",
+		   "a list replaced by one in which two items are alike");
 	is_patched("Pod", TWO, "{'spec':{'containers':[{'image':'3'}]}}",
 		   ": map: map[image:3] does not contain declared merge key: name", "an item without its key");
 	is_patched("Pod", TWO, "{'spec':{'$patch':'replace','nodeName':'n'}}", "{'spec':{'nodeName':'n'}}",
