@@ -128,6 +128,7 @@ void sim_pod_go(struct sim_pod *p); /* does what is due now */
 bool sim_life(struct sim_pod *p, int64_t now, int64_t *next);
 bool sim_life_begin(struct sim_pod *p); /* from what the object says; false: nothing yet */
 const char *sim_phase(const struct sim_pod *p);
+bool sim_is_ready(const struct sim_pod *p); /* its gates, too */
 struct doc *sim_status(const struct sim_pod *p);
 
 #endif

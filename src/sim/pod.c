@@ -69,6 +69,14 @@ static void pod_heed_end(struct sim_pod *p)
 	}
 }
 
+/* Somebody else has said that it is ready, or is not: the kubelet knows better, and says so again. */
+static bool pod_is_belied(const struct sim_pod *p)
+{
+	const struct node *conditions = node_path(obj_node(p->obj), F_status, F_conditions);
+
+	return !p->over && !p->actor.call && cond_is_true(conditions, "Ready") != sim_is_ready(p);
+}
+
 void sim_pod_go(struct sim_pod *p)
 {
 	int64_t next = SIM_FOR_EVER;
@@ -78,6 +86,7 @@ void sim_pod_go(struct sim_pod *p)
 	pod_heed_end(p);
 	p->untold |= sim_life(p, sim_now(p->actor.sim), &next);
 	pod_address(p);
+	p->untold |= pod_is_belied(p);
 	sim_wake_at(&p->actor, next);
 	if (pod_has_news(p))
 		sim_want(&p->actor, false);
@@ -130,6 +139,7 @@ static void pod_sent(struct sim_actor *a, struct obj *o, const struct err *err)
 	}
 	if (o && streq(o->res->plural, "pods"))
 		pod_update(p, o);
+	p->untold |= !p->node->cut && pod_is_belied(p);
 	if (pod_has_news(p))
 		sim_want(a, false);
 }

@@ -88,6 +88,19 @@ static void unready_gates(const struct conds *k, const struct sim_pod *p, struct
 	}
 }
 
+bool sim_is_ready(const struct sim_pod *p)
+{
+	const struct node *root = obj_node(p->obj), *have = node_path(root, F_status, F_conditions);
+
+	for (size_t i = 0; i < p->n_ctrs; i++)
+		if (!p->ctrs[i].ready)
+			return false;
+	NODE_FOREACH(g, node_path(root, F_spec, F_readinessGates))
+		if (!cond_is_true(have, node_gets(g, F_conditionType)))
+			return false;
+	return p->n_ctrs > 0 && !p->over;
+}
+
 static bool has_started(const struct sim_pod *p)
 {
 	for (size_t i = 0; i < p->n_ctrs; i++)
