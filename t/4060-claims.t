@@ -166,6 +166,25 @@ device_user() # POD CLAIM READONLY COMMAND
 	YAML
 }
 
+local_volume() # NAME PATH
+{
+	kubectl apply -f - <<-YAML && claim $1 1Mi ReadWriteOnce local "volumeName: $1"
+	apiVersion: v1
+	kind: PersistentVolume
+	metadata: {name: $1}
+	spec: {capacity: {storage: 1Mi}, accessModes: [ReadWriteOnce], storageClassName: local, local: {path: "$2"}, $here}
+	YAML
+}
+
+test_expect_success 'a local volume is given to the group of its pod; one that is missing is told' '
+	mkdir disk && echo old >disk/file && chmod 600 disk/file &&
+	local_volume l-dir "$PWD/disk" && local_volume l-none "$TRASH/nosuch" &&
+	user l1 l-dir "ls -ln /v/file; echo new >/v/new" "securityContext: {fsGroup: 2000}" &&
+	user l2 l-none true && becomes pod/l1 Succeeded && kubectl logs l1 >got && test_grep "^-rw-rw---- .* 2000 " got && test_equal new "$(cat disk/new)" &&
+	says pod/l2 "FailedMount .*MountVolume.SetUp failed for volume .l-none. : path .$TRASH/nosuch. does not exist" &&
+	kubectl delete pod l1 l2
+'
+
 test_expect_success 'volumeMode Block: what is no device, or mounted as files, is told' '
 	block b-file "$TRASH" && device_user b1 b-file false true &&
 	says pod/b1 "FailedMount .*MapVolume.SetUpDevice failed for volume .b-file. : local volume .$TRASH. is no block device" &&
