@@ -11,6 +11,7 @@ job() # NAME TTL
 	kind: Job
 	metadata: {name: $1}
 	spec:
+	  managedBy: example.com/this-test
 	  ttlSecondsAfterFinished: $2
 	  template:
 	    spec: {restartPolicy: Never, containers: [{name: c, image: busybox}]}

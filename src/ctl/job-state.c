@@ -162,24 +162,31 @@ int64_t job_last_wait_s(const struct job *j, const struct kid *last)
 	return last ? job_wait_s(job_index_failures(last) + job_index_ignored(last) + 1, last->finished_s, j->now) : 0;
 }
 
+/* What became of an index first is its outcome, whatever a second pod of it does. */
 static void job_count_indexes(struct job *j)
 {
+	job_indexes before = VEC_INIT;
+
 	job_indexes_parse(&j->counted, node_str(node_get(j->status, F_completedIndexes)), j->completions);
 	job_indexes_push_all(&j->done, &j->counted);
 	if (j->per_index)
-		job_indexes_parse(&j->lost, node_str(node_get(j->status, F_failedIndexes)), j->completions);
+		job_indexes_parse(&before, node_str(node_get(j->status, F_failedIndexes)), j->completions);
 	for (size_t i = 0; i < j->pods.n; i++) {
 		const struct kid *c = j->pods.v[i];
 
-		if (!c->tracked || !job_pod_fits(j, c))
-			continue;
-		if (c->phase == POD_SUCCEEDED)
+		if (c->tracked && job_pod_fits(j, c) && c->phase == POD_SUCCEEDED && !job_indexes_has(&before, c->index))
 			job_indexes_push(&j->done, c->index, c->index);
-		if (j->per_index && job_index_is_lost(j, c))
-			job_indexes_push(&j->lost, c->index, c->index);
 	}
 	job_indexes_tidy(&j->done);
+	job_indexes_push_all(&j->lost, &before);
+	for (size_t i = 0; i < j->pods.n && j->per_index; i++) {
+		const struct kid *c = j->pods.v[i];
+
+		if (c->tracked && job_pod_fits(j, c) && !job_indexes_has(&j->done, c->index) && job_index_is_lost(j, c))
+			job_indexes_push(&j->lost, c->index, c->index);
+	}
 	job_indexes_tidy(&j->lost);
+	VEC_RELEASE(&before);
 	j->succeeded = job_indexes_count(&j->done);
 	if (j->per_index)
 		job_find_last(j);

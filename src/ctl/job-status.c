@@ -112,7 +112,7 @@ static void job_count_success(struct job_status *s, const struct kid *c)
 	if (!j->indexed) {
 		if (!map_getc(j->uncounted[0], c->obj->uid))
 			job_add_uncounted(s, F_succeeded, c);
-	} else if (job_pod_fits(j, c) && !job_indexes_has(&j->counted, c->index)) {
+	} else if (job_indexes_has(&j->done, c->index) && !job_indexes_has(&j->counted, c->index)) {
 		job_indexes_push(&s->done, c->index, c->index);
 		s->n++;
 	}
@@ -218,6 +218,8 @@ static bool job_put_verdict(struct job_status *s)
 	if (j->active || j->terminating || !job_is_counted(s))
 		return false;
 	failed = streq(x->type, "FailureTarget");
+	if (!node_get(s->status, F_startTime)) /* it was suspended all the time */
+		job_put_now(s, s->status, F_startTime);
 	job_put_condition(s, failed ? "Failed" : "Complete", true, x->reason, x->message);
 	if (!failed)
 		job_put_now(s, s->status, F_completionTime);

@@ -1,6 +1,6 @@
 /*
  * Validation of Jobs and CronJobs: counts and completion modes, failure and success
- * policies, what an update may change of a suspended Job's template, a Job's status;
+ * policies, what an update may change of a suspended Job's template;
  * schedules as robfig/cron reads them, time zones.
  */
 #include "schema/valid.h"
@@ -16,7 +16,7 @@ enum { /* Kubernetes' limits */
 	MAX_MANAGED_BY = 63, MAX_INDEXES_BYTES = 64 << 10
 };
 
-static bool job_is_indexed(const struct node *spec)
+bool v_job_is_indexed(const struct node *spec)
 {
 	return node_streq(node_get(spec, F_completionMode), "Indexed");
 }
@@ -72,7 +72,7 @@ static void job_counts(struct valid *v, const struct vpath *p, const struct node
 			v_too_long(v, VP(p, "managedBy"), MAX_MANAGED_BY);
 	}
 	v_may_be(v, p, spec, F_completionMode, MODES);
-	if (job_is_indexed(spec)) {
+	if (v_job_is_indexed(spec)) {
 		job_indexed(v, p, spec);
 		return;
 	}
@@ -189,7 +189,7 @@ static void job_failure_policy(struct valid *v, const struct vpath *p, const str
 /* --- successPolicy --- */
 
 /* "1,3-5" below max: how many; -1: not of that form, *why is set. */
-static int64_t job_indexes(struct str s, int64_t max, char **why)
+int64_t v_job_indexes(struct str s, int64_t max, char **why)
 {
 	int64_t total = 0, last = -1;
 
@@ -227,7 +227,7 @@ static void job_success_rule(struct valid *v, const struct vpath *p, const struc
 	if (node_str(indexes).n > MAX_INDEXES_BYTES)
 		v_too_long(v, VP(p, "succeededIndexes"), MAX_INDEXES_BYTES);
 	else if (indexes)
-		some = job_indexes(node_str(indexes), all, &why);
+		some = v_job_indexes(node_str(indexes), all, &why);
 	if (why)
 		v_invalidf(v, VP(p, "succeededIndexes"), indexes, "error parsing succeededIndexes: %s", why);
 	if (!count)
@@ -251,7 +251,7 @@ static void job_success_policy(struct valid *v, const struct vpath *p, const str
 
 	if (!policy)
 		return;
-	if (!job_is_indexed(spec)) {
+	if (!v_job_is_indexed(spec)) {
 		v_invalid_node(v, p, policy, "requires indexed completion mode");
 		return;
 	}
@@ -311,7 +311,7 @@ static void job_completions(struct valid *v, const struct vpath *p, const struct
 {
 	const struct node *a = node_get(now, F_completions), *b = node_get(old, F_completions);
 
-	if (!job_is_indexed(now))
+	if (!v_job_is_indexed(now))
 		v_immutable(v, p, a, b);
 	else if (a && b && !v_same(a, b) && !v_same(a, node_get(now, F_parallelism)))
 		v_invalid_node(v, p, a, "can only be modified in tandem with spec.parallelism");
@@ -372,69 +372,6 @@ static void job_update(struct valid *v, const struct vpath *p, const struct node
 		v_fixed(v, p, now, old, FIXED[i]);
 }
 
-/* --- status --- */
-
-static bool job_condition(const struct node *job, const char *type)
-{
-	NODE_FOREACH(c, node_path(job, F_status, F_conditions)) {
-		if (node_streq(node_get(c, F_type), type))
-			return node_streq(node_get(c, F_status), "True");
-	}
-	return false;
-}
-
-static void job_status_conditions(struct valid *v, const struct vpath *p, const struct node *status)
-{
-	static const char *const FINAL[] = { "Failed", "Complete", "FailureTarget" };
-	bool complete = job_condition(v->root, "Complete"), failed = job_condition(v->root, "Failed");
-	const struct node *end = node_get(status, F_completionTime), *was = node_path(v->old, F_status, F_completionTime);
-
-	if (complete && failed)
-		v_invalid_omitted(v, VP(p, "conditions"), "cannot set Complete=True and Failed=true conditions");
-	if (complete && job_condition(v->root, "FailureTarget"))
-		v_invalid_omitted(v, VP(p, "conditions"),
-				  "cannot set Complete=True and FailureTarget=true conditions");
-	if (end && !complete)
-		v_invalid_node(v, VP(p, "completionTime"), end,
-			       "cannot set completionTime when there is no Complete=True condition");
-	if (!end && complete)
-		v_required(v, VP(p, "completionTime"), "completionTime is required for Complete jobs");
-	if (end && was && !v_same(end, was))
-		v_invalid_node(v, VP(p, "completionTime"), end, "field is immutable");
-	if ((complete || failed) && node_int(node_get(status, F_active), 0) > 0)
-		v_invalid_node(v, VP(p, "active"), node_get(status, F_active), "active>0 is invalid for finished job");
-	for (size_t i = 0; i < ARRAY_SIZE(FINAL); i++) {
-		if (job_condition(v->old, FINAL[i]) && !job_condition(v->root, FINAL[i])) {
-			_cleanup_free_ char *why = xasprintf("cannot disable the terminal %s=True condition", FINAL[i]);
-
-			v_invalid_omitted(v, VP(p, "conditions"), why);
-		}
-	}
-}
-
-static void job_status(struct valid *v, const struct vpath *p)
-{
-	static const enum field COUNTS[] = { F_active, F_succeeded, F_failed, F_ready, F_terminating, F_NONE };
-	static const enum field GROW[] = { F_failed, F_succeeded };
-	const struct node *status = node_get(v->root, F_status), *old = node_get(v->old, F_status);
-	const struct node *ready = node_get(status, F_ready), *indexes = node_get(status, F_completedIndexes);
-
-	v_counts(v, p, status, COUNTS);
-	job_status_conditions(v, p, status);
-	if (node_str(indexes).n > 0 && !job_is_indexed(node_get(v->root, F_spec)))
-		v_invalid_node(v, VP(p, "completedIndexes"), indexes,
-			       "cannot set non-empty completedIndexes when non-indexed completion mode");
-	if (node_int(ready, 0) > node_int(node_get(status, F_active), 0))
-		v_invalid_node(v, VP(p, "ready"), ready, "cannot set more ready pods than active");
-	for (size_t i = 0; i < ARRAY_SIZE(GROW); i++) {
-		int64_t now = node_int(node_get(status, GROW[i]), 0);
-
-		if (now < node_int(node_get(old, GROW[i]), 0))
-			v_invalidf(v, VP(p, doc_field_name(GROW[i])), node_get(status, GROW[i]),
-				   "cannot decrease the %s counter", doc_field_name(GROW[i]));
-	}
-}
-
 /* --- Job --- */
 
 /* A pod of an indexed Job is called by the Job's name and its index. */
@@ -444,7 +381,7 @@ static void job_hostname(struct valid *v, const struct node *spec)
 	const char *m[NAME_MSGS], *name = meta_name(v->root);
 	_cleanup_free_ char *host = NULL, *why = NULL;
 
-	if (!job_is_indexed(spec) || all <= 0)
+	if (!v_job_is_indexed(spec) || all <= 0)
 		return;
 	host = xasprintf("%s-%lld", name, (long long)all - 1);
 	if (name_messages(NF_DNS_LABEL, str_of(host), false, m) == 0)
@@ -460,7 +397,7 @@ void v_job(struct valid *v)
 
 	if (streq(v->sub, "status")) {
 		if (v->old)
-			job_status(v, VP(NULL, "status"));
+			v_job_status(v, VP(NULL, "status"));
 		return;
 	}
 	if (!v->old)

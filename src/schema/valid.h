@@ -270,4 +270,10 @@ void v_resource_claim_template(struct valid *v);
 void v_device_class(struct valid *v);
 void v_resource_slice(struct valid *v);
 
+/* --- Jobs (valid-job.c, valid-job-status.c) --- */
+bool v_job_is_indexed(const struct node *spec);
+/* "1,3-5" below max: how many; -1: not of that form, *why is set. */
+int64_t v_job_indexes(struct str s, int64_t max, char **why);
+void v_job_status(struct valid *v, const struct vpath *p); /* an update of it */
+
 #endif

@@ -477,6 +477,9 @@ static const struct row DEVICES[] = {
 
 #define TMPL(pod) "'selector':{'matchLabels':{'a':'b'}},'template':{'metadata':{'labels':{'a':'b'}},'spec':{" pod "}}"
 #define CTRS "'containers':[{'name':'c','image':'i'}]"
+#define JOB_DONE                                                                                                       \
+	"{'startTime':'2026-01-02T00:00:00Z','completionTime':'2026-01-02T00:00:00Z','conditions':[{'type':'Complete'," \
+	"'status':'True'},{'type':'SuccessCriteriaMet','status':'True'}]}"
 #define JOB(rest, pod)                                                                                                 \
 	"{'spec':{'manualSelector':true,'selector':{'matchLabels':{'a':'b'}}," rest                                        \
 	"'template':{'metadata':{'labels':{'a':'b'}},'spec':{'restartPolicy':'Never'," pod CTRS "}}}}"
@@ -554,8 +557,36 @@ static const struct row WORKLOADS[] = {
 	  "~spec.template: Invalid value: {'metadata':" },
 	{ "Job", "{'status':{'conditions':[{'type':'Complete','status':'True'}],'failed':1,'ready':1}}", "{'status':{'failed':2}}",
 	  "status",
-	  "[status.completionTime: Required value: completionTime is required for Complete jobs, status.ready: Invalid value: 1: "
-	  "cannot set more ready pods than active, status.failed: Invalid value: 1: cannot decrease the failed counter]" },
+	  "[status.completionTime: Required value: completionTime is required for Complete jobs, status.startTime: Required "
+	  "value: startTime is required for finished job, status.ready: Invalid value: 1: cannot set more ready pods than "
+	  "active, status.conditions: Invalid value: cannot set Complete=True condition without the SuccessCriteriaMet=true "
+	  "condition, status.failed: Invalid value: 1: cannot decrease the failed counter]" },
+	{ "Job", "{'status':" JOB_DONE "}", "{'status':{}}", "status", "fine" },
+	{ "Job", "{'status':{'startTime':'2026-01-02T00:00:00Z'}}", "{'status':" JOB_DONE "}", "status",
+	  "[status.conditions: Invalid value: cannot disable the terminal Complete=True condition, status.conditions: Invalid "
+	  "value: cannot disable the SuccessCriteriaMet=True condition]" },
+	{ "Job",
+	  "{'status':{'startTime':'2026-01-02T00:00:00Z','active':1,'terminating':1,'uncountedTerminatedPods':{'succeeded':['a',"
+	  "''],'failed':['a']},'conditions':[{'type':'Failed','status':'True'},{'type':'SuccessCriteriaMet','status':'True'}]}}",
+	  "{'status':{}}", "status",
+	  "[status.uncountedTerminatedPods.succeeded[1]: Invalid value: '': must not be empty, "
+	  "status.uncountedTerminatedPods.failed[0]: Duplicate value: 'a', status.uncountedTerminatedPods: Invalid value: "
+	  "{'succeeded':['a',''],'failed':['a']}: uncountedTerminatedPods needs to be empty for finished job, status.active: "
+	  "Invalid value: 1: active>0 is invalid for finished job, status.terminating: Invalid value: 1: terminating>0 is "
+	  "invalid for finished job, status.conditions: Invalid value: cannot set Failed=True condition without the "
+	  "FailureTarget=true condition, status.conditions: Invalid value: cannot set SuccessCriteriaMet=True and Failed=true "
+	  "conditions]" },
+	{ "Job", "{'spec':{'completionMode':'Indexed','completions':5,'backoffLimitPerIndex':1},'status':{'completedIndexes':"
+		 "'0-2','failedIndexes':'2,3'}}",
+	  "{'status':{}}", "status",
+	  "status.failedIndexes: Invalid value: '2,3': failedIndexes and completedIndexes overlap at index: 2" },
+	{ "Job", "{'spec':{'completions':5},'status':{'completedIndexes':'0-9','failedIndexes':'1'}}", "{'status':{}}", "status",
+	  "[status.completedIndexes: Invalid value: '0-9': error parsing completedIndexes: too large index: '9', "
+	  "status.completedIndexes: Invalid value: '0-9': cannot set non-empty completedIndexes when non-indexed completion "
+	  "mode, status.failedIndexes: Invalid value: '1': cannot set non-null failedIndexes when backoffLimitPerIndex is null]" },
+	{ "Job", "{'spec':{},'status':{'startTime':'2026-01-03T00:00:00Z'}}", "{'status':{'startTime':'2026-01-02T00:00:00Z'}}",
+	  "status", "status.startTime: Required value: startTime cannot be removed for unsuspended job" },
+	{ "Job", "{'spec':{'suspend':true},'status':{}}", "{'status':{'startTime':'2026-01-02T00:00:00Z'}}", "status", "fine" },
 	{ "CronJob", CRON("*/5 1-3 1,15 jan-mar MON", "'timeZone':'Etc/UTC',"), NULL, NULL, "fine" },
 	{ "CronJob", CRON("60 * * * *", ""), NULL, NULL,
 	  "spec.schedule: Invalid value: '60 * * * *': end of range (60) above maximum (59): 60" },
