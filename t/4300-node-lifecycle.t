@@ -69,7 +69,9 @@ test_expect_success 'a node is registered, and says how long secrets may be kept
 	node n1 2 4Gi 20 &&
 	wait_for "events_of Node n1 | grep \"^Node Normal RegisteredNode node-controller: Node n1 event: Registered Node n1 in Controller\"" &&
 	wait_for "test \"\$(field node/n1 \".metadata.annotations.node\.alpha\.kubernetes\.io/ttl\")\" = 0" &&
-	wait_for "test -z \"\$(taints n1)\""
+	wait_for "test -z \"\$(taints n1)\"" &&
+	kubectl label node n1 kubernetes.io/os=linux kubernetes.io/arch=amd64 beta.kubernetes.io/arch=arm &&
+	wait_for "test \"\$(field node/n1 \".metadata.labels.beta\.kubernetes\.io/os} {.metadata.labels.beta\.kubernetes\.io/arch\")\" = \"linux amd64\""
 '
 
 test_expect_success 'one that never was heard of is not reachable; pods go when their toleration is over' '

@@ -3,7 +3,8 @@
  * NoSchedule for a node that is not ready, not reachable, under pressure, without
  * network, or cordoned. Mirrors the NoSchedule half of Kubernetes' node lifecycle
  * controller (the other is node-lifecycle.c); admission gives every new node the
- * first of them.
+ * first of them. As that controller does, it also keeps the labels of a node that
+ * have an older name the same under both.
  */
 #include "ctl/nodes.h"
 
@@ -20,6 +21,29 @@ static const struct {
 	{ "PIDPressure", "True", "node.kubernetes.io/pid-pressure" },
 	{ NULL, NULL, "node.kubernetes.io/unschedulable" }, /* spec.unschedulable */
 };
+
+static const struct {
+	const char *label, *older;
+} label_rows[] = {
+	{ "kubernetes.io/os", "beta.kubernetes.io/os" },
+	{ "kubernetes.io/arch", "beta.kubernetes.io/arch" },
+};
+
+static bool labels_sync(struct doc *d, const struct node *root)
+{
+	bool changed = false;
+
+	for (size_t i = 0; i < ARRAY_SIZE(label_rows); i++) {
+		const char *want = meta_label(root, label_rows[i].label), *have = meta_label(root, label_rows[i].older);
+		struct node *meta = node_get(doc_root(d), F_metadata);
+
+		if (!want || (have && streq(have, want)))
+			continue;
+		node_setk(d, node_need_object(d, meta, F_labels), str_of(label_rows[i].older), node_new_cstr(d, want));
+		changed = true;
+	}
+	return changed;
+}
 
 static bool taint_wanted(const struct node *root, size_t i)
 {
@@ -82,6 +106,7 @@ int taints_reconcile(const struct ctl_view *v, const char *key, struct plan *out
 	spec = node_need_object(d, doc_root(d), F_spec);
 	for (size_t i = 0; i < ARRAY_SIZE(taint_rows); i++)
 		changed |= taint_set(d, spec, taint_rows[i].key, "NoSchedule", taint_wanted(obj_node(node), i));
+	changed |= labels_sync(d, obj_node(node));
 	if (changed)
 		plan_update(out, schema_res("", "nodes"), NULL, key, NULL, d);
 	else
