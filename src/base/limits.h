@@ -47,6 +47,8 @@
 #define LIMIT_AUDIT_EVENT_BYTES (4u << 20) /* more, and the event goes without the objects */
 #define LIMIT_AUDIT_QUEUE_BYTES (8u << 20) /* of events that wait for the disk */
 #define LIMIT_AUDIT_ID_BYTES 64
+#define LIMIT_ZONE_BYTES (256u << 10) /* a file of the time zone database */
+#define LIMIT_SCHEDULE_BYTES 1024u /* of a CronJob; what is said of it quotes it */
 #define LIMIT_LOG_LINE_BYTES (16u << 10) /* longer ones are split with the CRI tag P */
 
 #endif

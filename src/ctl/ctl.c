@@ -92,6 +92,9 @@ static const struct ctl_def ctl_defs[] = {
 	{ "job-finalizers", 1,
 	  { { "", "pods", NULL, job_finalizers_key }, { "batch", "jobs", NULL, job_finalizers_key_of_job } },
 	  .reconcile = job_finalizers_reconcile },
+	{ "cronjob-controller", 5, { { "batch", "cronjobs", NULL, ctl_key_self }, { "batch", "jobs", NULL, NULL } },
+	  .reconcile = cronjob_reconcile, .settle = cronjob_settle, .kind = "CronJob", .kids = 1 << CTL_JOBS,
+	  .open = cronjob_watch_clock, .close = cronjob_unwatch_clock },
 	{ "persistentvolumeclaim-binder", 1,
 	  { { "", "persistentvolumeclaims", NULL, ctl_key_self },
 	    { "", "persistentvolumes", NULL, claim_key_of_volume },
@@ -120,6 +123,7 @@ static const struct {
 	[CTL_PODS] = { "", "pods" },
 	[CTL_REPLICASETS] = { "apps", "replicasets" },
 	[CTL_REVISIONS] = { "apps", "controllerrevisions" },
+	[CTL_JOBS] = { "batch", "jobs" },
 };
 
 struct ctl_seen { /* a write that the caches must show before the key goes on */
@@ -549,7 +553,7 @@ static void ctl_wake(struct ctl_run *run, const char *key)
 		VEC_PUSH(&run->early, xstrdup(key));
 }
 
-static void ctl_wake_all(struct ctl_run *run)
+void ctl_run_wake_all(struct ctl_run *run)
 {
 	for (struct obj *o = NULL; (o = informer_next(run->view.of[0], NULL, o));) {
 		_cleanup_buf_ struct buf key = BUF_INIT;
@@ -573,7 +577,7 @@ static void ctl_on_event(void *arg, enum watch_type t, struct obj *obj, struct o
 	_cleanup_buf_ struct buf key = BUF_INIT;
 
 	if (sub->watch->all && !ctl_is_same_but_status(t, obj, old))
-		ctl_wake_all(sub->run);
+		ctl_run_wake_all(sub->run);
 	if (sub->watch->key)
 		sub->watch->key(obj, &key);
 	if (key.len)

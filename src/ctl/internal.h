@@ -77,7 +77,7 @@ void plan_event(struct plan *p, struct obj *about, const char *type, const char 
 void plan_release(struct plan *p);
 
 /* --- views: the informers of one controller, in the order of its row --- */
-enum { CTL_PODS, CTL_REPLICASETS, CTL_REVISIONS, CTL_N_KIDS }; /* what is indexed by owner (kids.h) */
+enum { CTL_PODS, CTL_REPLICASETS, CTL_REVISIONS, CTL_JOBS, CTL_N_KIDS }; /* what is indexed by owner (kids.h) */
 struct ctl_view {
 	const struct ctl_config *cfg;
 	const struct ctl_settings *settings;
@@ -122,6 +122,7 @@ struct client *ctl_run_client(struct ctl_run *run);
 const struct ctl_settings *ctl_run_settings(struct ctl_run *run);
 void *ctl_run_data(struct ctl_run *run);
 void ctl_run_wake(struct ctl_run *run, const char *key);
+void ctl_run_wake_all(struct ctl_run *run); /* all of its first watch */
 void ctl_run_wake_after(struct ctl_run *run, const char *key, int64_t ms);
 /* The key is finished; failed: again with back-off; again_ms > 0: again then. */
 void ctl_run_done(struct ctl_run *run, const char *key, bool failed, int64_t again_ms);
@@ -210,6 +211,11 @@ int statefulset_settle(const struct ctl_view *v, const char *key, const struct p
 /* daemonset.c */
 int daemonset_reconcile(const struct ctl_view *v, const char *key, struct plan *out, struct err *e);
 int daemonset_settle(const struct ctl_view *v, const char *key, const struct plan *did, struct plan *out, struct err *e);
+/* cronjob.c */
+int cronjob_reconcile(const struct ctl_view *v, const char *key, struct plan *out, struct err *e);
+int cronjob_settle(const struct ctl_view *v, const char *key, const struct plan *did, struct plan *out, struct err *e);
+void *cronjob_watch_clock(struct ctl_run *run);
+void cronjob_unwatch_clock(void *data);
 /* replicaset.c */
 int replicaset_reconcile(const struct ctl_view *v, const char *key, struct plan *out, struct err *e);
 int replicaset_settle(const struct ctl_view *v, const char *key, const struct plan *did, struct plan *out, struct err *e);

@@ -1,5 +1,5 @@
 /*
- * Kids: the pods (ReplicaSets, ControllerRevisions) that controllers own, found by
+ * Kids: the pods (ReplicaSets, ControllerRevisions, Jobs) that controllers own, found by
  * their owner instead of by walking a namespace. One index for each kind, fed by
  * its informer, shared by all controllers. Of a pod it keeps the few facts that
  * controllers decide by, so that a look at a thousand of them parses nothing;

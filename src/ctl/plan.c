@@ -17,7 +17,7 @@ static struct plan_op *plan_add(struct plan *p, enum verb verb, const struct res
 
 void plan_create(struct plan *p, const struct resource *r, const char *ns, struct doc *body_take)
 {
-	plan_add(p, VERB_CREATE, r, ns, NULL, body_take);
+	plan_add(p, VERB_CREATE, r, ns, *meta_name(doc_root(body_take)) ? meta_name(doc_root(body_take)) : NULL, body_take);
 }
 
 void plan_update(struct plan *p, const struct resource *r, const char *ns, const char *name, const char *subresource,

@@ -6,10 +6,9 @@
 #include "schema/valid.h"
 
 #include <stdio.h>
-#include <unistd.h>
 
+#include "base/cron.h"
 #include "base/limits.h"
-#include "base/time.h"
 
 enum { /* Kubernetes' limits */
 	MAX_INDEXED = 100000, MAX_INDEXED_MANY = 10000, MAX_RULES = 20, MAX_EXIT_CODES = 255, MAX_PATTERNS = 20,
@@ -412,112 +411,6 @@ void v_job(struct valid *v)
 
 /* --- schedules --- */
 
-struct cron_column {
-	int64_t min, max;
-	const char *names; /* three letters each, the first is min */
-};
-
-static const struct cron_column CRON_COLUMNS[] = {
-	{ 0, 59, "" },	{ 0, 23, "" }, { 1, 31, "" }, { 1, 12, "janfebmaraprmayjunjulaugsepoctnovdec" },
-	{ 0, 6, "sunmontuewedthufrisat" },
-};
-
-static bool cron_number(struct str s, const struct cron_column *col, int64_t *ret, char **why)
-{
-	for (size_t i = 0; s.n == 3 && col->names[i]; i += 3) {
-		if (str_ieq(s, str_n(col->names + i, 3))) {
-			*ret = col->min + (int64_t)i / 3;
-			return true;
-		}
-	}
-	if (!str_to_i64(s, ret))
-		*why = xasprintf("failed to parse int from %" STR_FMT ": strconv.Atoi: parsing \"%" STR_FMT
-				 "\": invalid syntax",
-				 STR_ARG(s), STR_ARG(s));
-	else if (*ret < 0)
-		*why = xasprintf("negative number (%lld) not allowed: %" STR_FMT, (long long)*ret, STR_ARG(s));
-	return !*why;
-}
-
-/* One of a column's comma-separated parts: "*", "?", "5", "mon-fri", with "/2" behind. */
-static void cron_part(struct str s, const struct cron_column *col, char **why)
-{
-	struct str rest = s, range = str_cut(&rest, '/'), step = rest, tail = range, first = str_cut(&tail, '-');
-	int64_t from = col->min, to = col->max, by = 1;
-	bool all = str_eqc(first, "*") || str_eqc(first, "?");
-
-	if (str_find(step.p ? step : STR_LIT(""), '/') >= 0)
-		*why = xasprintf("too many slashes: %" STR_FMT, STR_ARG(s));
-	else if (!all && tail.p && str_find(tail, '-') >= 0)
-		*why = xasprintf("too many hyphens: %" STR_FMT, STR_ARG(s));
-	if (*why || (!all && !cron_number(first, col, &from, why)))
-		return;
-	if (!all && tail.p && !cron_number(tail, col, &to, why))
-		return;
-	if (step.p && !cron_number(step, &(struct cron_column){ 0, 0, "" }, &by, why))
-		return;
-	if (!all && !tail.p && !step.p)
-		to = from;
-	if (from < col->min)
-		*why = xasprintf("beginning of range (%lld) below minimum (%lld): %" STR_FMT, (long long)from,
-				 (long long)col->min, STR_ARG(s));
-	else if (to > col->max)
-		*why = xasprintf("end of range (%lld) above maximum (%lld): %" STR_FMT, (long long)to,
-				 (long long)col->max, STR_ARG(s));
-	else if (from > to)
-		*why = xasprintf("beginning of range (%lld) beyond end of range (%lld): %" STR_FMT, (long long)from,
-				 (long long)to, STR_ARG(s));
-	else if (by == 0)
-		*why = xasprintf("step of range should be a positive number: %" STR_FMT, STR_ARG(s));
-}
-
-static char *cron_named(struct str s)
-{
-	static const char *const NAMED[] = { "@annually", "@daily", "@hourly", "@midnight", "@monthly", "@weekly",
-					     "@yearly", NULL };
-	struct str every = STR_LIT("@every ");
-	int64_t ns;
-
-	if (v_is_one_of(s, NAMED))
-		return NULL;
-	if (!str_starts(s, every))
-		return xasprintf("unrecognized descriptor: %" STR_FMT, STR_ARG(s));
-	if (time_parse_go_duration(str_sub(s, every.n, s.n), &ns))
-		return NULL;
-	return xasprintf("failed to parse duration %" STR_FMT ": time: invalid duration \"%" STR_FMT "\"", STR_ARG(s),
-			 STR_ARG(str_sub(s, every.n, s.n)));
-}
-
-/* NULL: a schedule. Otherwise what is wrong, in robfig/cron's words. */
-static char *cron_error(struct str s)
-{
-	_cleanup_buf_ struct buf all = BUF_INIT;
-	struct str columns[ARRAY_SIZE(CRON_COLUMNS)];
-	unsigned n = 0;
-	char *why = NULL;
-
-	if (str_starts(s, STR_LIT("TZ=")) || str_starts(s, STR_LIT("CRON_TZ=")))
-		s = str_find(s, ' ') < 0 ? STR_LIT("") : str_trim(str_sub(s, (size_t)str_find(s, ' '), s.n));
-	if (s.n > 0 && s.p[0] == '@')
-		return cron_named(s);
-	for (struct str rest = s; rest.p;) {
-		struct str column = str_trim(str_cut(&rest, ' '));
-
-		if (column.n == 0)
-			continue;
-		if (n < ARRAY_SIZE(columns))
-			columns[n] = column;
-		buf_addf(&all, "%s%" STR_FMT, n++ ? " " : "", STR_ARG(column));
-	}
-	if (n != ARRAY_SIZE(columns))
-		return xasprintf("expected exactly 5 fields, found %u: [%s]", n, all.len ? all.s : "");
-	for (unsigned i = 0; i < n; i++) {
-		for (struct str rest = columns[i]; rest.p && !why;)
-			cron_part(str_cut(&rest, ','), &CRON_COLUMNS[i], &why);
-	}
-	return why;
-}
-
 static bool has_tz(struct str s)
 {
 	for (size_t i = 0; i + 1 < s.n; i++) {
@@ -529,21 +422,20 @@ static bool has_tz(struct str s)
 
 static void cron_schedule(struct valid *v, const struct vpath *p, const struct node *spec)
 {
-	enum { MAX_SCHEDULE = 1024 }; /* what is said quotes it */
 	struct str s = v_str(spec, F_schedule);
-	_cleanup_free_ char *why = NULL;
+	_cleanup_cron_ struct cron c = { 0 };
+	_cleanup_err_ struct err e = ERR_INIT;
 
 	if (s.n == 0) {
 		v_required(v, p, NULL);
 		return;
 	}
-	if (s.n > MAX_SCHEDULE) {
-		v_too_long(v, p, MAX_SCHEDULE);
+	if (s.n > LIMIT_SCHEDULE_BYTES) {
+		v_too_long(v, p, LIMIT_SCHEDULE_BYTES);
 		return;
 	}
-	why = cron_error(s);
-	if (why)
-		v_invalid(v, p, s, why);
+	if (cron_parse(&c, s, &e) < 0)
+		v_invalid(v, p, s, err_msg(&e));
 	if (has_tz(s) && !(v->old && has_tz(v_str(node_get(v->old, F_spec), F_schedule))))
 		v_invalid(v, p, s, "cannot use TZ or CRON_TZ in schedule, use timeZone field instead");
 	else if (has_tz(s) && node_get(spec, F_timeZone))
@@ -572,9 +464,9 @@ static bool is_zone_name(struct str s)
 
 static void cron_zone(struct valid *v, const struct vpath *p, const struct node *n)
 {
-	static const char ZONES[] = "/usr/share/zoneinfo";
 	struct str s = node_str(n);
-	_cleanup_free_ char *path = NULL;
+	_cleanup_zone_ struct zone *z = NULL;
+	_cleanup_err_ struct err e = ERR_INIT;
 
 	if (!n || (v->old && v_same(n, node_path(v->old, F_spec, F_timeZone))))
 		return;
@@ -589,9 +481,8 @@ static void cron_zone(struct valid *v, const struct vpath *p, const struct node 
 	if (str_ieq(s, STR_LIT("Local")))
 		v_invalid(v, p, s,
 			  "timeZone must be an explicit time zone as defined in https://www.iana.org/time-zones");
-	path = xasprintf("%s/%" STR_FMT, ZONES, STR_ARG(s));
-	if (access(ZONES, F_OK) == 0 && access(path, F_OK) < 0)
-		v_invalidf(v, p, n, "unknown time zone %" STR_FMT, STR_ARG(s));
+	if (!str_eqc(s, "Local") && zone_load(&z, s, &e) < 0) /* which is known, but not wanted */
+		v_invalid(v, p, s, err_msg(&e));
 }
 
 /* --- CronJob --- */

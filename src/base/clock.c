@@ -1,0 +1,69 @@
+/*
+ * A timer that never comes, but is cancelled when the clock is set (timerfd_create(2)).
+ */
+#include "base/clock.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <sys/timerfd.h>
+#include <unistd.h>
+
+#include "base/alloc.h"
+
+#define CLOCK_FAR_S (sizeof(time_t) > 4 ? (time_t)(1LL << 33) : (time_t)INT32_MAX) /* the year 2242, or the end */
+
+struct clock_watch {
+	int fd;
+	struct loop_fd *watch;
+	void (*cb)(void *arg);
+	void *arg;
+};
+
+static int clock_arm(int fd)
+{
+	struct itimerspec far = { .it_value = { .tv_sec = CLOCK_FAR_S } };
+
+	return timerfd_settime(fd, TFD_TIMER_ABSTIME | TFD_TIMER_CANCEL_ON_SET, &far, NULL);
+}
+
+static void clock_told(void *arg, int what)
+{
+	struct clock_watch *w = arg;
+	uint64_t n;
+	bool set = read(w->fd, &n, sizeof(n)) < 0 && errno == ECANCELED;
+
+	(void)what;
+	if (clock_arm(w->fd) < 0)
+		loop_fd_set(w->watch, 0);
+	if (set)
+		w->cb(w->arg);
+}
+
+struct clock_watch *clock_watch_new(struct loop *l, void (*cb)(void *arg), void *arg)
+{
+	int fd = timerfd_create(CLOCK_REALTIME, TFD_NONBLOCK | TFD_CLOEXEC);
+	struct clock_watch *w;
+
+	if (fd < 0)
+		return NULL;
+	if (clock_arm(fd) < 0) {
+		close(fd);
+		return NULL;
+	}
+	w = xcalloc(1, sizeof(*w));
+	w->fd = fd;
+	w->cb = cb;
+	w->arg = arg;
+	w->watch = loop_fd_new(l, fd, LOOP_READ, clock_told, w);
+	return w;
+}
+
+struct clock_watch *clock_watch_free(struct clock_watch *w)
+{
+	if (!w)
+		return NULL;
+	loop_fd_free(w->watch);
+	close(w->fd);
+	free(w);
+	return NULL;
+}
