@@ -6,6 +6,8 @@
 #define BASE_LIMITS_H
 
 #define LIMIT_BODY_BYTES (3u << 20) /* a request's body, as kube-apiserver */
+#define LIMIT_LIST_PAGE_BYTES (64u << 20) /* of a list, in an answer that a server gives us */
+#define LIMIT_WATCH_LINE_BYTES (8u << 20) /* one event of a watch that a server gives us */
 #define LIMIT_OBJECT_BYTES (1536u << 10) /* a stored object, as etcd's request limit */
 #define LIMIT_JSON_DEPTH 100 /* nested arrays and objects */
 #define LIMIT_DOC_NODES 800000 /* values in one document: as many as LIMIT_OBJECT_BYTES can hold */

@@ -7,6 +7,7 @@
 #include "base/log.h"
 
 struct client_short { /* a call that nobody else owns */
+	struct client *root;
 	TAILQ_ENTRY(client_short) link;
 	struct call call;
 	client_done done;
@@ -24,7 +25,7 @@ struct client *client_new_local(struct loop *l, struct call_server *server, cons
 
 	c->loop = l;
 	c->server = server;
-	c->user = xstrdup(user);
+	c->user = xstrdup(user ? user : "");
 	c->root = c;
 	c->informers = map_new(informer_free);
 	c->events = map_new(client_event_record_free);
@@ -59,11 +60,13 @@ struct client *client_free(struct client *c)
 	if (!c)
 		return NULL;
 	TAILQ_FOREACH(s, &client_shorts, link)
-		if (s->call.impl)
+		if (s->root == c && s->call.impl)
 			client_cancel(c, &s->call);
 	client_free_named(c->next);
 	map_free(c->informers);
 	map_free(c->events);
+	if (c->free_server)
+		c->free_server(c->server);
 	free(c->user);
 	free(c);
 	return NULL;
@@ -121,13 +124,14 @@ static void client_short_done(struct call *call, const struct err *err)
 	free(s);
 }
 
-static struct client_short *client_short_new(enum verb verb, const struct resource *r, const char *ns,
+static struct client_short *client_short_new(struct client *c, enum verb verb, const struct resource *r, const char *ns,
 					     const char *name, const char *subresource, struct doc *body_take,
 					     client_done done, void *arg)
 {
 	struct client_short *s = xcalloc(1, sizeof(*s));
 
 	TAILQ_INSERT_TAIL(&client_shorts, s, link);
+	s->root = c->root;
 	s->done = done;
 	s->arg = arg;
 	s->ns = xstrdup_null(ns);
@@ -141,25 +145,25 @@ static struct client_short *client_short_new(enum verb verb, const struct resour
 void client_create(struct client *c, const struct resource *r, const char *ns, struct doc *body_take, client_done done,
 		   void *arg)
 {
-	client_submit(c, &client_short_new(VERB_CREATE, r, ns, NULL, NULL, body_take, done, arg)->call);
+	client_submit(c, &client_short_new(c, VERB_CREATE, r, ns, NULL, NULL, body_take, done, arg)->call);
 }
 
 void client_create_sub(struct client *c, const struct resource *r, const char *ns, const char *name,
 		       const char *subresource, struct doc *body_take, client_done done, void *arg)
 {
-	client_submit(c, &client_short_new(VERB_CREATE, r, ns, name, subresource, body_take, done, arg)->call);
+	client_submit(c, &client_short_new(c, VERB_CREATE, r, ns, name, subresource, body_take, done, arg)->call);
 }
 
 void client_update(struct client *c, const struct resource *r, const char *ns, const char *name,
 		   const char *subresource, struct doc *body_take, client_done done, void *arg)
 {
-	client_submit(c, &client_short_new(VERB_UPDATE, r, ns, name, subresource, body_take, done, arg)->call);
+	client_submit(c, &client_short_new(c, VERB_UPDATE, r, ns, name, subresource, body_take, done, arg)->call);
 }
 
 void client_patch(struct client *c, const struct resource *r, const char *ns, const char *name,
 		  const char *subresource, enum patch_type t, struct doc *patch_take, client_done done, void *arg)
 {
-	struct client_short *s = client_short_new(VERB_PATCH, r, ns, name, subresource, patch_take, done, arg);
+	struct client_short *s = client_short_new(c, VERB_PATCH, r, ns, name, subresource, patch_take, done, arg);
 
 	s->call.opts.patch_type = t;
 	client_submit(c, &s->call);
@@ -168,7 +172,7 @@ void client_patch(struct client *c, const struct resource *r, const char *ns, co
 void client_delete(struct client *c, const struct resource *r, const char *ns, const char *name, const char *uid,
 		   int64_t grace_s, client_done done, void *arg)
 {
-	struct client_short *s = client_short_new(VERB_DELETE, r, ns, name, NULL, NULL, done, arg);
+	struct client_short *s = client_short_new(c, VERB_DELETE, r, ns, name, NULL, NULL, done, arg);
 
 	s->uid = xstrdup_null(uid);
 	s->call.opts.precond_uid = s->uid;
@@ -180,7 +184,7 @@ void client_delete(struct client *c, const struct resource *r, const char *ns, c
 void client_delete_at(struct client *c, struct obj *o, bool same_rv, const char *propagation, client_done done,
 		      void *arg)
 {
-	struct client_short *s = client_short_new(VERB_DELETE, o->res, o->ns, o->name, NULL, NULL, done, arg);
+	struct client_short *s = client_short_new(c, VERB_DELETE, o->res, o->ns, o->name, NULL, NULL, done, arg);
 
 	s->uid = xstrdup(o->uid);
 	s->rv = same_rv ? xasprintf("%lld", (long long)o->rv) : NULL;
@@ -193,7 +197,7 @@ void client_delete_at(struct client *c, struct obj *o, bool same_rv, const char 
 void client_delete_as(struct client *c, const struct resource *r, const char *ns, const char *name, const char *uid,
 		      const char *propagation, client_done done, void *arg)
 {
-	struct client_short *s = client_short_new(VERB_DELETE, r, ns, name, NULL, NULL, done, arg);
+	struct client_short *s = client_short_new(c, VERB_DELETE, r, ns, name, NULL, NULL, done, arg);
 
 	s->uid = xstrdup_null(uid);
 	s->call.opts.precond_uid = s->uid;

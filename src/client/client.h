@@ -15,6 +15,23 @@ struct client;
 
 /* user: who the calls are made as ("system:kube-scheduler", ...); informational for the local one. */
 struct client *client_new_local(struct loop *l, struct call_server *server, const char *user);
+/* Over HTTPS. Texts are copied or read at once, and may go afterwards. Calls wait for one of max_connections
+ * (watches have their own); one that is not answered in whole after timeout_ms fails, as one does whose server is
+ * away: nothing is sent twice. Lists without a limit come in pages. A watch outlives its connection (back-off with
+ * jitter, on from the last revision) until the server has nothing to go on from: its end with Expired or Gone tells
+ * its owner to begin anew. */
+struct client_remote_config {
+	struct loop *loop;
+	const char *server; /* "https://10.0.0.1:6443" */
+	const char *ca_pem; /* who signs the server's certificate; NULL: whom the machine trusts */
+	const char *cert_pem, *key_pem; /* who we are; or */
+	const char *token; /* a bearer token */
+	bool insecure; /* take any certificate of the server */
+	const char *user_agent; /* "kinglet-simulate/0.1.0": names what is written in managedFields, too */
+	int max_connections; /* 0: 16 */
+	int timeout_ms; /* 0: 60000 */
+};
+int client_new_remote(struct client **ret, const struct client_remote_config *cfg, struct err *e) MUST_CHECK;
 /* The same client under the name of a part ("kubelet"), which managedFields show for what it writes. Informers are
  * shared. Lives as long as c. */
 struct client *client_named(struct client *c, const char *manager);
@@ -25,7 +42,7 @@ struct loop *client_loop(struct client *c);
 void client_submit(struct client *c, struct call *call);
 void client_cancel(struct client *c, struct call *call);
 
-/* The local client only; see obj/call.h: how many there are, and every change of every object. */
+/* The local client only (nothing of the kind goes over HTTP); see obj/call.h: how many there are, and every change of every object. */
 size_t client_count(struct client *c, const struct resource *r);
 void client_feed(struct client *c, struct call_feed *f);
 void client_unfeed(struct client *c, struct call_feed *f);

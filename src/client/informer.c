@@ -3,17 +3,19 @@
  *
  * The watch asks for the present objects first (sendInitialEvents); the bookmark
  * that ends them makes the informer synced. When a watch ends, whatever the
- * reason, it is asked for anew after a back-off, again with everything; objects
+ * reason, it is asked for anew after a back-off (longer each time), again with everything; objects
  * that did not come again by the bookmark were deleted meanwhile. Subscribers
  * are told in order of subscription, and may subscribe and leave while being told.
  */
 #include <stdio.h>
 
 #include "base/log.h"
+#include "base/rand.h"
 #include "base/vec.h"
 #include "client/internal.h"
 
 #define INFORMER_RETRY_MS 500
+#define INFORMER_RETRY_MAX_MS 30000
 
 struct informer_entry {
 	RB_ENTRY(informer_entry) link;
@@ -41,6 +43,7 @@ struct informer {
 	TAILQ_HEAD(, informer_sub) subs;
 	unsigned telling; /* depth: subs are only marked dead meanwhile */
 	struct loop_timer *retry;
+	int64_t retry_ms; /* how long to wait when this watch ends before it has shown all there is */
 	struct loop_task greet_task;
 };
 
@@ -180,6 +183,7 @@ static void informer_event(struct call *c, enum watch_type t, struct obj *obj)
 			break;
 		informer_drop_stale(i);
 		i->synced = true;
+		i->retry_ms = INFORMER_RETRY_MS;
 		informer_tell_synced(i);
 	}
 }
@@ -192,7 +196,8 @@ static void informer_ended(struct call *c, const struct err *err)
 		log_debug("a watch ended, starting it again", LS("resource", i->res->plural), LE(err));
 	i->watching = false;
 	i->synced = false;
-	loop_timer_set(i->retry, INFORMER_RETRY_MS);
+	loop_timer_set(i->retry, i->retry_ms + (int64_t)rand_below((uint64_t)i->retry_ms));
+	i->retry_ms = i->retry_ms * 2 < INFORMER_RETRY_MAX_MS ? i->retry_ms * 2 : INFORMER_RETRY_MAX_MS;
 }
 
 static void informer_watch(void *arg)
@@ -246,6 +251,7 @@ struct informer *informer_get(struct client *c, const struct resource *r, const 
 	i->field_selector = xstrdup_null(field_selector);
 	RB_INIT(&i->tree);
 	TAILQ_INIT(&i->subs);
+	i->retry_ms = INFORMER_RETRY_MS;
 	i->retry = loop_timer_new(c->loop, informer_watch, i);
 	i->greet_task.run = informer_greet;
 	map_set(c->informers, str_of(key), i);

@@ -11,6 +11,7 @@
 struct client {
 	struct loop *loop;
 	struct call_server *server;
+	void (*free_server)(struct call_server *s); /* NULL: it is another's */
 	char *user;
 	char *manager; /* of what this one writes; NULL: the server names it by the user */
 	struct client *root; /* itself, or whom it was made from: that one owns what follows */
