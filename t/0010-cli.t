@@ -9,7 +9,7 @@ kinglet()
 
 test_expect_success 'help lists the subcommands, and so does no argument at all' '
 	kinglet help >got &&
-	for sub in server image killall check version help; do
+	for sub in server image killall check simulate version help; do
 		test_grep "^  $sub " got || return 1
 	done &&
 	! grep internal got &&

@@ -44,6 +44,6 @@ const struct cmd *cmd_find(const char *name);
 int cmd_main(int argc, char **argv);
 void cmd_print_help(const struct cmd *c, struct buf *out);
 
-extern const struct cmd cmd_server, cmd_image, cmd_killall, cmd_check, cmd_version, cmd_help, cmd_internal;
+extern const struct cmd cmd_server, cmd_image, cmd_killall, cmd_check, cmd_simulate, cmd_version, cmd_help, cmd_internal;
 
 #endif

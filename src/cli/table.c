@@ -12,7 +12,7 @@
 #include "doc/doc.h"
 
 const struct cmd *const cmd_table[] = {
-	&cmd_server, &cmd_image, &cmd_killall, &cmd_check, &cmd_version, &cmd_help, &cmd_internal, NULL,
+	&cmd_server, &cmd_image, &cmd_killall, &cmd_check, &cmd_simulate, &cmd_version, &cmd_help, &cmd_internal, NULL,
 };
 
 const struct cmd *cmd_find(const char *name)
