@@ -223,12 +223,22 @@ static void trial_score(struct sched_cycle *c, const struct sched_score *sc, con
 		total[i] += sc->weight * trial_scaled(sc->scale, one[i], min, max);
 }
 
-/* Among equals any, by chance. */
+/* The k-th of those with the best total. */
+static size_t trial_pick(const int64_t *total, size_t n, int64_t best, size_t k)
+{
+	size_t i = 0;
+
+	while (i < n && (total[i] != best || k--))
+		i++;
+	return i;
+}
+
+/* Among equals any, by chance: asked for once, as it costs a system call. */
 struct sched_node *trial_best(struct sched_cycle *c, const struct sched_trial *t)
 {
 	_cleanup_free_ int64_t *total = NULL, *one = NULL;
-	size_t best = 0;
-	unsigned equals = 1;
+	int64_t best;
+	size_t equals = 1;
 
 	if (t->fit.n == 1)
 		return t->fit.v[0];
@@ -237,13 +247,14 @@ struct sched_node *trial_best(struct sched_cycle *c, const struct sched_trial *t
 	for (size_t k = 0; k < sched_n_scores; k++)
 		if (!sched_scores[k].prepare || sched_scores[k].prepare(c, t->fit.v, t->fit.n))
 			trial_score(c, &sched_scores[k], t, total, one);
+	best = total[0];
 	for (size_t i = 1; i < t->fit.n; i++) {
-		if (total[i] > total[best]) {
-			best = i;
+		if (total[i] == best) {
+			equals++;
+		} else if (total[i] > best) {
+			best = total[i];
 			equals = 1;
-		} else if (total[i] == total[best] && rand_below(++equals) == 0) {
-			best = i;
 		}
 	}
-	return t->fit.v[best];
+	return t->fit.v[trial_pick(total, t->fit.n, best, equals > 1 ? rand_below(equals) : 0)];
 }
