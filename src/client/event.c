@@ -15,6 +15,7 @@
 #define EVENT_SIMILAR_MAX 10 /* its maxEvents: from that one on they are combined */
 #define EVENT_COMBINED "(combined from similar events): "
 #define EVENT_RECORDS_MAX 512
+#define EVENT_RECORDS_KEPT 384 /* when there are as many, a quarter goes at once: looking through all costs */
 #define EVENT_MESSAGE_MAX 1024 /* longer texts are cut, as the API limits them */
 
 struct event_record {
@@ -39,7 +40,7 @@ static void event_forget_old(struct client *c, int64_t now)
 		return;
 	while (map_next(c->events, &it))
 		if (now - ((struct event_record *)it.value)->last_s > EVENT_SAME_S ||
-		    map_count(c->events) >= EVENT_RECORDS_MAX)
+		    map_count(c->events) > EVENT_RECORDS_KEPT)
 			map_del(c->events, it.key);
 }
 
