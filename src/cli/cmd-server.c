@@ -191,6 +191,7 @@ struct server {
 	struct loop_hook *trim;
 	struct loop_timer *release;
 	unsigned turns; /* of the loop since memory was given back */
+	int64_t turn_ms; /* when the last one began */
 	VEC(const struct resource *) resources;
 	VEC(const char *) node_labels, node_taints, kubelet_args, controller_args, issuers, audiences; /* NULL-terminated */
 	char *issuer; /* the default one */
@@ -199,6 +200,8 @@ struct server {
 #define SERVER_BUSY_TURNS 200 /* after so many turns of the loop and then */
 #define SERVER_QUIET_MS 2000 /* so long without one, freed memory is given back to the system */
 #define SERVER_TREE_BYTES (512u << 10) /* parsed trees of objects that stay between turns */
+#define SERVER_BUSY_TREE_BYTES (8u << 20) /* while one turn follows the other: an object's way goes through many */
+#define SERVER_BUSY_MS 100 /* so soon */
 
 /* --- addresses --- */
 
@@ -626,14 +629,17 @@ static void server_on_signal(void *arg, int signo)
 static void server_release(void *arg)
 {
 	((struct server *)arg)->turns = 0;
+	obj_trim(SERVER_TREE_BYTES);
 	malloc_trim(0);
 }
 
 static void server_trim(void *arg)
 {
 	struct server *s = arg;
+	int64_t now = loop_now_ms(s->loop);
 
-	obj_trim(SERVER_TREE_BYTES);
+	obj_trim(now - s->turn_ms <= SERVER_BUSY_MS ? SERVER_BUSY_TREE_BYTES : SERVER_TREE_BYTES);
+	s->turn_ms = now;
 	if (++s->turns >= SERVER_BUSY_TURNS)
 		loop_timer_set(s->release, SERVER_QUIET_MS);
 }
