@@ -16,7 +16,8 @@
 #	'
 #
 # and ends with test_done. Families by number: 0 tree, command line and store,
-# 3 API (38 webhooks), 5 pods, 6 images, 7 network, 8 clients.
+# 3 API (38 webhooks), 4 controllers, 5 pods, 6 images, 7 network, 8 clients; t/book
+# has the chapters of a book on Kubernetes, see t/book/lib.sh.
 #
 # Each file runs in a network namespace and a mount namespace of its own, with
 # its own data directory, kubeconfig and cgroup, so any number can run at once;
@@ -350,15 +351,21 @@ killall_pods()
 	"$KINGLET" killall --data-dir "$DATA" --cgroup "$CGROUP"
 }
 
-# The demo image is made once for all files and imported.
-import_demo() # [NAME]
+# make_once FILE COMMAND...: FILE is made by the first test that needs it, for all of them; the command is given
+# its name as the last word.
+make_once()
 {
-	test_image=$KINGLET_BUILD/t/demo.tar
-	mkdir -p "$KINGLET_BUILD/t" &&
+	mkdir -p "$(dirname "$1")" &&
 	(
-		flock 8 && { [ -s "$test_image" ] || "$srcdir/scripts/make-demo-image" "$test_image"; }
-	) 8>"$test_image.lock" &&
-	"$KINGLET" image import --data-dir "$DATA" "$test_image"
+		flock 8 && test_made=$1 && shift && { [ -s "$test_made" ] || "$@" "$test_made"; }
+	) 8>"$1.lock"
+}
+
+# The demo image is made once for all files and imported.
+import_demo()
+{
+	make_once "$KINGLET_BUILD/t/demo.tar" "$srcdir/scripts/make-demo-image" &&
+	"$KINGLET" image import --data-dir "$DATA" "$KINGLET_BUILD/t/demo.tar"
 }
 
 # The processes of all containers as seen from outside: pid, start time, command.
