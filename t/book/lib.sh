@@ -68,8 +68,13 @@ book_image() # WHICH
 	"$KINGLET" image --data-dir "$DATA" push "${test_of#library/}" "127.0.0.1:5000/$test_of"
 }
 
-start_book() # IMAGE...
+start_book() # [--OPTION-OF-THE-SERVER=VALUE...] IMAGE...
 {
+	test_book_options=
+	while [ "${1#--}" != "$1" ]; do
+		test_book_options="$test_book_options $1"
+		shift
+	done
 	test_book_images=$*
 	test_expect_success 'a cluster, and the images of this chapter' '
 		start_registry docker 5000 &&
@@ -77,7 +82,7 @@ start_book() # IMAGE...
 			book_image $image || return 1
 		done &&
 		printf "mirrors:\n  docker.io: {endpoint: [\"http://127.0.0.1:5000\"]}\n" >registries.yaml &&
-		start_server --private-registry "$PWD/registries.yaml" &&
+		start_server --private-registry "$PWD/registries.yaml" $test_book_options &&
 		wait_node
 	'
 }
