@@ -190,9 +190,7 @@ static int volume_unknown(const struct node *behind, struct err *e)
 {
 	for (size_t i = 0; i < ARRAY_SIZE(volume_foreign); i++)
 		if (node_get(behind, volume_foreign[i]))
-			return err_set(e, ERR_INVALID,
-				       "no volume plugin matched: a %s volume needs a driver that is not part of this node; use a "
-				       "claim of the class local-path, or an nfs, hostPath or emptyDir volume",
+			return err_set(e, ERR_INVALID, "no volume plugin matched: a %s volume " VOLUME_FOREIGN,
 				       doc_field_name(volume_foreign[i]));
 	return err_set(e, ERR_INVALID, "no volume plugin matched");
 }

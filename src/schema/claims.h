@@ -13,6 +13,9 @@
 #define CLAIM_PROVISIONER "volume.kubernetes.io/storage-provisioner"
 #define VOLUME_PROVISIONER "pv.kubernetes.io/provisioned-by"
 #define CLASS_NONE "kubernetes.io/no-provisioner"
+/* Of disks of clouds and the like: "spec.volumes[0].gcePersistentDisk needs ...". */
+#define VOLUME_FOREIGN \
+	"needs a driver that is not part of kinglet; use a claim of the class local-path, or an nfs, hostPath or emptyDir volume"
 
 /* Name of the StorageClass of a claim or a volume, by its annotation of old or its field; "" for none. */
 const char *storage_class(const struct node *root);

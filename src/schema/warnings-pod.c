@@ -146,14 +146,15 @@ static void warn_plugins(const struct warn *w, const char *path, const struct no
 
 	NODE_FOREACH(c, volumes) {
 		const struct node *claim = node_path(c, F_ephemeral, F_volumeClaimTemplate, F_spec);
+		_cleanup_free_ char *volume = xasprintf("%sspec.volumes[%zu]", path, i);
 
 		for (size_t k = 0; k < ARRAY_SIZE(PLUGINS); k++) {
 			if (node_get(c, PLUGINS[k].field))
-				warn(w, "%sspec.volumes[%zu].%s: %s", path, i, PLUGINS[k].name, PLUGINS[k].why);
+				warn(w, "%s.%s: %s", volume, PLUGINS[k].name, PLUGINS[k].why);
 		}
+		warn_cloud_disk(w, volume, c);
 		if (claim) {
-			_cleanup_free_ char *at = xasprintf("%sspec.volumes[%zu].ephemeral.volumeClaimTemplate.spec",
-							    path, i);
+			_cleanup_free_ char *at = xasprintf("%s.ephemeral.volumeClaimTemplate.spec", volume);
 
 			warn_claim(w, at, claim);
 		}

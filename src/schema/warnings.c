@@ -10,6 +10,7 @@
 #include <stdarg.h>
 
 #include "base/limits.h"
+#include "schema/claims.h"
 
 void warn(const struct warn *w, const char *fmt, ...)
 {
@@ -225,6 +226,17 @@ static void warn_component_status(const struct warn *w, const struct node *root 
 	warn(w, "v1 ComponentStatus is deprecated in v1.19+");
 }
 
+void warn_cloud_disk(const struct warn *w, const char *path, const struct node *source)
+{
+	static const enum field DISKS[] = {
+		F_awsElasticBlockStore, F_azureDisk, F_azureFile, F_cinder, F_gcePersistentDisk, F_vsphereVolume,
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(DISKS); i++)
+		if (node_get(source, DISKS[i]))
+			warn(w, "%s.%s: " VOLUME_FOREIGN, path, doc_field_name(DISKS[i]));
+}
+
 static void warn_volume(const struct warn *w, const struct node *root)
 {
 	static const struct {
@@ -257,6 +269,7 @@ static void warn_volume(const struct warn *w, const struct node *root)
 		if (node_get(spec, PLUGINS[k].field))
 			warn(w, "spec.%s: %s", PLUGINS[k].name, PLUGINS[k].why);
 	}
+	warn_cloud_disk(w, "spec", spec);
 }
 
 static void warn_volume_claim(const struct warn *w, const struct node *root)

@@ -79,17 +79,19 @@ test_expect_success 'hostPath: two pods of a node see the same, and it outlives 
 	test_equal shared "$(cat "$TRASH/host/file")"
 '
 
-# What the book has for clouds is no part of a node without one, as in Kubernetes without their drivers. It is the
-# event of the pod that says so, and what to take instead.
+# What the book has for clouds needs drivers that kinglet has not. What to take instead is said twice: as the pod is
+# written, and by the event that tells why it does not start.
 refuses() # POD TYPE
 {
 	test_equal Pending "$(field pod/$1 .status.phase)" &&
-	wait_for "events $1 | grep \"^Warning FailedMount .*a $2 volume needs a driver that is not part of this node; use a claim of the class local-path, or an nfs, hostPath or emptyDir volume\""
+	wait_for "events $1 | grep \"^Warning FailedMount .*a $2 volume needs a driver that is not part of kinglet; use a claim of the class local-path, or an nfs, hostPath or emptyDir volume\""
 }
 
 test_expect_success 'disks of clouds are refused, and what to use is said' '
-	create pod-gce &&
-	create pod-aws &&
+	create pod-gce 2>err &&
+	test_grep "^Warning: spec.volumes\[0\].gcePersistentDisk: needs a driver that is not part of kinglet; use a claim" err &&
+	create pod-aws 2>err &&
+	test_grep "^Warning: spec.volumes\[0\].awsElasticBlockStore: needs a driver that is not part of kinglet; use a claim" err &&
 	refuses mongodb-gce gcePersistentDisk &&
 	refuses mongodb-aws awsElasticBlockStore &&
 	kubectl delete pod mongodb-gce mongodb-aws

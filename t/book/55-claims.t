@@ -19,6 +19,7 @@ volume() # [POLICY]
 test_expect_success 'a volume of the cluster, in no namespace' '
 	create persistentvolume >got 2>err &&
 	test_grep "^persistentvolume/mongodb-pv created" got &&
+	test_grep "^Warning: spec.gcePersistentDisk: needs a driver that is not part of kinglet; use a claim of the class local-path" err &&
 	phase pv/mongodb-pv Available &&
 	kubectl get pv >got &&
 	test_grep "^NAME  *CAPACITY  *ACCESS MODES  *RECLAIM POLICY  *STATUS  *CLAIM  *STORAGECLASS" got &&
@@ -38,7 +39,7 @@ test_expect_success 'a claim that it serves gets it' '
 
 test_expect_success 'a pod of it is told that this machine has no disks of that cloud, and what to use' '
 	create pod-claim &&
-	wait_for "events mongodb | grep \"^Warning FailedMount .*a gcePersistentDisk volume needs a driver that is not part of this node; use a claim of the class local-path, or an nfs, hostPath or emptyDir volume\"" &&
+	wait_for "events mongodb | grep \"^Warning FailedMount .*a gcePersistentDisk volume needs a driver that is not part of kinglet; use a claim of the class local-path, or an nfs, hostPath or emptyDir volume\"" &&
 	kubectl delete pod mongodb &&
 	kubectl delete pvc mongodb-pvc &&
 	kubectl delete pv mongodb-pv

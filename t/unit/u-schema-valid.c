@@ -729,6 +729,13 @@ static const struct {
 	      "]}},{'name':'g','glusterfs':{'endpoints':'e','path':'p'}}]"),
 	  "spec.volumes[2].glusterfs: deprecated in v1.25, non-functional in v1.26+\nvolume 'v' (ConfigMap 'm'): overlapping paths: "
 	  "'x/y' with 'x'\nvolume 'w' (Projected): overlapping paths: 't' (ServiceAccountToken) with 't' (Secret 's')\n" },
+	{ "Pod", POD("'volumes':[{'name':'v','emptyDir':{}},{'name':'d','gcePersistentDisk':{'pdName':'d'}}]"),
+	  "spec.volumes[1].gcePersistentDisk: needs a driver that is not part of kinglet; use a claim of the class local-path, or an "
+	  "nfs, hostPath or emptyDir volume\n" },
+	{ "PersistentVolume",
+	  "{'spec':{'capacity':{'storage':'1Gi'},'accessModes':['ReadWriteOnce'],'awsElasticBlockStore':{'volumeID':'v'}}}",
+	  "spec.awsElasticBlockStore: needs a driver that is not part of kinglet; use a claim of the class local-path, or an nfs, "
+	  "hostPath or emptyDir volume\n" },
 	{ "Pod", POD("'hostAliases':[{'ip':'1.2.3.4'},{'ip':'1.2.3.4'},{'ip':'01.2.3.4'}],'imagePullSecrets':[{'name':''}]"),
 	  "spec.hostAliases[1].ip: duplicate ip '1.2.3.4'\nspec.imagePullSecrets[0].name: invalid empty name ''\n"
 	  "spec.hostAliases[2].ip: non-standard IP address '01.2.3.4' will be considered invalid in a future Kubernetes release: use "
