@@ -14,11 +14,12 @@ rolled() # as kubectl tells it
 	kubectl rollout status deployment kubia --timeout=$((60 * TEST_SLOW))s
 }
 
-versions() # what the pods answer, each that is to stay
+versions() # what the pods answer that are to stay
 {
-	for pod in $(names po -l app=kubia); do
-		hit "$pod" | cut -d" " -f3
-	done | sort -u | xargs
+	kubectl get po -l app=kubia -o 'jsonpath={range .items[*]}{.metadata.deletionTimestamp}|{.status.podIP}{"\n"}{end}' |
+		sed -n 's/^|\(.\)/\1/p' | while read -r ip; do
+			curl -sS --max-time 10 "http://$ip:8080/" | cut -d" " -f3
+		done | sort -u | xargs
 }
 
 # kubectl rolling-update is gone since 1.18. What it did, step by step, goes by hand as well.

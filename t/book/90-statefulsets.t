@@ -46,6 +46,7 @@ test_expect_success 'a claim and a volume for each pod' '
 	done
 '
 
+# The book goes through the API server, by the path .../pods/kubia-0/proxy/, which is not there yet.
 test_expect_success 'kubectl port-forward leads to a certain one' '
 	{ kubectl_bg port-forward kubia-0 :8080 >forward & } &&
 	forward=$! &&

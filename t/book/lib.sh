@@ -118,7 +118,7 @@ ready() # POD...
 
 have() # RESOURCE PATH VALUE: comes to be
 {
-	wait_for "test_equal '$3' \"\$(field $1 '$2')\""
+	kubectl wait "$1" --for="jsonpath={$2}=$3" --timeout=$((40 * TEST_SLOW))s
 }
 
 names() # KUBECTL-GET-ARGUMENTS: names of the objects that are not to go, sorted, in one line
