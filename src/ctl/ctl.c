@@ -95,6 +95,22 @@ static const struct ctl_def ctl_defs[] = {
 	{ "cronjob-controller", 5, { { "batch", "cronjobs", NULL, ctl_key_self }, { "batch", "jobs", NULL, NULL } },
 	  .reconcile = cronjob_reconcile, .settle = cronjob_settle, .kind = "CronJob", .kids = 1 << CTL_JOBS,
 	  .open = cronjob_watch_clock, .close = cronjob_unwatch_clock },
+	{ "endpointslice-controller", 5,
+	  { { "", "services", NULL, ctl_key_self },
+	    { "discovery.k8s.io", "endpointslices", NULL, endpointslice_key },
+	    { "", "nodes", NULL, NULL, .all = true },
+	    { "", "pods", NULL, NULL } },
+	  .reconcile = endpointslice_reconcile, .selects = true },
+	{ "endpoints-controller", 5,
+	  { { "", "services", NULL, ctl_key_self },
+	    { "", "endpoints", NULL, endpoints_key },
+	    { "", "pods", NULL, NULL } },
+	  .reconcile = endpoints_reconcile, .selects = true, .component = "endpoint-controller" },
+	{ "endpointslice-mirroring-controller", 5,
+	  { { "", "endpoints", NULL, ctl_key_self },
+	    { "", "services", NULL, ctl_key_self },
+	    { "discovery.k8s.io", "endpointslices", NULL, endpoints_mirror_key } },
+	  .reconcile = endpoints_mirror_reconcile },
 	{ "persistentvolumeclaim-binder", 1,
 	  { { "", "persistentvolumeclaims", NULL, ctl_key_self },
 	    { "", "persistentvolumes", NULL, claim_key_of_volume },
@@ -124,6 +140,7 @@ static const struct {
 	[CTL_REPLICASETS] = { "apps", "replicasets" },
 	[CTL_REVISIONS] = { "apps", "controllerrevisions" },
 	[CTL_JOBS] = { "batch", "jobs" },
+	[CTL_SLICES] = { "discovery.k8s.io", "endpointslices" },
 };
 
 struct ctl_seen { /* a write that the caches must show before the key goes on */
@@ -597,7 +614,7 @@ struct selector *ctl_selector(const struct node *root, struct err *e)
 	const struct node *n = node_path(root, F_spec, F_selector);
 	struct selector *s = NULL;
 
-	if (node_streq(node_get(root, F_kind), "ReplicationController"))
+	if (node_streq(node_get(root, F_kind), "ReplicationController") || node_streq(node_get(root, F_kind), "Service"))
 		return selector_from_map(n);
 	if (n && selector_from_node(&s, n, e) < 0)
 		return NULL;
@@ -630,6 +647,23 @@ static void ctl_wake_selecting(struct ctl_run *run, const struct kid *c)
 	}
 }
 
+static void ctl_wake_selecting_pod(struct ctl_run *run, const struct kid_change *c)
+{
+	const struct node *now = c->kid ? c->kid->labels->set : NULL, *before = c->labels_before ? c->labels_before->set : NULL;
+
+	for (struct obj *o = NULL; (o = informer_next(run->view.of[0], c->ns, o));) {
+		_cleanup_buf_ struct buf key = BUF_INIT;
+		_cleanup_err_ struct err e = ERR_INIT;
+		struct selector *s = ctl_selector(obj_node(o), &e);
+
+		if (s && ((c->kid && selector_match(s, now)) || (c->labels_before && selector_match(s, before)))) {
+			obj_key_print(&key, o->ns, o->name);
+			ctl_wake(run, key.s);
+		}
+		selector_free(s);
+	}
+}
+
 static void ctl_on_kid_changed(void *arg, const struct kid_change *c)
 {
 	struct ctl_kin *kin = arg;
@@ -638,6 +672,8 @@ static void ctl_on_kid_changed(void *arg, const struct kid_change *c)
 	for (size_t i = 0; i < ARRAY_SIZE(ctl_defs); i++) {
 		struct ctl_run *run = &ctl->runs[i];
 
+		if (run->def->selects && kin->bit == 1 << CTL_PODS && c->endpoint_news)
+			ctl_wake_selecting_pod(run, c);
 		if (!(run->def->kids & kin->bit))
 			continue;
 		if (c->before != c->after)

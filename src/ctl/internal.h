@@ -77,7 +77,7 @@ void plan_event(struct plan *p, struct obj *about, const char *type, const char 
 void plan_release(struct plan *p);
 
 /* --- views: the informers of one controller, in the order of its row --- */
-enum { CTL_PODS, CTL_REPLICASETS, CTL_REVISIONS, CTL_JOBS, CTL_N_KIDS }; /* what is indexed by owner (kids.h) */
+enum { CTL_PODS, CTL_REPLICASETS, CTL_REVISIONS, CTL_JOBS, CTL_SLICES, CTL_N_KIDS }; /* what is indexed by owner (kids.h) */
 struct ctl_view {
 	const struct ctl_config *cfg;
 	const struct ctl_settings *settings;
@@ -108,6 +108,8 @@ struct ctl_def {
 	 * orphan that it selects turns up. */
 	const char *kind;
 	unsigned kids; /* bits 1 << CTL_PODS, ... */
+	/* Of its first watch: it is woken when a pod that it selects comes, goes, or changes as endpoints do. */
+	bool selects;
 	/* Or, where one look at the caches is not enough: does its calls, then ctl_run_done. */
 	void (*start)(struct ctl_run *run, const struct ctl_view *v, const char *key);
 	/* Every change of every object (obj/call.h), for those that care about more than a few kinds. */
@@ -219,6 +221,13 @@ void cronjob_unwatch_clock(void *data);
 /* replicaset.c */
 int replicaset_reconcile(const struct ctl_view *v, const char *key, struct plan *out, struct err *e);
 int replicaset_settle(const struct ctl_view *v, const char *key, const struct plan *did, struct plan *out, struct err *e);
+/* endpointslice.c, endpoints.c, endpoints-mirror.c */
+void endpointslice_key(struct obj *o, struct buf *out);
+int endpointslice_reconcile(const struct ctl_view *v, const char *key, struct plan *out, struct err *e);
+void endpoints_key(struct obj *o, struct buf *out);
+int endpoints_reconcile(const struct ctl_view *v, const char *key, struct plan *out, struct err *e);
+void endpoints_mirror_key(struct obj *o, struct buf *out);
+int endpoints_mirror_reconcile(const struct ctl_view *v, const char *key, struct plan *out, struct err *e);
 /* claim.c */
 #define ALL_CLAIMS "*" /* key of a volume or a class that may serve any of them */
 void claim_key_of_volume(struct obj *o, struct buf *out);

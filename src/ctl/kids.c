@@ -1,5 +1,5 @@
 /*
- * The index of kids by owner, and of pods by node (kids.h).
+ * The index of kids by owner and by labels, and of pods by node (kids.h).
  */
 #include "ctl/kids.h"
 
@@ -12,12 +12,17 @@ struct kid_node { /* who is on a node */
 	struct kid_list list;
 };
 
+struct kid_space { /* a namespace's sets of labels */
+	LIST_HEAD(, kid_labels) list;
+};
+
 struct kids {
 	struct map *by_uid; /* struct kid */
 	struct map *nodes; /* struct kid_node by the hash of their names */
 	size_t n_over;
 	struct map *owners; /* struct kid_owner by "ns/uid" */
-	struct map *labels; /* struct kid_labels by text */
+	struct map *labels; /* struct kid_labels by "ns/" and their text */
+	struct map *spaces; /* struct kid_space */
 	void (*changed)(void *arg, const struct kid_change *c);
 	void *arg;
 };
@@ -30,6 +35,7 @@ struct kids *kids_new(void (*changed)(void *arg, const struct kid_change *c), vo
 	k->nodes = map_new(free);
 	k->owners = map_new(NULL);
 	k->labels = map_new(NULL);
+	k->spaces = map_new(free);
 	k->changed = changed;
 	k->arg = arg;
 	return k;
@@ -37,16 +43,31 @@ struct kids *kids_new(void (*changed)(void *arg, const struct kid_change *c), vo
 
 /* --- labels --- */
 
-static struct kid_labels *kids_labels_get(struct kids *k, const struct node *set)
+static struct kid_space *kids_space(struct kids *k, const char *ns)
+{
+	struct kid_space *s = map_getc(k->spaces, ns);
+
+	if (!s) {
+		s = xcalloc(1, sizeof(*s));
+		LIST_INIT(&s->list);
+		map_set(k->spaces, str_of(ns), s);
+	}
+	return s;
+}
+
+static struct kid_labels *kids_labels_get(struct kids *k, const char *ns, const struct node *set)
 {
 	_cleanup_buf_ struct buf text = BUF_INIT;
 	struct kid_labels *l;
 
+	buf_addf(&text, "%s/", ns);
 	if (node_count(set))
 		doc_print_json(&text, set, DOC_PRINT_SORTED);
 	l = map_get(k->labels, buf_str(&text));
 	if (!l) {
 		l = xcalloc(1, sizeof(*l));
+		TAILQ_INIT(&l->list);
+		LIST_INSERT_HEAD(&kids_space(k, ns)->list, l, link);
 		if (node_count(set)) {
 			l->doc = doc_new();
 			l->set = node_copy(l->doc, set);
@@ -63,9 +84,25 @@ static void kids_labels_put(struct kids *k, struct kid_labels *l)
 	if (--l->refs)
 		return;
 	map_del(k->labels, str_of(l->text));
+	LIST_REMOVE(l, link);
 	doc_unref(l->doc);
 	free(l->text);
 	free(l);
+}
+
+void kids_selected(const struct kids *k, const char *ns, const struct selector *s, void (*fn)(void *arg, struct kid *c),
+		   void *arg)
+{
+	const struct kid_space *space = map_getc(k->spaces, ns);
+	struct kid_labels *l;
+	struct kid *c;
+
+	if (!space || !s)
+		return;
+	LIST_FOREACH(l, &space->list, link)
+		if (selector_match(s, l->set))
+			TAILQ_FOREACH(c, &l->list, alike)
+				fn(arg, c);
 }
 
 /* --- owners --- */
@@ -273,6 +310,18 @@ static int64_t kid_finished_s(const struct kid *c, const struct node *root)
 	return t ? t : c->created_s;
 }
 
+static uint64_t kid_addresses(const struct node *spec, const struct node *status)
+{
+	_cleanup_buf_ struct buf b = BUF_INIT;
+
+	NODE_FOREACH(ip, node_get(status, F_podIPs))
+		buf_addf(&b, "%s ", node_gets(ip, F_ip));
+	if (!b.len)
+		return 0;
+	buf_addf(&b, "%s %s", node_gets(spec, F_hostname), node_gets(spec, F_subdomain));
+	return hash_sip(buf_str(&b)) | 1;
+}
+
 static uint8_t kid_phase(const char *phase)
 {
 	static const char *const names[] = { [POD_PENDING] = "Pending", [POD_UNKNOWN] = "Unknown", [POD_RUNNING] = "Running",
@@ -316,6 +365,7 @@ static void kid_look(struct kid *c, const struct node *root)
 	c->all_restarts = n < INT32_MAX ? (int32_t)n : INT32_MAX;
 	c->sidecar_restarts = kid_sidecar_restarts(spec, node_get(status, F_initContainerStatuses));
 	c->cost = cost && str_to_i64(str_of(cost), &n) && n >= INT32_MIN && n <= INT32_MAX ? (int32_t)n : 0;
+	c->addresses = kid_addresses(spec, status);
 	c->node = *node ? hash_sip(str_of(node)) : 0;
 	c->target = c->node;
 	if (!c->target && (node = kid_pinned(spec)))
@@ -330,11 +380,12 @@ static void kid_look(struct kid *c, const struct node *root)
 static void kids_drop(struct kids *k, struct kid *c)
 {
 	struct kid_owner *w = c->owner;
-	struct kid_change change = { .ns = c->obj->ns, .before = w };
+	struct kid_change change = { .ns = c->obj->ns, .before = w, .labels_before = c->labels, .endpoint_news = true };
 
 	map_del(k->by_uid, str_of(c->obj->uid));
 	kids_node_leave(k, c);
 	TAILQ_REMOVE(&w->list, c, link);
+	TAILQ_REMOVE(&c->labels->list, c, alike);
 	w->n--;
 	k->changed(k->arg, &change);
 	kids_labels_put(k, c->labels);
@@ -343,13 +394,20 @@ static void kids_drop(struct kids *k, struct kid *c)
 	free(c);
 }
 
+static bool kid_endpoint_news(const struct kid *was, const struct kid *c)
+{
+	return was->labels != c->labels || was->addresses != c->addresses || was->ready != c->ready ||
+	       was->terminating != c->terminating || was->phase != c->phase;
+}
+
 static void kids_put(struct kids *k, struct obj *o)
 {
 	const struct node *root = obj_node(o);
 	struct kid *c = kids_find(k, o->uid);
 	struct kid_owner *w = kids_owner_get(k, o->ns, meta_controller(root)), *before = c ? c->owner : NULL;
-	struct kid_labels *labels = kids_labels_get(k, meta_labels(root)), *old_labels = c ? c->labels : NULL;
-	struct kid_change change = { .ns = o->ns, .before = before, .after = w };
+	struct kid_labels *labels = kids_labels_get(k, o->ns, meta_labels(root)), *old_labels = c ? c->labels : NULL;
+	struct kid_change change = { .ns = o->ns, .before = before, .after = w, .labels_before = old_labels };
+	struct kid was = c ? *c : (struct kid){ 0 };
 
 	if (!c) {
 		c = xcalloc(1, sizeof(*c));
@@ -369,9 +427,13 @@ static void kids_put(struct kids *k, struct obj *o)
 	obj_ref(o);
 	obj_unref(c->obj);
 	c->obj = o;
+	if (old_labels)
+		TAILQ_REMOVE(&old_labels->list, c, alike);
+	TAILQ_INSERT_TAIL(&labels->list, c, alike);
 	c->labels = labels;
 	kid_look(c, root);
 	kids_node_join(k, c);
+	change.endpoint_news = kid_endpoint_news(&was, c);
 	change.kid = c;
 	change.orphan_news = !w->kind && (before != w || labels != old_labels);
 	k->changed(k->arg, &change);
@@ -408,6 +470,7 @@ struct kids *kids_free(struct kids *k)
 	map_free(k->nodes);
 	map_free(k->owners);
 	map_free(k->labels);
+	map_free(k->spaces);
 	free(k);
 	return NULL;
 }

@@ -17,7 +17,9 @@
 
 enum pod_phase { POD_PENDING, POD_UNKNOWN, POD_RUNNING, POD_SUCCEEDED, POD_FAILED };
 
-struct kid_labels { /* counted */
+struct kid_labels { /* one set of labels in one namespace, and who has it */
+	TAILQ_HEAD(, kid) list;
+	LIST_ENTRY(kid_labels) link; /* of its namespace */
 	unsigned refs;
 	struct doc *doc;
 	const struct node *set; /* an object, or NULL for none */
@@ -37,6 +39,7 @@ struct kid {
 	struct obj *obj; /* referenced: the newest state */
 	struct kid_owner *owner;
 	struct kid_labels *labels;
+	TAILQ_ENTRY(kid) alike; /* of its labels */
 	bool terminating; /* has a deletionTimestamp */
 	int64_t created_s;
 	/* of pods */
@@ -47,6 +50,7 @@ struct kid {
 	int32_t restarts, sidecar_restarts; /* the most of any container */
 	int32_t all_restarts; /* of all containers together */
 	int32_t cost; /* controller.kubernetes.io/pod-deletion-cost */
+	uint64_t addresses; /* hash of its addresses and of its name in DNS; 0: it has none */
 	uint64_t node; /* hash of the node's name; 0: on none */
 	uint64_t target; /* the same, or of the node that its affinity pins it to */
 	bool tracked; /* has the finalizer KIDS_TRACKING */
@@ -58,6 +62,8 @@ struct kid_change {
 	const char *ns;
 	const struct kid_owner *before, *after; /* NULL: was not there, is not there */
 	struct kid *kid; /* as it is now; NULL: it went */
+	const struct kid_labels *labels_before; /* NULL: was not there */
+	bool endpoint_news; /* it came, went, or what endpoints tell of it changed */
 	bool orphan_news; /* it is an orphan, and came, lost its owner or got other labels */
 };
 
@@ -68,6 +74,9 @@ void kids_event(struct kids *k, enum watch_type t, struct obj *o, struct obj *ol
 /* NULL when there are none. uid "": the orphans of the namespace. */
 const struct kid_owner *kids_of(const struct kids *k, const char *ns, const char *uid);
 struct kid *kids_find(const struct kids *k, const char *uid);
+/* Calls fn for those of the namespace that are selected; NULL selects none. */
+void kids_selected(const struct kids *k, const char *ns, const struct selector *s, void (*fn)(void *arg, struct kid *c),
+		   void *arg);
 /* Calls fn for the kids of all that are, or were, called so. */
 void kids_of_name(const struct kids *k, const char *ns, const char *kind, const char *name,
 		  void (*fn)(void *arg, struct kid *c), void *arg);
