@@ -67,6 +67,9 @@ struct kid_change {
 	bool orphan_news; /* it is an orphan, and came, lost its owner or got other labels */
 };
 
+/* Reads them (kid-facts.c). */
+void kid_look(struct kid *c, const struct node *root);
+
 struct kids;
 struct kids *kids_new(void (*changed)(void *arg, const struct kid_change *c), void *arg);
 struct kids *kids_free(struct kids *k);
