@@ -142,8 +142,8 @@ static void job_sort_out(const struct job *j, kid_vec *pods, kid_vec *rm)
 	*pods = left;
 }
 
-/* At least n of those that run. */
-static void job_shrink(const struct job *j, size_t n, size_t max, struct plan *out)
+/* At least n of those that run; what is more than a burst follows, as they go. */
+static void job_shrink(const struct job *j, size_t n, struct plan *out)
 {
 	kid_vec none = VEC_INIT, pods = VEC_INIT, rm = VEC_INIT;
 
@@ -158,7 +158,7 @@ static void job_shrink(const struct job *j, size_t n, size_t max, struct plan *o
 			VEC_PUSH(&rm, pods.v[i]);
 	}
 	if (rm.n)
-		job_remove(j, rm.v, rm.n < max ? rm.n : max, out);
+		job_remove(j, rm.v, rm.n < JOB_BURST ? rm.n : JOB_BURST, out);
 	VEC_RELEASE(&pods);
 	VEC_RELEASE(&rm);
 }
@@ -166,10 +166,15 @@ static void job_shrink(const struct job *j, size_t n, size_t max, struct plan *o
 /* It is decided: they keep their finalizer, and are counted as the verdict says. */
 static void job_end_pods(const struct job *j, struct plan *out)
 {
+	size_t n = 0;
+
 	plan_then(out);
-	for (size_t i = 0; i < j->pods.n; i++)
-		if (pod_is_active(j->pods.v[i]))
-			pods_delete_one(out, j->obj, j->pods.v[i]);
+	for (size_t i = 0; i < j->pods.n && n < JOB_BURST; i++) {
+		if (!pod_is_active(j->pods.v[i]))
+			continue;
+		pods_delete_one(out, j->obj, j->pods.v[i]);
+		n++;
+	}
 }
 
 /* --- making --- */
@@ -253,7 +258,7 @@ static void job_manage(const struct job *j, const struct ctl_view *v, const char
 	int64_t want = job_want(j), wait = job_wait(j, v, key), more;
 	size_t ops = out->ops.n;
 
-	job_shrink(j, want < j->active ? (size_t)(j->active - want) : 0, j->suspended ? SIZE_MAX : JOB_BURST, out);
+	job_shrink(j, want < j->active ? (size_t)(j->active - want) : 0, out);
 	if (out->ops.n > ops || j->suspended)
 		return;
 	more = want - j->active - (j->only_failed ? j->terminating : 0);
