@@ -26,6 +26,7 @@
 
 #include "base/log.h"
 #include "base/time.h"
+#include "base/vec.h"
 
 #define LOOP_SLOW_US 20000
 
@@ -40,6 +41,7 @@ struct loop_virtual {
 	struct time_clock clock;
 	struct loop_due_tree due;
 	uint64_t n_set; /* timers, so far */
+	VEC(struct loop_task *) jumped; /* told when the wall clock jumps */
 };
 
 struct loop {
@@ -177,8 +179,10 @@ struct loop *loop_free(struct loop *l)
 		loop_undefer(l, TAILQ_FIRST(&l->tasks));
 	event_free(l->wait);
 	event_base_free(l->base);
-	if (l->virtual)
+	if (l->virtual) {
 		time_take_over(NULL);
+		VEC_RELEASE(&l->virtual->jumped);
+	}
 	free(l->virtual);
 	free(l);
 	return NULL;
@@ -467,11 +471,6 @@ void loop_virtual(struct loop *l, int64_t wall_s)
 	time_take_over(&l->virtual->clock);
 }
 
-void loop_wall_jump(struct loop *l, int64_t by_s)
-{
-	l->virtual->clock.wall_ns += by_s * SEC_NS;
-}
-
 static void loop_timer_cb(evutil_socket_t fd, short ev, void *arg)
 {
 	struct loop_timer *t = arg;
@@ -604,6 +603,30 @@ void loop_undefer(struct loop *l, struct loop_task *t)
 		return;
 	t->queued = false;
 	TAILQ_REMOVE(&l->tasks, t, link_);
+}
+
+void loop_wall_jump(struct loop *l, int64_t by_s)
+{
+	l->virtual->clock.wall_ns += by_s * SEC_NS;
+	for (size_t i = 0; i < l->virtual->jumped.n; i++)
+		loop_defer(l, l->virtual->jumped.v[i]);
+}
+
+bool loop_on_jump(struct loop *l, struct loop_task *t)
+{
+	if (l->virtual)
+		VEC_PUSH(&l->virtual->jumped, t);
+	return l->virtual != NULL;
+}
+
+void loop_off_jump(struct loop *l, struct loop_task *t)
+{
+	loop_undefer(l, t);
+	for (size_t i = 0; l->virtual && i < l->virtual->jumped.n; i++)
+		if (l->virtual->jumped.v[i] == t) {
+			VEC_REMOVE(&l->virtual->jumped, i);
+			return;
+		}
 }
 
 struct loop_hook *loop_before_sleep_named(struct loop *l, void (*cb)(void *arg), void *arg, const char *name)

@@ -39,7 +39,6 @@ int64_t loop_now_ms(struct loop *l); /* monotonic, of the turn's start */
  * with the loop. What a worker thread is busy with is not waited for.
  */
 void loop_virtual(struct loop *l, int64_t wall_s);
-void loop_wall_jump(struct loop *l, int64_t by_s); /* somebody sets the wall clock; timers take no notice */
 
 enum { LOOP_READ = 1, LOOP_WRITE = 2 };
 
@@ -78,6 +77,12 @@ struct loop_task {
 #define loop_defer(l, t) loop_defer_named(l, t, __FILE__ ":" LOOP_LINE_(__LINE__))
 void loop_defer_named(struct loop *l, struct loop_task *t, const char *where);
 void loop_undefer(struct loop *l, struct loop_task *t);
+
+/* In virtual time: somebody sets the wall clock. Timers take no notice; those that asked to be told are deferred.
+ * loop_on_jump: false when time is the machine's. */
+void loop_wall_jump(struct loop *l, int64_t by_s);
+bool loop_on_jump(struct loop *l, struct loop_task *t);
+void loop_off_jump(struct loop *l, struct loop_task *t);
 
 /* Runs at the end of each turn, in order of registration, until freed. */
 struct loop_hook;

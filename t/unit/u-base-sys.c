@@ -131,8 +131,14 @@ static void test_loop_virtual(void)
 	is_int(time_wall_s(), 1003600, "the wall clock goes along");
 	loop_turn(t.l, 10000);
 	is_int(time_mono_ms() - mono, 3610 * SEC_MS, "or as far as the turn may wait");
+	ok(loop_on_jump(t.l, &t.task), "who wants to know of it asks");
 	loop_wall_jump(t.l, -10000);
 	is_int(time_wall_s(), 993610, "somebody sets the wall clock");
+	ok(t.task.queued, "who asked is told");
+	loop_off_jump(t.l, &t.task);
+	loop_wall_jump(t.l, 10000);
+	loop_wall_jump(t.l, -10000);
+	ok(!t.task.queued, "and not any more");
 	loop_timer_set(b, 86400 * SEC_MS - 3610 * SEC_MS);
 	loop_turn(t.l, -1);
 	is_str(order, "bab", "what is due at once comes in the order in which it was set");
