@@ -51,7 +51,7 @@ static const char *pod_node(struct obj *o)
 
 static void node_pods_remove(struct node_authz *x, struct obj *old)
 {
-	const char *node = pod_node(old);
+	const char *node = obj_json_has(old, "\"nodeName\"") ? pod_node(old) : ""; /* a pending pod is not parsed for it */
 	struct node_pods *n = *node ? map_getc(x->by_node, node) : NULL;
 
 	for (size_t i = 0; n && i < n->pods.n; i++) {
