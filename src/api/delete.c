@@ -49,7 +49,7 @@ static int options_invalid(struct err *e, const char *reason, const char *field,
 	return err_invalid(e, "meta.k8s.io", "DeleteOptions", "", reason, field, "%s", detail);
 }
 
-static int options_from_node(struct req *r, const struct node *n, struct err *e)
+int delete_options_from_node(struct req *r, const struct node *n, struct err *e)
 {
 	struct call_opts *o = &r->opts;
 	const struct node *grace = node_get(n, F_gracePeriodSeconds), *pre = node_get(n, F_preconditions);
@@ -137,9 +137,9 @@ int delete_options_from_body(struct req *r, struct err *e)
 		if (options_check_kind(doc_root(d), e) < 0)
 			return -e->code;
 		options_forget_query(&r->opts);
-		if (options_from_node(r, doc_root(d), e) < 0)
+		if (delete_options_from_node(r, doc_root(d), e) < 0)
 			return -e->code;
-	} else if (!r->head && r->body && options_from_node(r, doc_root(r->body), e) < 0) {
+	} else if (!r->head && r->body && delete_options_from_node(r, doc_root(r->body), e) < 0) {
 		return -e->code;
 	}
 	return options_check(r, e);
@@ -147,7 +147,7 @@ int delete_options_from_body(struct req *r, struct err *e)
 
 /* --- deciding --- */
 
-static int delete_check_preconditions(struct req *r, struct obj *cur, struct err *e)
+int delete_check_preconditions(struct req *r, struct obj *cur, struct err *e)
 {
 	const struct call_opts *o = &r->opts;
 	struct resource as = r->res->r;

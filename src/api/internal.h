@@ -17,6 +17,7 @@
 
 struct encoder;
 struct evbuffer;
+struct eviction;
 struct req;
 struct watch;
 struct jwt_key;
@@ -177,6 +178,7 @@ struct req {
 	size_t list_at; /* streaming a list: the next item */
 	struct filter filter;
 	struct watch *watch;
+	struct eviction *eviction; /* eviction.c: it was counted in its budget */
 	void *stream; /* stream.c */
 	void *multi; /* deletecollection */
 	struct convert_call *converting; /* the answer */
@@ -286,6 +288,7 @@ void token_service_account(struct api *a, struct arena *arena, struct str token,
 const char *const *audiences_common(struct arena *arena, const char *const *have, const char *const *want);
 const char *const *audiences_from_node(struct arena *arena, const struct node *list);
 int act_token(struct req *r, struct err *e); /* serviceaccounts/token */
+int act_eviction(struct req *r, struct err *e); /* eviction.c: pods/eviction */
 int jwt_key_new(struct jwt_key **ret, const char *pem, struct err *e) MUST_CHECK;
 struct jwt_key *jwt_key_free(struct jwt_key *k);
 const char *jwt_key_id(const struct jwt_key *k);
@@ -440,6 +443,8 @@ int managed_merge_scale(struct req *r, const char *type, const struct node *old,
 /* --- delete.c --- */
 int act_delete(struct req *r, struct err *e);
 int act_deletecollection(struct req *r, struct err *e);
+int delete_options_from_node(struct req *r, const struct node *n, struct err *e);
+int delete_check_preconditions(struct req *r, struct obj *cur, struct err *e);
 int delete_mutate(struct req *r, struct obj *cur, struct doc **out, bool *remove, struct err *e);
 int delete_options_from_body(struct req *r, struct err *e);
 bool delete_due_on_update(const struct req *r, const struct node *old, const struct node *root);

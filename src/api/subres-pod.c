@@ -1,11 +1,10 @@
 /*
- * Subresources that change a pod in one place only: binding, eviction,
- * ephemeralcontainers, resize. (log, exec and the like: stream.c.)
+ * Subresources that change a pod in one place only: binding, ephemeralcontainers,
+ * resize. (eviction: eviction.c; log, exec and the like: stream.c.)
  *
  * A binding is the scheduler's decision: it sets spec.nodeName once, and the
- * condition PodScheduled; its answer is a Status. An eviction is a delete that
- * asks the PodDisruptionBudgets first. The other two take one part of the pod's
- * spec from the body and leave the rest as it is.
+ * condition PodScheduled; its answer is a Status. The other two take one part of
+ * the pod's spec from the body and leave the rest as it is.
  */
 #include "api/internal.h"
 
@@ -97,101 +96,6 @@ static int act_binding(struct req *r, struct err *e)
 	r->res = r->st = r->api->pods;
 	r->sub = schema_subres(r->res, STR_LIT("binding"));
 	r->mutate = binding_mutate;
-	r->status = 201;
-	r->success_status = true;
-	return req_store(r, r->at.ns, r->at.name, e);
-}
-
-/* --- eviction --- */
-
-struct budget_search {
-	const struct node *labels;
-};
-
-static bool budget_covers(void *arg, struct obj *o)
-{
-	struct budget_search *s = arg;
-	struct selector *sel = NULL;
-	_cleanup_err_ struct err e = ERR_INIT;
-	bool yes;
-
-	if (selector_from_node(&sel, node_path(obj_node(o), F_spec, F_selector), &e) < 0)
-		return false;
-	yes = selector_match(sel, s->labels);
-	selector_free(sel);
-	return yes;
-}
-
-/* Pods that are over or not ready yet may always go. */
-static bool budget_applies(const struct node *pod)
-{
-	const char *phase = node_gets(node_get(pod, F_status), F_phase);
-
-	return !meta_is_deleting(pod) && streq(phase, "Running") &&
-	       cond_is_true(node_path(pod, F_status, F_conditions), "Ready");
-}
-
-static int eviction_ask_budgets(struct req *r, struct obj *pod, struct err *e)
-{
-	struct budget_search s = { meta_labels(obj_node(pod)) };
-	struct store_list l = { .res = schema_res("policy", "poddisruptionbudgets"), .ns = pod->ns,
-				.match = budget_covers, .arg = &s };
-	int rc = 0;
-
-	if (!budget_applies(obj_node(pod)) || !store_count(r->api->store, l.res, NULL))
-		return 0;
-	if (store_list(r->api->store, &l, e) < 0)
-		return -e->code;
-	for (size_t i = 0; i < l.n && rc == 0; i++) {
-		const struct node *status = node_get(obj_node(l.objs[i]), F_status);
-
-		if (node_int(node_get(status, F_disruptionsAllowed), 0) > 0)
-			continue;
-		rc = err_set(e, ERR_TOO_MANY_REQUESTS,
-			     "Cannot evict pod as it would violate the pod's disruption budget.");
-		err_add_cause(e, "DisruptionBudget", "",
-			      "The disruption budget %s needs %lld healthy pods and has %lld currently", l.objs[i]->name,
-			      (long long)node_int(node_get(status, F_desiredHealthy), 0),
-			      (long long)node_int(node_get(status, F_currentHealthy), 0));
-	}
-	store_list_release(&l);
-	return rc;
-}
-
-static int eviction_mutate(struct req *r, struct obj *cur, struct doc **out, bool *remove, struct err *e)
-{
-	_cleanup_doc_ struct doc *eviction = NULL;
-
-	if (write_admit_body(r, &eviction, e) < 0 || (cur && eviction_ask_budgets(r, cur, e) < 0))
-		return -e->code;
-	r->hooks_done = true; /* it is an eviction, not a deletion */
-	if (delete_mutate(r, cur, out, remove, e) < 0)
-		return -e->code;
-	if (*out) {
-		struct node *status = node_need_object(*out, doc_root(*out), F_status);
-
-		cond_set(*out, node_need_array(*out, status, F_conditions), "DisruptionTarget", "True",
-			 "EvictionByEvictionAPI", "Eviction API: evicting");
-	}
-	return 0;
-}
-
-static int act_eviction(struct req *r, struct err *e)
-{
-	const struct node *root = doc_root(r->body), *opts = node_get(root, F_deleteOptions);
-	const struct node *grace = node_get(opts, F_gracePeriodSeconds);
-
-	if (*meta_name(root) && !streq(meta_name(root), r->at.name))
-		return err_bad(e, "name in URL does not match name in Eviction object");
-	if (grace) {
-		r->opts.has_grace = true;
-		r->opts.grace_s = node_int(grace, 0);
-	}
-	if (*node_gets(node_get(opts, F_preconditions), F_uid))
-		r->opts.precond_uid = node_gets(node_get(opts, F_preconditions), F_uid);
-	NODE_FOREACH(d, node_get(opts, F_dryRun))
-		r->opts.dry_run |= node_streq(d, "All");
-	r->mutate = eviction_mutate;
 	r->status = 201;
 	r->success_status = true;
 	return req_store(r, r->at.ns, r->at.name, e);

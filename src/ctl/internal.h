@@ -15,7 +15,7 @@
 #include "ctl/settings.h"
 #include "schema/schema.h"
 
-#define CTL_MAX_WATCHES 4
+#define CTL_MAX_WATCHES 6
 
 /* --- plans: the writes that a reconcile wants --- */
 struct plan_op {
@@ -94,6 +94,9 @@ struct ctl_watch {
 	/* Appends the key ("ns/name" or "name") that obj wakes, or nothing. NULL: it wakes none itself. */
 	void (*key)(struct obj *obj, struct buf *out);
 	bool all; /* when its spec or labels change, all of the first watch are woken */
+	/* Or, where the key depends on what else is there: wakes whom it likes (ctl_run_wake). old: NULL when it came. Not
+	 * called before all watches are complete. */
+	void (*wake)(struct ctl_run *run, const struct ctl_view *v, struct obj *obj, struct obj *old);
 };
 
 struct ctl_def {
@@ -218,6 +221,11 @@ int cronjob_reconcile(const struct ctl_view *v, const char *key, struct plan *ou
 int cronjob_settle(const struct ctl_view *v, const char *key, const struct plan *did, struct plan *out, struct err *e);
 void *cronjob_watch_clock(struct ctl_run *run);
 void cronjob_unwatch_clock(void *data);
+/* disruption.c */
+int disruption_reconcile(const struct ctl_view *v, const char *key, struct plan *out, struct err *e);
+void disruption_wake(struct ctl_run *run, const struct ctl_view *v, struct obj *pod, struct obj *old);
+void disruption_key_of_pod(struct obj *o, struct buf *out);
+int disruption_stale_reconcile(const struct ctl_view *v, const char *key, struct plan *out, struct err *e);
 /* replicaset.c */
 int replicaset_reconcile(const struct ctl_view *v, const char *key, struct plan *out, struct err *e);
 int replicaset_settle(const struct ctl_view *v, const char *key, const struct plan *did, struct plan *out, struct err *e);
