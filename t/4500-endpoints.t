@@ -28,7 +28,7 @@ old() # SERVICE: addresses of its Endpoints
 }
 
 test_expect_success 'a Service without pods has a slice that is empty, and Endpoints' '
-	start_server &&
+	start_server $nodes_stay &&
 	node far 4 8Gi 200 "topology.kubernetes.io/zone: z1" &&
 	kubectl create service clusterip web --tcp=80:http &&
 	kubectl label service web team=a &&
