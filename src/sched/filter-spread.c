@@ -128,6 +128,7 @@ void filter_spread_done(struct sched_cycle *c)
 	free(c->spread.soft);
 	free(c->spread.weight);
 	free(c->spread.ignored);
+	free(c->spread.owned_on);
 }
 
 /* --- the score --- */
@@ -154,11 +155,24 @@ static bool spread_is_sibling(const struct sched_cycle *c, const struct rule_spr
 	return other->owner && other->owner == c->p->owner;
 }
 
+/* Those of one owner are counted once for all nodes: there are fewer of them than of all pods on all nodes. */
+static void spread_count_owned(struct sched_cycle *c)
+{
+	const struct sched_pod *other;
+
+	c->spread.owned_on = xcalloc(c->s->nodes.n, sizeof(*c->spread.owned_on));
+	TAILQ_FOREACH(other, &c->p->owner->pods, owner_link)
+		if (other->on->there && spread_is_sibling(c, &spread_default[0], other))
+			c->spread.owned_on[other->on->at]++;
+}
+
 static int64_t spread_siblings_on(const struct sched_cycle *c, const struct rule_spread *r, const struct sched_node *n)
 {
 	const struct sched_pod *other;
 	int64_t count = 0;
 
+	if (c->spread.owned_on)
+		return c->spread.owned_on[n->at];
 	TAILQ_FOREACH(other, &n->pods, on_link)
 		count += spread_is_sibling(c, r, other);
 	return count;
@@ -220,6 +234,8 @@ SCHED_SCORE_PREPARE(score_spread_prepare)
 	c->spread.soft = xcalloc(n_rules, sizeof(*c->spread.soft));
 	c->spread.weight = xcalloc(n_rules, sizeof(*c->spread.weight));
 	c->spread.ignored = xcalloc(n, sizeof(*c->spread.ignored));
+	if (!own)
+		spread_count_owned(c);
 	for (size_t i = 0; i < n; i++)
 		c->spread.ignored[i] = own && !spread_has_keys(c->p->rules, false, fit[i]);
 	for (size_t i = 0; i < n_rules; i++) {

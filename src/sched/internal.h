@@ -193,6 +193,7 @@ struct cycle_spread {
 	size_t n;
 	struct counts **soft; /* as the scores want them */
 	double *weight; /* of each soft constraint */
+	uint32_t *owned_on; /* by sched_node.at: pods of the same owner, when the constraints are the default ones */
 	bool *ignored; /* for each node that fits */
 };
 struct cycle_claims {
