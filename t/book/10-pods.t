@@ -35,6 +35,7 @@ test_expect_success 'kubectl explain' '
 '
 
 test_expect_success 'kubectl logs, with and without -c' '
+	wait_for "kubectl logs kubia-manual | grep Kubia" &&
 	kubectl logs kubia-manual >got &&
 	test_equal "Kubia server starting..." "$(cat got)" &&
 	kubectl logs kubia-manual -c kubia2 >again &&
@@ -63,8 +64,7 @@ test_expect_success 'a pod is a machine: its containers share address and host n
 	create pod-emptydir &&
 	ready pod/fortune &&
 	test_equal "fortune fortune" "$(kubectl exec fortune -c html-generator -- hostname) $(kubectl exec fortune -c web-server -- hostname)" &&
-	kubectl exec fortune -c html-generator -- wget -qO- http://localhost:80/ >got &&
-	test_grep "^Fortune number" got &&
+	wait_for "kubectl exec fortune -c html-generator -- wget -qO- http://localhost:80/ | grep \"^Fortune number\"" &&
 	kubectl exec fortune -c html-generator -- touch /only-here &&
 	test_must_fail kubectl exec fortune -c web-server -- ls /only-here &&
 	kubectl exec fortune -c html-generator -- ps >got &&

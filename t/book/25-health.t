@@ -31,7 +31,7 @@ test_expect_success 'an application that answers is left alone' '
 test_expect_success 'one that fails from the sixth request on is restarted, and why is told' '
 	manifest pod-liveness | soon | sed "s/name: kubia-liveness/name: ill/; s|image: .*|image: luksa/kubia-unhealthy|" | kubectl create -f - &&
 	restarted ill &&
-	kubectl describe po ill >got &&
+	wait_for "kubectl describe po ill >got && grep \"failed liveness probe\" got" &&
 	test_grep "Last State:  *Terminated" got &&
 	test_grep "Exit Code:  *143" got && # the book: 137, for node does not end at SIGTERM
 	test_grep "Warning  *Unhealthy .*Liveness probe failed: HTTP probe failed with statuscode: 500" got &&
@@ -58,8 +58,7 @@ test_expect_success 'a probe by TCP: nobody listens, and it is restarted' '
 	manifest pod-liveness | soon | sed "s/name: kubia-liveness/name: tcp/; s/httpGet:/tcpSocket:/; /path:/d; s/port: 8080/port: 8081/" >tcp.yaml &&
 	kubectl create -f tcp.yaml &&
 	restarted tcp &&
-	events tcp >got &&
-	test_grep "^Warning Unhealthy Liveness probe failed: dial tcp .*:8081: connect: connection refused" got &&
+	wait_for "events tcp | grep \"^Warning Unhealthy Liveness probe failed: dial tcp .*:8081: connect: connection refused\"" &&
 	sed "s/name: tcp/name: tcp-well/; s/8081/8080/" tcp.yaml | kubectl create -f - &&
 	ready pod/tcp-well
 '
@@ -68,8 +67,7 @@ test_expect_success 'a probe by a command: a status other than 0, and it is rest
 	manifest pod-liveness | soon | sed "s/name: kubia-liveness/name: cmd/; s|httpGet:|exec:|; s|path: /|command: [ls, /tmp/alive]|; /port:/d" |
 		kubectl create -f - &&
 	restarted cmd &&
-	events cmd >got &&
-	test_grep "^Warning Unhealthy Liveness probe failed: ls: /tmp/alive: No such file or directory" got &&
+	wait_for "events cmd | grep \"^Warning Unhealthy Liveness probe failed: ls: /tmp/alive: No such file or directory\"" &&
 	test_equal 0 "$(field pod/tcp-well ".status.containerStatuses[0].restartCount")" &&
 	test_equal 0 "$(field pod/kubia-liveness ".status.containerStatuses[0].restartCount")"
 '

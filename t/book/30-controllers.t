@@ -30,7 +30,7 @@ test_expect_success 'the tie is the selector: a pod with another label is let go
 	wait_for "test_equal 3 \"\$(count po -l app=kubia)\"" &&
 	have rc/kubia .status.readyReplicas 3 &&
 	test_equal 4 "$(count po)" &&
-	test_equal "" "$(field pod/$one .metadata.ownerReferences)" &&
+	wait_for "test_equal \"\" \"\$(field pod/$one .metadata.ownerReferences)\"" &&
 	kubectl delete pod $one &&
 	test_equal 3 "$(count po)"
 '

@@ -7,8 +7,7 @@ start_book nginx fortune
 test_expect_success 'emptyDir: one container writes pages, the other serves them' '
 	create pod-emptydir &&
 	ready pod/fortune &&
-	hit fortune 80 >got &&
-	test_grep "^Fortune number" got &&
+	wait_for "hit fortune 80 | grep \"^Fortune number\"" &&
 	kubectl exec fortune -c html-generator -- sh -c "echo another >/var/htdocs/page" &&
 	test_equal another "$(curl -sS "http://$(field pod/fortune .status.podIP)/page")" &&
 	test_must_fail kubectl exec fortune -c web-server -- touch /usr/share/nginx/html/new 2>err &&
@@ -22,7 +21,7 @@ test_expect_success 'its content goes with the pod' '
 	wait_for "! test -e \"$DATA/agent/pods/$uid\"" &&
 	create pod-emptydir &&
 	ready pod/fortune &&
-	test_equal 404 "$(curl -sS -o /dev/null -w "%{http_code}" "http://$(field pod/fortune .status.podIP)/page")" &&
+	test_equal 404 "$(ask -o /dev/null -w "%{http_code}" "http://$(field pod/fortune .status.podIP)/page")" &&
 	kubectl delete pod fortune
 '
 
@@ -30,8 +29,7 @@ test_expect_success 'emptyDir with medium: Memory' '
 	manifest pod-emptydir | sed "s/emptyDir: {}/emptyDir: {medium: Memory}/" | kubectl create -f - &&
 	ready pod/fortune &&
 	test_equal tmpfs "$(kubectl exec fortune -c html-generator -- stat -f -c %T /var/htdocs)" &&
-	hit fortune 80 >got &&
-	test_grep "^Fortune number" got
+	wait_for "hit fortune 80 | grep \"^Fortune number\""
 '
 
 # The book's repository is somebody's own; another is put in its place, on this machine.
@@ -97,7 +95,7 @@ test_expect_success 'disks of clouds are refused, and what to use is said' '
 	kubectl delete pod mongodb-gce mongodb-aws
 '
 
-# t/9210-nfs.t has a server. The book'\''s 1.2.3.4 is none.
+# t/9210-nfs.t has a server. The book's 1.2.3.4 is none.
 test_expect_success 'an NFS volume: the pod waits for its server' '
 	create pod-nfs &&
 	wait_for "kubectl describe pod mongodb-nfs | grep \"Successfully assigned default/mongodb-nfs to n1\"" &&

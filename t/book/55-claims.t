@@ -128,7 +128,7 @@ test_expect_success 'a class of that cloud makes no volumes here, and says who d
 	kubectl delete sc fast
 '
 
-# "provisioner: the plug-in; others can be named": this is kinglet'\''s.
+# "provisioner: the plug-in; others can be named": this is kinglet's.
 test_expect_success 'a class makes a volume for each claim' '
 	manifest storageclass | sed "s|kubernetes.io/gce-pd|kinglet.io/local-path|; /parameters/,\$d" | kubectl create -f - &&
 	create persistentvolumeclaim-fast &&

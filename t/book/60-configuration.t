@@ -17,7 +17,7 @@ test_expect_success 'the image says what runs; command and args take its place' 
 	test_equal "node hello.js 10" "$(kubectl exec kubia-command -- cat /proc/1/cmdline | tr "\0" " " | xargs)"
 '
 
-# docker run luksa/fortune 15: the argument of the image'\''s CMD is replaced, not its ENTRYPOINT.
+# docker run luksa/fortune 15: the argument of the image's CMD is replaced, not its ENTRYPOINT.
 test_expect_success 'args alone replace the image'\''s arguments' '
 	kubectl run fortune --image=luksa/fortune &&
 	kubectl run fortune15 --image=luksa/fortune -- 15 &&

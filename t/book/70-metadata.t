@@ -71,15 +71,15 @@ test_expect_success 'with these three the API server is asked; it knows who asks
 	for file in ca.crt token namespace; do
 		kubectl exec labelled -- cat /var/run/secrets/kubernetes.io/serviceaccount/$file >$file || return 1
 	done &&
-	ask() { curl -sS --cacert ca.crt -H "Authorization: Bearer $(cat token)" "https://127.0.0.1:6443$1"; } &&
+	ask_api() { curl -sS --cacert ca.crt -H "Authorization: Bearer $(cat token)" "https://127.0.0.1:6443$1"; } &&
 	test_must_fail curl -sS https://127.0.0.1:6443/ 2>err &&
 	test_grep "SSL certificate problem" err &&
-	ask /apis >got &&
+	ask_api /apis >got &&
 	test_grep "\"kind\": *\"APIGroupList\"" got &&
-	ask "/api/v1/namespaces/$(cat namespace)/pods" >got &&
+	ask_api "/api/v1/namespaces/$(cat namespace)/pods" >got &&
 	test_grep "User ..system:serviceaccount:default:default.. cannot list resource" got &&
 	kubectl create clusterrolebinding permissive-binding --clusterrole=cluster-admin --group=system:serviceaccounts &&
-	ask "/api/v1/namespaces/$(cat namespace)/pods" >got &&
+	ask_api "/api/v1/namespaces/$(cat namespace)/pods" >got &&
 	test_grep "\"kind\": *\"PodList\"" got &&
 	test_grep "\"name\": *\"labelled\"" got
 '

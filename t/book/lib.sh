@@ -132,9 +132,20 @@ count() # KUBECTL-GET-ARGUMENTS: how many those are
 	names "$@" | wc -w
 }
 
+ask() # URL: its answer; who has just been started may not listen yet
+{
+	for test_try in $(seq 100); do
+		curl -sS --max-time 10 "$@"
+		test_asked=$?
+		[ $test_asked = 7 ] || return $test_asked
+		sleep 0.1
+	done
+	return 7
+}
+
 hit() # POD [PORT]: its answer by HTTP, from the node
 {
-	curl -sS --max-time 10 "http://$(field "pod/$1" .status.podIP):${2:-8080}/"
+	ask "http://$(field "pod/$1" .status.podIP):${2:-8080}/"
 }
 
 oldest_kubectl() # the oldest that is installed, for what kubectl has dropped since
