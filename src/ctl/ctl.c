@@ -112,10 +112,10 @@ static const struct ctl_def ctl_defs[] = {
 	    { "discovery.k8s.io", "endpointslices", NULL, endpoints_mirror_key } },
 	  .reconcile = endpoints_mirror_reconcile },
 	{ "disruption", 1,
-	  { { "policy", "poddisruptionbudgets", NULL, ctl_key_self }, { "", "pods", NULL, NULL, .wake = disruption_wake },
+	  { { "policy", "poddisruptionbudgets", NULL, ctl_key_self }, { "", "pods", NULL, NULL },
 	    { "", "replicationcontrollers", NULL, NULL }, { "apps", "replicasets", NULL, NULL },
 	    { "apps", "deployments", NULL, NULL }, { "apps", "statefulsets", NULL, NULL } },
-	  .reconcile = disruption_reconcile, .component = "controllermanager" },
+	  .reconcile = disruption_reconcile, .selects = true, .component = "controllermanager" },
 	{ "disruption-target", 1, { { "", "pods", NULL, disruption_key_of_pod } }, .reconcile = disruption_stale_reconcile },
 	{ "persistentvolumeclaim-binder", 1,
 	  { { "", "persistentvolumeclaims", NULL, ctl_key_self },
@@ -603,8 +603,6 @@ static void ctl_on_event(void *arg, enum watch_type t, struct obj *obj, struct o
 		ctl_run_wake_all(sub->run);
 	if (sub->watch->key)
 		sub->watch->key(obj, &key);
-	if (sub->watch->wake && sub->run->synced == sub->run->watches)
-		sub->watch->wake(sub->run, &sub->run->view, obj, old);
 	if (key.len)
 		ctl_wake(sub->run, key.s);
 	loop_defer(client_loop(sub->run->ctl->cfg.client), &sub->run->ctl->task);

@@ -140,18 +140,20 @@ static int disruption_expect(struct disruption *x, struct err *e)
 
 /* --- pods --- */
 
+static void disruption_found(void *arg, struct kid *c)
+{
+	kid_vec *pods = arg;
+
+	VEC_PUSH(pods, c);
+}
+
 static int disruption_pods(struct disruption *x, struct err *e)
 {
 	struct selector *s = NULL;
 
 	if (selector_from_node(&s, node_get(x->spec, F_selector), e) < 0)
 		return -e->code;
-	for (struct obj *p = NULL; s && (p = informer_next(x->v->of[OF_PODS], x->o->ns, p));) {
-		struct kid *c = kids_find(x->v->kids[CTL_PODS], p->uid);
-
-		if (c && selector_match(s, c->labels->set))
-			VEC_PUSH(&x->pods, c);
-	}
+	kids_selected(x->v->kids[CTL_PODS], x->o->ns, s, disruption_found, &x->pods);
 	selector_free(s);
 	return 0;
 }
@@ -298,33 +300,6 @@ int disruption_reconcile(const struct ctl_view *v, const char *key, struct plan 
 	VEC_RELEASE(&x.pods);
 	VEC_RELEASE(&x.owners);
 	return 0;
-}
-
-/* --- waking --- */
-
-static bool budget_selects(const struct node *budget, struct obj *pod)
-{
-	_cleanup_err_ struct err e = ERR_INIT;
-	struct selector *s = NULL;
-	bool yes;
-
-	if (selector_from_node(&s, node_path(budget, F_spec, F_selector), &e) < 0 || !s)
-		return false;
-	yes = selector_match(s, meta_labels(obj_node(pod)));
-	selector_free(s);
-	return yes;
-}
-
-void disruption_wake(struct ctl_run *run, const struct ctl_view *v, struct obj *pod, struct obj *old)
-{
-	for (struct obj *o = NULL; (o = informer_next(v->of[OF_BUDGETS], pod->ns, o));) {
-		_cleanup_buf_ struct buf key = BUF_INIT;
-
-		if (!budget_selects(obj_node(o), pod) && !(old && budget_selects(obj_node(o), old)))
-			continue;
-		obj_key_print(&key, o->ns, o->name);
-		ctl_run_wake(run, key.s);
-	}
 }
 
 /* --- pods that were to go, and did not --- */

@@ -94,9 +94,6 @@ struct ctl_watch {
 	/* Appends the key ("ns/name" or "name") that obj wakes, or nothing. NULL: it wakes none itself. */
 	void (*key)(struct obj *obj, struct buf *out);
 	bool all; /* when its spec or labels change, all of the first watch are woken */
-	/* Or, where the key depends on what else is there: wakes whom it likes (ctl_run_wake). old: NULL when it came. Not
-	 * called before all watches are complete. */
-	void (*wake)(struct ctl_run *run, const struct ctl_view *v, struct obj *obj, struct obj *old);
 };
 
 struct ctl_def {
@@ -223,7 +220,6 @@ void *cronjob_watch_clock(struct ctl_run *run);
 void cronjob_unwatch_clock(void *data);
 /* disruption.c */
 int disruption_reconcile(const struct ctl_view *v, const char *key, struct plan *out, struct err *e);
-void disruption_wake(struct ctl_run *run, const struct ctl_view *v, struct obj *pod, struct obj *old);
 void disruption_key_of_pod(struct obj *o, struct buf *out);
 int disruption_stale_reconcile(const struct ctl_view *v, const char *key, struct plan *out, struct err *e);
 /* replicaset.c */
