@@ -13,7 +13,9 @@
 #define CLOCK_FAR_S (sizeof(time_t) > 4 ? (time_t)(1LL << 33) : (time_t)INT32_MAX) /* the year 2242, or the end */
 
 struct clock_watch {
-	int fd;
+	struct loop *loop;
+	struct loop_task jumped; /* in virtual time, instead of a timer of the kernel's */
+	int fd; /* -1: none */
 	struct loop_fd *watch;
 	void (*cb)(void *arg);
 	void *arg;
@@ -39,22 +41,28 @@ static void clock_told(void *arg, int what)
 		w->cb(w->arg);
 }
 
+static void clock_jumped(struct loop_task *t)
+{
+	struct clock_watch *w = CONTAINER_OF(t, struct clock_watch, jumped);
+
+	w->cb(w->arg);
+}
+
 struct clock_watch *clock_watch_new(struct loop *l, void (*cb)(void *arg), void *arg)
 {
-	int fd = timerfd_create(CLOCK_REALTIME, TFD_NONBLOCK | TFD_CLOEXEC);
-	struct clock_watch *w;
+	struct clock_watch *w = xcalloc(1, sizeof(*w));
 
-	if (fd < 0)
-		return NULL;
-	if (clock_arm(fd) < 0) {
-		close(fd);
-		return NULL;
-	}
-	w = xcalloc(1, sizeof(*w));
-	w->fd = fd;
+	w->loop = l;
 	w->cb = cb;
 	w->arg = arg;
-	w->watch = loop_fd_new(l, fd, LOOP_READ, clock_told, w);
+	w->jumped.run = clock_jumped;
+	w->fd = -1;
+	if (loop_on_jump(l, &w->jumped))
+		return w;
+	w->fd = timerfd_create(CLOCK_REALTIME, TFD_NONBLOCK | TFD_CLOEXEC);
+	if (w->fd < 0 || clock_arm(w->fd) < 0)
+		return clock_watch_free(w);
+	w->watch = loop_fd_new(l, w->fd, LOOP_READ, clock_told, w);
 	return w;
 }
 
@@ -62,8 +70,9 @@ struct clock_watch *clock_watch_free(struct clock_watch *w)
 {
 	if (!w)
 		return NULL;
+	loop_off_jump(w->loop, &w->jumped);
 	loop_fd_free(w->watch);
-	close(w->fd);
+	close_fd(w->fd);
 	free(w);
 	return NULL;
 }
