@@ -209,7 +209,9 @@ static void step_scale(struct world *w, char **v, size_t n UNUSED)
 /* --- some of the pods --- */
 
 /* Copies, as what is done to one may change the list. */
-static size_t some_names(struct world *w, const struct resource *r, const char *selector, size_t most, char ***ret)
+/* staying: not those that are to go already. */
+static size_t some_names(struct world *w, const struct resource *r, const char *selector, bool staying, size_t most,
+			 char ***ret)
 {
 	struct selector *sel = selector_of(w, selector);
 	VEC(char *) out = VEC_INIT;
@@ -217,7 +219,8 @@ static size_t some_names(struct world *w, const struct resource *r, const char *
 
 	world_list(w, r, w->ns, sel, &objs);
 	for (size_t i = 0; i < objs.list.n && out.n < most; i++)
-		VEC_PUSH(&out, xstrdup(objs.list.objs[i]->name));
+		if (!staying || !meta_is_deleting(obj_node(objs.list.objs[i])))
+			VEC_PUSH(&out, xstrdup(objs.list.objs[i]->name));
 	objs_release(&objs);
 	selector_free(sel);
 	*ret = out.v;
@@ -264,7 +267,7 @@ static void step_tell(struct world *w, char **v, size_t n)
 		else
 			buf_adds(&b, "null");
 	}
-	count = some_names(w, schema_res("", "pods"), v[1], most, &names);
+	count = some_names(w, schema_res("", "pods"), v[1], false, most, &names);
 	if (!count)
 		world_fail(w, "there is no such pod");
 	for (size_t i = 0; i < count && !world_failed(w); i++) {
@@ -326,7 +329,7 @@ static void step_delete(struct world *w, char **v, size_t n)
 		delete_one(w, r, name, &how);
 		return;
 	}
-	count = some_names(w, r, v[1], most, &names);
+	count = some_names(w, r, v[1], false, most, &names);
 	for (size_t i = 0; i < count && !world_failed(w); i++)
 		delete_one(w, r, names[i], &how);
 	names_free(names, count);
@@ -356,7 +359,7 @@ static void step_evict(struct world *w, char **v, size_t n)
 		world_fail(w, "evict [N] pods SELECTOR [refused TEXT]");
 		return;
 	}
-	count = some_names(w, schema_res("", "pods"), v[1], most, &names);
+	count = some_names(w, schema_res("", "pods"), v[1], true, most, &names);
 	if (!count)
 		world_fail(w, "there is no such pod");
 	for (size_t i = 0; i < count && !world_failed(w); i++)
@@ -529,7 +532,7 @@ static void step_let(struct world *w, char **v, size_t n)
 		else
 			value_at(obj_node(o), v[2], &b);
 	} else if (n == 4 && str_to_i64(str_of(v[3]), &index) && (r = world_kind(w, v[1]))) {
-		count = some_names(w, r, v[2], SIZE_MAX, &names);
+		count = some_names(w, r, v[2], false, SIZE_MAX, &names);
 		if (index < 0 || (size_t)index >= count)
 			world_fail(w, "there are %zu", count);
 		else
