@@ -5,6 +5,7 @@
 #include <stdio.h>
 
 #include "t/sim/run.h"
+#include "t/unit/memory-store.h"
 
 #define TREE_BYTES (16 << 20)
 #define BEGIN_S 1767225600 /* 2026-01-01, a Thursday */
@@ -50,19 +51,12 @@ static void open_api(struct world *w)
 {
 	static const char *const groups[] = { "system:masters", NULL };
 	static const char *const issuers[] = { "https://kubernetes.default.svc.cluster.local", NULL };
-	struct store_config sc = { .loop = w->loop, .ttl_s = ttl_s };
 	struct api_config ac = { .loop = w->loop, .version = "v1.36.2+kinglet1", .server_address = "192.0.2.1:6443",
 				 .service_cidr = "10.43.0.0/16", .sa_issuers = issuers };
 	struct err e = ERR_INIT;
 	bool ready = false;
 
-	for (const struct schema_res *r = schema_next(NULL); r; r = schema_next(r))
-		if (!r->is_virtual && schema_storage(r) == r)
-			VEC_PUSH(&w->kinds, &r->r);
-	sc.resources = w->kinds.v;
-	sc.n_resources = w->kinds.n;
-	BUG_ON(store_open(&w->store, &sc, &e) < 0);
-	ac.store = w->store;
+	ac.store = w->store = memory_store(w->loop, ttl_s);
 	BUG_ON(api_new(&w->api, &ac, &e) < 0);
 	api_start(w->api, on_ready, &ready);
 	while (!ready)
@@ -110,7 +104,6 @@ void world_close(struct world *w)
 	obj_trim(0);
 	loop_hook_free(w->hook);
 	loop_free(w->loop);
-	VEC_RELEASE(&w->kinds);
 	vars_release(&w->vars);
 	free(w->ns);
 	free(w->step);

@@ -78,7 +78,6 @@ struct world {
 	struct sim_config play;
 	struct call_feed feed;
 	struct loop_hook *hook;
-	VEC(const struct resource *) kinds;
 	VEC(struct pod_mark) marks;
 	VEC(struct limit) limits;
 	bool changed, pods_changed;

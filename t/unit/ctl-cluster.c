@@ -6,6 +6,7 @@
 #include <stdio.h>
 
 #include "base/time.h"
+#include "memory-store.h"
 
 static void cluster_ready(void *arg)
 {
@@ -16,21 +17,14 @@ void cluster_up(struct cluster *c)
 {
 	static const char *const groups[] = { "system:masters", NULL };
 	static const char *const issuers[] = { "https://kubernetes.default.svc.cluster.local", NULL };
-	struct store_config sc = { 0 };
 	struct api_config ac = { .version = "v1.36.2+kinglet1", .server_address = "192.0.2.1:6443",
 				 .service_cidr = "10.43.0.0/16", .sa_issuers = issuers };
 	struct err e = ERR_INIT;
 	bool is_ready = false;
 
 	*c = (struct cluster){ .loop = loop_new() };
-	for (const struct schema_res *r = schema_next(NULL); r; r = schema_next(r))
-		if (!r->is_virtual && schema_storage(r) == r)
-			VEC_PUSH(&c->resources, &r->r);
-	sc.loop = ac.loop = c->loop;
-	sc.resources = c->resources.v;
-	sc.n_resources = c->resources.n;
-	BUG_ON(store_open(&c->store, &sc, &e) < 0);
-	ac.store = c->store;
+	ac.loop = c->loop;
+	ac.store = c->store = memory_store(c->loop, NULL);
 	BUG_ON(api_new(&c->api, &ac, &e) < 0);
 	api_start(c->api, cluster_ready, &is_ready);
 	while (!is_ready)
@@ -47,7 +41,6 @@ void cluster_down(struct cluster *c)
 	store_close(c->store);
 	obj_trim(0);
 	loop_free(c->loop);
-	VEC_RELEASE(&c->resources);
 }
 
 static void cluster_answered(void *arg, struct obj *o, const struct err *err)

@@ -18,7 +18,6 @@ struct cluster {
 	struct ctl *ctl;
 	size_t open, failed; /* calls without an answer; that failed */
 	char uid[40]; /* of the last object that was answered */
-	VEC(const struct resource *) resources;
 };
 
 void cluster_up(struct cluster *c);

@@ -2,6 +2,7 @@
  * The API server over a store in memory: by HTTP through a real connection, and
  * by calls from inside.
  */
+#include "memory-store.h"
 #include "tap.h"
 
 #include <stdio.h>
@@ -138,28 +139,11 @@ static void ready(void *arg)
 	is_ready = true;
 }
 
-static bool is_volatile(const struct resource *r)
-{
-	return ((const struct schema_res *)r)->volatile_tier;
-}
-
 static char *sa_key;
 
 static void set_up_store(void)
 {
-	static VEC(const struct resource *) rs = VEC_INIT;
-	struct store_config sc = { .loop = loop, .is_volatile = is_volatile };
-	struct err e = ERR_INIT;
-
-	for (size_t i = 0; i < schema_n_resources; i++) {
-		const struct schema_res *s = &schema_resources[i];
-
-		if (!s->is_virtual && s->served && schema_storage(s) == s)
-			VEC_PUSH(&rs, &s->r);
-	}
-	sc.resources = rs.v;
-	sc.n_resources = rs.n;
-	BUG_ON(store_open(&store, &sc, &e) < 0);
+	store = memory_store(loop, NULL);
 }
 
 static void set_up(void)

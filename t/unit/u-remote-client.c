@@ -13,6 +13,7 @@
 #include "http/http.h"
 #include "schema/schema.h"
 #include "store/store.h"
+#include "memory-store.h"
 #include "tap.h"
 
 static struct loop *loop;
@@ -33,11 +34,6 @@ static void turns(bool (*until)(void))
 
 /* --- a real server --- */
 
-static bool is_volatile(const struct resource *r)
-{
-	return false;
-}
-
 static void on_ready(void *arg)
 {
 	is_ready = true;
@@ -45,19 +41,7 @@ static void on_ready(void *arg)
 
 static void open_store(void)
 {
-	static VEC(const struct resource *) rs = VEC_INIT;
-	struct store_config sc = { .loop = loop, .is_volatile = is_volatile };
-	struct err e = ERR_INIT;
-
-	for (size_t i = 0; i < schema_n_resources; i++) {
-		const struct schema_res *s = &schema_resources[i];
-
-		if (!s->is_virtual && s->served && schema_storage(s) == s)
-			VEC_PUSH(&rs, &s->r);
-	}
-	sc.resources = rs.v;
-	sc.n_resources = rs.n;
-	BUG_ON(store_open(&store, &sc, &e) < 0);
+	store = memory_store(loop, NULL);
 }
 
 static void listen_again(void)
