@@ -202,6 +202,18 @@ test_expect_success 'an owner that goes in mid-work leaves nothing behind' '
 	wait_for "pods gone >now && test_lines 0 now"
 '
 
+test_expect_success 'a hundred thousand replicas come in bursts, with few events, and others are served' '
+	set_of flood 100000 "" "schedulingGates: [{name: example.com/wait}]" | kubectl apply -f - &&
+	wait_for "test \"\$(field rs/flood .status.replicas)\" -ge 1000" &&
+	set_of small 2 | kubectl apply -f - &&
+	ready rs/small 2 &&
+	test "$(field rs/flood .status.replicas)" -lt 100000 &&
+	test "$(kubectl get events --field-selector involvedObject.name=flood -o name | wc -l)" -le 20 &&
+	kubectl scale rs flood --replicas=0 &&
+	wait_for -t 60 "test \"\$(field rs/flood .status.replicas)\" = 0" &&
+	kubectl delete rs flood small
+'
+
 test_expect_success 'restarted, the server goes on where it was' '
 	set_of still 2 | kubectl apply -f - &&
 	ready rs/still 2 &&

@@ -116,6 +116,15 @@ test_expect_success 'restart; old ReplicaSets beyond the limit go' '
 	wait_for "test \"\$(sets web)\" = \"0 2 \""
 '
 
+test_expect_success 'kubectl autoscale makes its object' '
+	kubectl autoscale deployment web --min=2 --max=5 --cpu-percent=80 &&
+	test_equal "Deployment web 2 5 80" "$(kubectl get hpa web -o \
+		"jsonpath={.spec.scaleTargetRef.kind} {.spec.scaleTargetRef.name} {.spec.minReplicas} {.spec.maxReplicas} {.spec.metrics[0].resource.target.averageUtilization}")" &&
+	kubectl get hpa >got &&
+	test_grep "^web  *Deployment/web  *cpu: <unknown>/80%  *2  *5  *0 " got &&
+	kubectl delete hpa web
+'
+
 test_expect_success 'with kubectl of other versions' '
 	for KUBECTL in $(kubectl_versions | sed -n "1p;\$p"); do
 		v=$(basename $KUBECTL) &&
