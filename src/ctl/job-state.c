@@ -249,7 +249,9 @@ static void job_judge_limits(struct job *j, struct plan *p)
 		job_judge(j, "FailureTarget", "BackoffLimitExceeded", "Job has reached the specified backoff limit");
 		return;
 	}
-	if (!deadline || j->suspended || !time_parse_rfc3339(node_str(node_get(j->status, F_startTime)), &start_ns))
+	/* One that was just taken up again has its old startTime still: it gets a new one with the condition. */
+	if (!deadline || j->suspended || cond_is_true(node_get(j->status, F_conditions), "Suspended") ||
+	    !time_parse_rfc3339(node_str(node_get(j->status, F_startTime)), &start_ns))
 		return;
 	left = start_ns / SEC_NS + node_int(deadline, 0) - j->now;
 	if (left <= 0)
