@@ -53,7 +53,7 @@ if [ "${1:-}" != quick ]; then
 	tail -n 1 build-test/fuzz.log
 
 	step "the distribution: unpacked, built and installed elsewhere"
-	make -C build-test distcheck CHECK_QUICK=1 CRASH_ROUNDS=20 >build-test/distcheck.log 2>&1 ||
+	make -C build-test -j "$jobs" distcheck CHECK_QUICK=1 CRASH_ROUNDS=20 DISTCHECK_CONFIGURE_FLAGS="CFLAGS=-O0" >build-test/distcheck.log 2>&1 ||
 		die "make distcheck" build-test/distcheck.log
 	rm -f build-test/kinglet-*.tar.*
 fi
