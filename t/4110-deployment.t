@@ -134,6 +134,7 @@ test_expect_success 'with kubectl of other versions' '
 		test_grep "REVISION  *CHANGE-CAUSE" got &&
 		kubectl rollout undo deploy web &&
 		rolled web &&
+		sleep 1 && # kubectl refuses to restart twice within a second
 		kubectl rollout restart deploy web &&
 		rolled web || return 1
 	done

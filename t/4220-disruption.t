@@ -119,7 +119,7 @@ test_expect_success 'two at once: one of them only' '
 	{ cat code1 && echo && cat other/code2 && echo; } | sort >got &&
 	printf "201\n429\n" >expect &&
 	test_cmp expect got &&
-	counts web "2 2 3 0" &&
+	counts web "2 2 2 0" &&
 	kubectl delete quota stop &&
 	counts web "3 2 3 1"
 '
