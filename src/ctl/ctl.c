@@ -678,7 +678,7 @@ static void ctl_on_kid_changed(void *arg, const struct kid_change *c)
 	for (size_t i = 0; i < ARRAY_SIZE(ctl_defs); i++) {
 		struct ctl_run *run = &ctl->runs[i];
 
-		if (run->def->selects && kin->bit == 1 << CTL_PODS && c->endpoint_news)
+		if (run->def->selects && kin->bit == 1 << CTL_PODS && c->news)
 			ctl_wake_selecting_pod(run, c);
 		if (!(run->def->kids & kin->bit))
 			continue;

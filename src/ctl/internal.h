@@ -108,7 +108,7 @@ struct ctl_def {
 	 * orphan that it selects turns up. */
 	const char *kind;
 	unsigned kids; /* bits 1 << CTL_PODS, ... */
-	/* Of its first watch: it is woken when a pod that it selects comes, goes, or changes as endpoints do. */
+	/* Of its first watch: it is woken when there is news (kids.h) of a pod that it selects. */
 	bool selects;
 	/* Or, where one look at the caches is not enough: does its calls, then ctl_run_done. */
 	void (*start)(struct ctl_run *run, const struct ctl_view *v, const char *key);

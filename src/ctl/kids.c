@@ -219,7 +219,7 @@ void kids_over(const struct kids *k, void (*each)(void *arg, struct kid *c), voi
 static void kids_drop(struct kids *k, struct kid *c)
 {
 	struct kid_owner *w = c->owner;
-	struct kid_change change = { .ns = c->obj->ns, .before = w, .labels_before = c->labels, .endpoint_news = true };
+	struct kid_change change = { .ns = c->obj->ns, .before = w, .labels_before = c->labels, .news = true };
 
 	map_del(k->by_uid, str_of(c->obj->uid));
 	kids_node_leave(k, c);
@@ -233,9 +233,9 @@ static void kids_drop(struct kids *k, struct kid *c)
 	free(c);
 }
 
-static bool kid_endpoint_news(const struct kid *was, const struct kid *c)
+static bool kid_is_news(const struct kid *was, const struct kid *c)
 {
-	return was->labels != c->labels || was->addresses != c->addresses || was->ready != c->ready ||
+	return was->labels != c->labels || was->owner != c->owner || was->addresses != c->addresses || was->ready != c->ready ||
 	       was->terminating != c->terminating || was->phase != c->phase;
 }
 
@@ -272,7 +272,7 @@ static void kids_put(struct kids *k, struct obj *o)
 	c->labels = labels;
 	kid_look(c, root);
 	kids_node_join(k, c);
-	change.endpoint_news = kid_endpoint_news(&was, c);
+	change.news = kid_is_news(&was, c);
 	change.kid = c;
 	change.orphan_news = !w->kind && (before != w || labels != old_labels);
 	k->changed(k->arg, &change);

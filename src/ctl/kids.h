@@ -63,7 +63,7 @@ struct kid_change {
 	const struct kid_owner *before, *after; /* NULL: was not there, is not there */
 	struct kid *kid; /* as it is now; NULL: it went */
 	const struct kid_labels *labels_before; /* NULL: was not there */
-	bool endpoint_news; /* it came, went, or what endpoints tell of it changed */
+	bool news; /* it came, went, or what Services and budgets look at changed */
 	bool orphan_news; /* it is an orphan, and came, lost its owner or got other labels */
 };
 
