@@ -170,7 +170,7 @@ test_expect_success 'a pod whose image is not there and must not be pulled' '
 
 test_expect_success 'a pod that no node can take stays Pending, and says why' '
 	kubectl run huge --image=localhost/demo:1 \
-		--overrides="{\"spec\":{\"nodeSelector\":{\"planet\":\"mars\"}}}" &&
+		--overrides="{\"spec\":{\"nodeSelector\":{\"planet\":\"mars\"}}}" -- sleep 9999 &&
 	wait_for "kubectl describe pod huge | grep \"0/1 nodes are available: 1 node(s) didn.t match\"" &&
 	test_equal Pending "$(jsonpath huge .status.phase)" &&
 	kubectl label node n1 planet=mars &&
