@@ -72,7 +72,7 @@ test_expect_success 'drain goes through with all the options; what a controller 
 	kubectl drain n1 --ignore-daemonsets --force --delete-emptydir-data --timeout=$((30 * TEST_SLOW))s >got 2>err &&
 	test_grep "^node/n1 drained" got &&
 	test_grep "evicting pod default/alone" err got &&
-	test_grep -i "Warning: deleting Pods that declare no controller: default/alone, default/full" err &&
+	test_grep -i "deleting Pods that declare no controller: default/alone, default/full" err &&
 	test_grep -i "ignoring DaemonSet-managed Pods: default/ds-" err &&
 	wait_for "test \"\$(kubectl get pods -l app=rs -o jsonpath=\"{.items[*].spec.nodeName}\")\" = \"n2 n2\"" &&
 	case $(names n1) in ds-*) ;; *) names n1; return 1 ;; esac &&
