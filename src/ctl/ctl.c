@@ -637,32 +637,16 @@ static void ctl_wake_owner(struct ctl_run *run, const char *ns, const struct kid
 	ctl_wake(run, key.s);
 }
 
-/* An orphan: whoever selects it may want it. */
-static void ctl_wake_selecting(struct ctl_run *run, const struct kid *c)
+/* Whoever selects one of these sets of labels; NULL: there is none. */
+static void ctl_wake_selecting(struct ctl_run *run, const char *ns, const struct kid_labels *now,
+			       const struct kid_labels *before)
 {
-	for (struct obj *o = NULL; (o = informer_next(run->view.of[0], c->obj->ns, o));) {
+	for (struct obj *o = NULL; (o = informer_next(run->view.of[0], ns, o));) {
 		_cleanup_buf_ struct buf key = BUF_INIT;
 		_cleanup_err_ struct err e = ERR_INIT;
 		struct selector *s = ctl_selector(obj_node(o), &e);
 
-		if (s && selector_match(s, c->labels->set)) {
-			obj_key_print(&key, o->ns, o->name);
-			ctl_wake(run, key.s);
-		}
-		selector_free(s);
-	}
-}
-
-static void ctl_wake_selecting_pod(struct ctl_run *run, const struct kid_change *c)
-{
-	const struct node *now = c->kid ? c->kid->labels->set : NULL, *before = c->labels_before ? c->labels_before->set : NULL;
-
-	for (struct obj *o = NULL; (o = informer_next(run->view.of[0], c->ns, o));) {
-		_cleanup_buf_ struct buf key = BUF_INIT;
-		_cleanup_err_ struct err e = ERR_INIT;
-		struct selector *s = ctl_selector(obj_node(o), &e);
-
-		if (s && ((c->kid && selector_match(s, now)) || (c->labels_before && selector_match(s, before)))) {
+		if (s && ((now && selector_match(s, now->set)) || (before && selector_match(s, before->set)))) {
 			obj_key_print(&key, o->ns, o->name);
 			ctl_wake(run, key.s);
 		}
@@ -679,14 +663,14 @@ static void ctl_on_kid_changed(void *arg, const struct kid_change *c)
 		struct ctl_run *run = &ctl->runs[i];
 
 		if (run->def->selects && kin->bit == 1 << CTL_PODS && c->news)
-			ctl_wake_selecting_pod(run, c);
+			ctl_wake_selecting(run, c->ns, c->kid ? c->kid->labels : NULL, c->labels_before);
 		if (!(run->def->kids & kin->bit))
 			continue;
 		if (c->before != c->after)
 			ctl_wake_owner(run, c->ns, c->before);
 		ctl_wake_owner(run, c->ns, c->after);
 		if (c->orphan_news && !c->kid->terminating)
-			ctl_wake_selecting(run, c->kid);
+			ctl_wake_selecting(run, c->ns, c->kid->labels, NULL);
 	}
 	loop_defer(client_loop(ctl->cfg.client), &ctl->task);
 }

@@ -195,6 +195,8 @@ static void endpoints_plan(struct obj *now, struct obj *o, const struct endpoint
 	_cleanup_doc_ struct doc *d = endpoints_body(now, o);
 	struct node *root = doc_root(d), *meta = node_get(root, F_metadata), *annotations;
 	struct node *subsets = endpoints_subsets(x, d), *labels = service_labels(d, obj_node(o));
+	_cleanup_free_ char *failed = xasprintf("Failed to %s endpoint %s%s/%s: ", now ? "update" : "create",
+						now ? "" : "for service ", o->ns, o->name);
 	char when[TIME_NANO_LEN];
 
 	node_setk(d, labels, STR_LIT(MANAGED_BY), node_new_cstr(d, MANAGER));
@@ -212,8 +214,7 @@ static void endpoints_plan(struct obj *now, struct obj *o, const struct endpoint
 		plan_update(out, now->res, now->ns, now->name, NULL, take_ptr(&d));
 	else
 		plan_create(out, schema_res("", "endpoints"), o->ns, take_ptr(&d));
-	plan_say(out, o, NULL, NULL, now ? "FailedToUpdateEndpoint" : "FailedToCreateEndpoint",
-		 now ? "Failed to update endpoint: " : "Failed to create endpoint: ");
+	plan_say(out, o, NULL, NULL, now ? "FailedToUpdateEndpoint" : "FailedToCreateEndpoint", failed);
 }
 
 /* Its Service went, whoever made it. Those of elections never had one. */
