@@ -3,9 +3,7 @@
  * who go there from here (the proxy subresource, webhooks). As the packet filter
  * would, without needing one.
  *
- * Asked in this order: EndpointSlices, Endpoints, and, for a Service with a
- * selector that nobody has made endpoints for yet, its ready pods. Among several
- * chance decides.
+ * EndpointSlices are asked first, then Endpoints. Among several chance decides.
  */
 #include "api/internal.h"
 
@@ -15,7 +13,6 @@ struct backend_search {
 	const char *service; /* name */
 	const struct node *spec; /* of the Service */
 	const struct node *port; /* its port, an item of spec.ports */
-	struct selector *selector;
 	/* what was found: one of n, each as likely as another */
 	unsigned n;
 	char *host;
@@ -63,31 +60,6 @@ static void backend_in_endpoints(struct backend_search *s, struct obj *o)
 			backend_found(s, node_gets(a, F_ip), backend_named_port(s, node_get(subset, F_ports)));
 }
 
-/* targetPort: a number, a name in the pod's containers, or nothing: the Service's own number. */
-static int backend_pod_port(const struct backend_search *s, const struct node *pod)
-{
-	const struct node *target = node_get(s->port, F_targetPort);
-
-	if (!node_is(target, DOC_STRING))
-		return (int)node_int(target, node_int(node_get(s->port, F_port), -1));
-	NODE_FOREACH(c, node_path(pod, F_spec, F_containers))
-		NODE_FOREACH(p, node_get(c, F_ports))
-			if (node_streq(target, node_gets(p, F_name)))
-				return (int)node_int(node_get(p, F_containerPort), -1);
-	return -1;
-}
-
-static bool backend_in_pod(void *arg, struct obj *o)
-{
-	struct backend_search *s = arg;
-	const struct node *pod = obj_node(o);
-
-	if (selector_match(s->selector, meta_labels(pod)) && !meta_is_deleting(pod) &&
-	    cond_is_true(node_path(pod, F_status, F_conditions), "Ready"))
-		backend_found(s, node_gets(node_get(pod, F_status), F_podIP), backend_pod_port(s, pod));
-	return false;
-}
-
 /* The visitors above match nothing, so that no list is made. */
 static void backend_visit(struct api *a, const struct resource *res, const char *ns,
 			  bool (*visit)(void *arg, struct obj *o), struct backend_search *s)
@@ -101,16 +73,9 @@ static void backend_visit(struct api *a, const struct resource *res, const char 
 
 static void backend_search(struct api *a, const char *ns, struct backend_search *s)
 {
-	const struct node *selector = node_get(s->spec, F_selector);
-
 	backend_visit(a, schema_res("discovery.k8s.io", "endpointslices"), ns, backend_in_slice, s);
 	if (!s->n)
 		backend_in_endpoints(s, store_get(a->store, schema_res("", "endpoints"), ns, s->service));
-	if (s->n || !node_count(selector))
-		return;
-	s->selector = selector_from_map(selector);
-	backend_visit(a, &a->pods->r, ns, backend_in_pod, s);
-	selector_free(s->selector);
 }
 
 static const struct node *backend_port(const struct node *spec, const char *port)
