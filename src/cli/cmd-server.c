@@ -35,135 +35,7 @@
 #include "sched/sched.h"
 #include "schema/schema.h"
 #include "store/store.h"
-
-#define O(m) offsetof(struct server_opts, m)
-static const struct opt server_opts[] = {
-	{ OPT_HEADING, .help = "Cluster" },
-	{ OPT_STRING, "data-dir", 'd', O(data_dir), "DIR", "KINGLET_DATA_DIR", KINGLET_DATA_DIR,
-	  .help = "where everything is kept" },
-	{ OPT_STRING, "config", 'c', O(config), "FILE", "KINGLET_CONFIG_FILE", KINGLET_CONFIG,
-	  .help = "YAML file with these options" },
-	{ OPT_STRING, "token", 't', O(token), "TOKEN", "KINGLET_TOKEN",
-	  .help = "bearer token of the cluster's administrator" },
-	{ OPT_STRING, "token-auth-file", 0, O(token_file), "FILE", "KINGLET_TOKEN_AUTH_FILE",
-	  .help = "CSV file of bearer tokens: token,user,uid,\"group,group\"" },
-	{ OPT_STRING, "cluster-cidr", 0, O(cluster_cidr), "CIDR", "KINGLET_CLUSTER_CIDR", "10.42.0.0/16",
-	  .help = "addresses for pods" },
-	{ OPT_STRING, "service-cidr", 0, O(service_cidr), "CIDR", "KINGLET_SERVICE_CIDR", "10.43.0.0/16",
-	  .help = "addresses for services" },
-	{ OPT_STRING, "service-node-port-range", 0, O(node_port_range), "A-B", "KINGLET_NODE_PORT_RANGE",
-	  "30000-32767", .help = "ports for services of type NodePort" },
-	{ OPT_STRING, "cluster-dns", 0, O(cluster_dns), "IP", "KINGLET_CLUSTER_DNS",
-	  .help = "address of the cluster's name server" },
-	{ OPT_STRING, "cluster-domain", 0, O(cluster_domain), "NAME", "KINGLET_CLUSTER_DOMAIN", "cluster.local",
-	  .help = "domain of the cluster's names" },
-	{ OPT_STRING, "enable-admission-plugins", 0, O(admission_on), "NAMES", "KINGLET_ENABLE_ADMISSION_PLUGINS",
-	  .help = "admission plug-ins to run besides those that run by default" },
-	{ OPT_STRING, "disable-admission-plugins", 0, O(admission_off), "NAMES", "KINGLET_DISABLE_ADMISSION_PLUGINS",
-	  .help = "admission plug-ins not to run" },
-	{ OPT_STRING, "admission-control-config-file", 0, O(admission_config), "FILE",
-	  "KINGLET_ADMISSION_CONTROL_CONFIG_FILE", .help = "AdmissionConfiguration: defaults and exemptions of PodSecurity" },
-	{ OPT_LIST, "kube-controller-manager-arg", 0, O(controller_args), "NAME=VALUE",
-	  "KINGLET_KUBE_CONTROLLER_MANAGER_ARG", .help = "a setting of the controllers, by its name in kube-controller-manager",
-	  .whole = true },
-	{ OPT_STRING, "event-ttl", 0, O(event_ttl), "TIME", "KINGLET_EVENT_TTL", "1h0m0s",
-	  .help = "how long Events are kept after their last change" },
-	{ OPT_HEADING, .help = "Access" },
-	{ OPT_BOOL, "anonymous-auth", 0, O(anonymous_auth), NULL, "KINGLET_ANONYMOUS_AUTH", "true",
-	  .help = "requests without credentials are system:anonymous, who may see health and version; else 401" },
-	{ OPT_LIST, "service-account-issuer", 0, O(sa_issuers), "URL", "KINGLET_SERVICE_ACCOUNT_ISSUER",
-	  .help = "issuer of service accounts' tokens; of several the first signs, the others are accepted. By default "
-		  "https://kubernetes.default.svc.DOMAIN" },
-	{ OPT_STRING, "service-account-jwks-uri", 0, O(jwks_uri), "URL", "KINGLET_SERVICE_ACCOUNT_JWKS_URI",
-	  .help = "where issuer discovery says that the keys are; by default at this server" },
-	{ OPT_LIST, "api-audiences", 0, O(api_audiences), "NAME", "KINGLET_API_AUDIENCES",
-	  .help = "audience of tokens that are for the API; by default the issuers" },
-	{ OPT_HEADING, .help = "Audit" },
-	{ OPT_STRING, "audit-policy-file", 0, O(audit_policy), "FILE", "KINGLET_AUDIT_POLICY_FILE",
-	  .help = "audit.k8s.io/v1 Policy: which requests the audit log tells of, and how much" },
-	{ OPT_STRING, "audit-log-path", 0, O(audit_log), "FILE", "KINGLET_AUDIT_LOG_PATH",
-	  .help = "the audit log, one JSON event a line; - is the standard output" },
-	{ OPT_INT, "audit-log-maxsize", 0, O(audit_mb), "MB", "KINGLET_AUDIT_LOG_MAXSIZE", "100", 0, 1000000,
-	  .help = "a larger audit log is set aside under a name with the time; 0: never" },
-	{ OPT_INT, "audit-log-maxage", 0, O(audit_days), "DAYS", "KINGLET_AUDIT_LOG_MAXAGE", "366", 0, 100000,
-	  .help = "older ones that were set aside are removed; 0: never" },
-	{ OPT_INT, "audit-log-maxbackup", 0, O(audit_backups), "N", "KINGLET_AUDIT_LOG_MAXBACKUP", "100", 0, 100000,
-	  .help = "more than so many that were set aside are removed, the oldest first; 0: never" },
-	{ OPT_BOOL, "audit-log-compress", 0, O(audit_compress), NULL, "KINGLET_AUDIT_LOG_COMPRESS",
-	  .help = "compress what is set aside with gzip" },
-	{ OPT_HEADING, .help = "Listener" },
-	{ OPT_STRING, "bind-address", 0, O(bind_address), "ADDRESS", "KINGLET_BIND_ADDRESS", "0.0.0.0",
-	  .help = "address that the API listens on" },
-	{ OPT_INT, "https-listen-port", 0, O(port), "PORT", "KINGLET_HTTPS_LISTEN_PORT", "6443", 0, 65535,
-	  .help = "port that the API listens on; 0 takes a free one" },
-	{ OPT_STRING, "advertise-address", 0, O(advertise_address), "ADDRESS", "KINGLET_ADVERTISE_ADDRESS",
-	  .help = "address that clients are told; the node's by default" },
-	{ OPT_LIST, "tls-san", 0, O(tls_sans), "NAME", "KINGLET_TLS_SAN",
-	  .help = "further name or address in the serving certificate" },
-	{ OPT_STRING, "write-kubeconfig", 'o', O(write_kubeconfig), "FILE", "KINGLET_KUBECONFIG_OUTPUT",
-	  KINGLET_KUBECONFIG, .help = "where to write the administrator's kubeconfig" },
-	{ OPT_STRING, "write-kubeconfig-mode", 0, O(write_kubeconfig_mode), "MODE", "KINGLET_KUBECONFIG_MODE", "0600",
-	  .help = "its permissions" },
-	{ OPT_LIST, "disable", 0, O(disabled), "PART", "KINGLET_DISABLE",
-	  .help = "leave out a part that is there by default: local-storage (the class local-path and its provisioner)" },
-	{ OPT_HEADING, .help = "Node" },
-	{ OPT_BOOL, "disable-agent", 0, O(disable_agent), NULL, "KINGLET_DISABLE_AGENT",
-	  .help = "run no node agent: pods are not run on this machine" },
-	{ OPT_STRING, "node-name", 0, O(node_name), "NAME", "KINGLET_NODE_NAME",
-	  .help = "name of this node; the host's name by default" },
-	{ OPT_STRING, "node-ip", 'i', O(node_ip), "IP", "KINGLET_NODE_IP", .help = "address of this node" },
-	{ OPT_STRING, "node-external-ip", 0, O(node_external_ip), "IP", "KINGLET_NODE_EXTERNAL_IP",
-	  .help = "its address outside, for the Node's status; several by commas" },
-	{ OPT_LIST, "node-label", 0, O(node_labels), "KEY=VALUE", "KINGLET_NODE_LABEL",
-	  .help = "label for the node when it registers first" },
-	{ OPT_LIST, "node-taint", 0, O(node_taints), "KEY=VALUE:EFFECT", "KINGLET_NODE_TAINT",
-	  .help = "taint for the node when it registers first" },
-	{ OPT_INT, "max-pods", 0, O(max_pods), "N", "KINGLET_MAX_PODS", "110", 1, 4096,
-	  .help = "most pods on this node" },
-	{ OPT_LIST, "kubelet-arg", 0, O(kubelet_args), "NAME=VALUE", "KINGLET_KUBELET_ARG",
-	  .help = "a setting of the kubelet, by its name there", .whole = true },
-	{ OPT_INT, "kubelet-port", 0, O(kubelet_port), "PORT", "KINGLET_KUBELET_PORT", "10250", 0, 65535,
-	  .help = "port of the node's own HTTPS server, at the bind address; 0: none" },
-	{ OPT_STRING, "pod-manifest-path", 0, O(manifest_dir), "DIR", "KINGLET_POD_MANIFEST_PATH",
-	  .help = "manifests of static pods; DATA-DIR/agent/pod-manifests by default" },
-	{ OPT_STRING, "resolv-conf", 0, O(resolv_conf), "FILE", "KINGLET_RESOLV_CONF",
-	  .help = "name servers for pods; /etc/resolv.conf by default" },
-	{ OPT_STRING, "pod-logs-dir", 0, O(pod_logs_dir), "DIR", "KINGLET_POD_LOGS_DIR",
-	  .help = "where the logs of containers go; by default /var/log/pods, or agent/logs/pods below another data "
-		  "directory" },
-	{ OPT_STRING, "bridge", 0, O(bridge), "NAME", "KINGLET_BRIDGE", KINGLET_BRIDGE,
-	  .help = "bridge that pods are attached to" },
-	{ OPT_STRING, "cgroup", 0, O(cgroup), "NAME", NULL, NULL,
-	  .help = "cgroup that pods run below; by default kinglet, or kinglet-HASH for another data directory" },
-	{ OPT_STRING, "default-local-storage-path", 0, O(local_storage), "DIR", "KINGLET_DEFAULT_LOCAL_STORAGE_PATH", NULL,
-	  .help = "where volumes of the class local-path live; storage in the data directory by default. A file system with "
-		  "project quotas holds them to their size" },
-	{ OPT_HEADING, .help = "Images" },
-	{ OPT_STRING, "private-registry", 0, O(registries), "FILE", "KINGLET_PRIVATE_REGISTRY", KINGLET_REGISTRIES,
-	  .help = "mirrors, rewrites, TLS settings and credentials of image registries" },
-	{ OPT_BOOL, "disable-default-registry-endpoint", 0, O(no_default_endpoint), NULL,
-	  "KINGLET_DISABLE_DEFAULT_REGISTRY_ENDPOINT",
-	  .help = "where a registry has mirrors, do not ask the registry itself" },
-	{ OPT_INT, "max-parallel-image-pulls", 0, O(parallel_pulls), "N", "KINGLET_MAX_PARALLEL_IMAGE_PULLS", "4", 1, 100,
-	  .help = "most images that are pulled at once" },
-	{ OPT_STRING, "image-pull-progress-deadline", 0, O(pull_deadline), "TIME", "KINGLET_IMAGE_PULL_PROGRESS_DEADLINE",
-	  "1m0s", .help = "a transfer from a registry that brings nothing for so long is given up" },
-	{ OPT_INT, "image-gc-high-threshold", 0, O(gc_high), "PERCENT", "KINGLET_IMAGE_GC_HIGH_THRESHOLD", "85", 1, 100,
-	  .help = "a disk that is used so far makes unused images go" },
-	{ OPT_INT, "image-gc-low-threshold", 0, O(gc_low), "PERCENT", "KINGLET_IMAGE_GC_LOW_THRESHOLD", "80", 0, 100,
-	  .help = "until it is down to this" },
-	{ OPT_STRING, "minimum-image-ttl-duration", 0, O(gc_min_age), "TIME", "KINGLET_MINIMUM_IMAGE_TTL_DURATION", "2m0s",
-	  .help = "younger images do not go" },
-	{ OPT_STRING, "image-maximum-gc-age", 0, O(gc_max_age), "TIME", "KINGLET_IMAGE_MAXIMUM_GC_AGE", "0s",
-	  .help = "images that were not used for so long go even when the disk is empty; 0s: never" },
-	{ OPT_HEADING, .help = "Logging" },
-	{ OPT_INT, "slow-request-ms", 0, O(slow_ms), "MS", "KINGLET_SLOW_REQUEST_MS", "1000", 0, 3600000,
-	  .help = "requests that take longer, watches and streams aside, have a line in the log; 0: none" },
-	{ OPT_STRING, "log-level", 'l', O(log_level), "LEVEL", "KINGLET_LOG_LEVEL", "info",
-	  .help = "trace, debug, info, warn or error" },
-	{ .type = OPT_END },
-};
-#undef O
+#include "svc/svc.h"
 
 struct server {
 	const struct server_opts *opts;
@@ -172,6 +44,7 @@ struct server {
 	int lock;
 	char *node_name, node_ip[46], *server_dir, *agent_dir, *local_storage;
 	char *service_ip; /* the first of the service CIDR: `kubernetes` */
+	char *dns_ip; /* the cluster's name server */
 	char *pod_cidr;
 	int port;
 	struct pki pki;
@@ -186,6 +59,7 @@ struct server {
 	struct image_store *images;
 	struct net *net;
 	struct node_agent *agent;
+	struct svc *svc;
 	struct local_dirs *local_dirs;
 	struct loop_signal *sigterm, *sigint, *sighup, *sigpipe;
 	struct loop_hook *trim;
@@ -210,10 +84,11 @@ static int server_service_ip(struct server *s, struct err *e)
 	unsigned a, b, c, d, bits;
 
 	if (sscanf(s->opts->service_cidr, "%u.%u.%u.%u/%u", &a, &b, &c, &d, &bits) != 5 || a > 255 || b > 255 ||
-	    c > 255 || d > 254 || bits > 30 || bits < 8)
+	    c > 255 || d > 240 || bits > 28 || bits < 8)
 		return err_set(e, ERR_BAD_REQUEST, "--service-cidr '%s' is no IPv4 network such as 10.43.0.0/16",
 			       s->opts->service_cidr);
 	s->service_ip = xasprintf("%u.%u.%u.%u", a, b, c, d + 1);
+	s->dns_ip = !str_empty(s->opts->cluster_dns) ? xstrdup(s->opts->cluster_dns) : xasprintf("%u.%u.%u.%u", a, b, c, d + 10);
 	return 0;
 }
 
@@ -397,13 +272,26 @@ static int server_issuers(struct server *s, struct err *e)
 }
 
 /* Parts that k3s' --disable names too, as far as they are here. */
-static const char *const server_parts[] = { "local-storage" };
+static const struct server_part {
+	const char *name, *alias; /* what k3s runs for it */
+} server_parts[] = {
+	{ "local-storage", NULL },
+	{ "dns", "coredns" },
+	{ "servicelb", NULL },
+	{ "ingress", "traefik" },
+};
+
+static bool server_part_is(const struct server_part *p, const char *name)
+{
+	return streq(p->name, name) || streq_null(p->alias, name);
+}
 
 static bool server_disabled(const struct server *s, const char *part)
 {
-	for (size_t i = 0; i < s->opts->disabled.n; i++)
-		if (streq(s->opts->disabled.v[i], part))
-			return true;
+	for (size_t k = 0; k < ARRAY_SIZE(server_parts); k++)
+		for (size_t i = 0; i < s->opts->disabled.n && streq(server_parts[k].name, part); i++)
+			if (server_part_is(&server_parts[k], s->opts->disabled.v[i]))
+				return true;
 	return false;
 }
 
@@ -413,7 +301,7 @@ static int server_check_parts(const struct server *s, struct err *e)
 		bool known = false;
 
 		for (size_t k = 0; k < ARRAY_SIZE(server_parts); k++)
-			known = known || streq(server_parts[k], s->opts->disabled.v[i]);
+			known = known || server_part_is(&server_parts[k], s->opts->disabled.v[i]);
 		if (!known)
 			return err_set(e, ERR_BAD_REQUEST, "--disable %s: there is no such part", s->opts->disabled.v[i]);
 	}
@@ -556,7 +444,7 @@ static int server_open_agent(struct server *s, struct err *e)
 	struct node_config node = { .loop = s->loop, .client = client_named(s->client, "kubelet"),
 				    .name = s->node_name, .ip = s->node_ip, .external_ip = s->opts->node_external_ip, .state_dir = s->agent_dir, .version = KINGLET_KUBERNETES,
 				    .labels = s->node_labels.v, .taints = s->node_taints.v,
-				    .cluster_dns = s->opts->cluster_dns, .cluster_domain = s->opts->cluster_domain,
+				    .cluster_dns = s->dns_ip, .cluster_domain = s->opts->cluster_domain,
 				    .resolv_conf = s->opts->resolv_conf, .service_host = s->service_ip,
 				    .service_port = 443, .max_pods = (int)s->opts->max_pods,
 				    .manifest_dir = str_empty(s->opts->manifest_dir) ? manifests : s->opts->manifest_dir,
@@ -582,6 +470,25 @@ static int server_open_agent(struct server *s, struct err *e)
 	agent_start(s->agent);
 	s->local_dirs = local_dirs_new(node.client, s->node_name, s->local_storage);
 	return 0;
+}
+
+/* What this machine does for Services, policies and names. */
+static int server_open_services(struct server *s, struct err *e)
+{
+	const struct server_opts *o = s->opts;
+	struct svc_config cfg = { .loop = s->loop, .client = client_named(s->client, "kinglet-services"), .net = s->net,
+				  .node_name = s->node_name, .node_ip = s->node_ip, .state_dir = s->agent_dir,
+				  .cluster_cidr = o->cluster_cidr, .service_cidr = o->service_cidr,
+				  .cluster_dns = s->dns_ip, .cluster_domain = o->cluster_domain,
+				  .resolv_conf = o->resolv_conf, .lb_pool = o->lb_pool,
+				  .ingress_address = o->ingress_address, .ingress_http_port = (int)o->ingress_http,
+				  .ingress_https_port = (int)o->ingress_https, .ingress_access_log = o->ingress_log,
+				  .no_proxy = o->disable_proxy, .no_policy = o->disable_policy };
+
+	cfg.no_dns = server_disabled(s, "dns");
+	cfg.no_lb = server_disabled(s, "servicelb");
+	cfg.no_ingress = server_disabled(s, "ingress");
+	return svc_new(&s->svc, &cfg, e);
 }
 
 /* --- life --- */
@@ -714,13 +621,16 @@ static int server_start(struct server *s, struct err *e)
 					       .local_storage = server_disabled(s, "local-storage") ? NULL : s->local_storage });
 	s->sched = sched_new(client_named(s->client, "kube-scheduler"), "default-scheduler");
 	server_node_marks(s);
-	return s->opts->disable_agent ? 0 : server_open_agent(s, e);
+	if (s->opts->disable_agent)
+		return 0;
+	return server_open_agent(s, e) < 0 || server_open_services(s, e) < 0 ? -e->code : 0;
 }
 
 static void server_stop(struct server *s)
 {
 	if (s->http)
 		http_server_drain(s->http);
+	svc_free(s->svc);
 	local_dirs_free(s->local_dirs);
 	agent_free(s->agent);
 	sched_free(s->sched);
@@ -753,6 +663,7 @@ static void server_stop(struct server *s)
 	free(s->issuer);
 	free(s->node_name);
 	free(s->service_ip);
+	free(s->dns_ip);
 	free(s->pod_cidr);
 	free(s->server_dir);
 	free(s->agent_dir);
@@ -785,7 +696,7 @@ const struct cmd cmd_server = {
 		"a node that runs pods on this machine. It stays in the foreground; SIGTERM ends it and leaves\n"
 		"the pods running, the next start finds them again. Every option may stand in the\n"
 		"configuration file under its name, and in the environment as shown in kinglet-server(8).",
-	.opts = server_opts,
+	.opts = server_options,
 	.opts_size = sizeof(struct server_opts),
 	.flags = CMD_ROOT,
 	.config_file = KINGLET_CONFIG,

@@ -19,9 +19,14 @@ struct server_opts {
 	struct opt_list tls_sans, node_labels, node_taints, kubelet_args, controller_args, sa_issuers, api_audiences, disabled;
 	char *registries, *pull_deadline, *local_storage;
 	char *gc_min_age, *gc_max_age;
+	char *lb_pool, *ingress_address, *ingress_log;
+	int64_t ingress_http, ingress_https;
+	bool disable_proxy, disable_policy;
 	int64_t parallel_pulls, gc_high, gc_low;
 	bool disable_agent, anonymous_auth, audit_compress, no_default_endpoint;
 };
+
+extern const struct opt server_options[]; /* server-opts.c */
 
 /* The cgroup of the server with this data directory: servers side by side have one each. Owned by the caller. */
 char *server_cgroup(const char *given, const char *data_dir);

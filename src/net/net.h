@@ -6,10 +6,33 @@
 #ifndef NET_NET_H
 #define NET_NET_H
 
+#include <sys/socket.h>
+
+#include "base/buf.h"
 #include "base/err.h"
 #include "base/loop.h"
-#include "base/buf.h"
 
+/* --- addresses of both families (addr.c) --- */
+struct net_addr {
+	int family; /* AF_INET, AF_INET6; 0: none */
+	uint8_t b[16]; /* network order; of IPv4 the first 4 */
+};
+struct net_prefix {
+	struct net_addr addr; /* as written */
+	unsigned bits;
+};
+#define NET_ADDR_TEXT 46
+bool net_addr_parse(struct net_addr *a, const char *text);
+const char *net_addr_print(const struct net_addr *a, char out[NET_ADDR_TEXT]); /* returns out */
+bool net_addr_equal(const struct net_addr *a, const struct net_addr *b);
+static inline size_t net_addr_len(const struct net_addr *a)
+{
+	return a->family == AF_INET6 ? 16 : 4;
+}
+bool net_prefix_parse(struct net_prefix *p, const char *text); /* "10.0.0.0/8" */
+bool net_prefix_has(const struct net_prefix *p, const struct net_addr *a); /* false for the other family */
+
+/* --- the pod network --- */
 struct net;
 
 struct net_config {
