@@ -91,7 +91,8 @@ struct workqueue;
 struct workqueue *workqueue_new(struct loop *l, int workers, void (*run)(void *arg, const char *key), void *arg);
 void workqueue_add(struct workqueue *q, const char *key);
 void workqueue_add_after(struct workqueue *q, const char *key, int64_t ms);
-/* failed: again after back-off (5 ms doubling to 1000 s as client-go's). Re-added meanwhile: runs again. */
+/* failed: again after back-off (5 ms doubling to 1000 s as client-go's). Re-added meanwhile: runs again. One that held
+ * the loop for long rests a while before it runs again. */
 void workqueue_done(struct workqueue *q, const char *key, bool failed);
 struct workqueue *workqueue_free(struct workqueue *q);
 
