@@ -40,15 +40,15 @@ static void sched_pod_claims(struct sched_pod *p, const struct node *spec)
 	}
 }
 
-static struct sched_owner *sched_owner_get(struct sched *s, const char *uid)
+static struct sched_owner *sched_owner_get(struct sched *s, const char *ns, const char *uid)
 {
-	struct sched_owner *o = map_getc(s->by_owner, uid);
+	_cleanup_free_ char *key = xasprintf("%s/%s", ns, uid);
+	struct sched_owner *o = map_getc(s->by_owner, key);
 
 	if (!o) {
 		o = xcalloc(1, sizeof(*o));
-		o->uid = xstrdup(uid);
-		TAILQ_INIT(&o->pods);
-		map_set(s->by_owner, str_of(uid), o);
+		o->key = take_ptr(&key);
+		map_set(s->by_owner, str_of(o->key), o);
 	}
 	o->refs++;
 	return o;
@@ -57,7 +57,7 @@ static struct sched_owner *sched_owner_get(struct sched *s, const char *uid)
 static struct sched_owner *sched_owner_put(struct sched *s, struct sched_owner *o)
 {
 	if (o && !--o->refs)
-		map_del(s->by_owner, str_of(o->uid));
+		map_del(s->by_owner, str_of(o->key));
 	return NULL;
 }
 
@@ -65,8 +65,23 @@ void sched_owner_free(void *v)
 {
 	struct sched_owner *o = v;
 
-	free(o->uid);
+	VEC_RELEASE(&o->on);
+	free(o->key);
 	free(o);
+}
+
+/* One more of the owner's pods is on the node, or one less. */
+static void sched_owner_count(struct sched_owner *o, struct sched_node *n, bool more)
+{
+	size_t i = 0;
+
+	while (i < o->on.n && o->on.v[i].node != n)
+		i++;
+	if (i == o->on.n)
+		VEC_PUSH(&o->on, ((struct sched_owned){ .node = n }));
+	o->on.v[i].n += more ? 1u : -1u;
+	if (!o->on.v[i].n)
+		o->on.v[i] = o->on.v[--o->on.n];
 }
 
 static void sched_pod_clear(struct sched_pod *p)
@@ -108,7 +123,7 @@ static void sched_pod_read(struct sched_pod *p, struct obj *o)
 	p->start_s = sched_time(node_get(status, F_startTime));
 	p->deleting = meta_is_deleting(root);
 	p->by_preemption = sched_pushed_out(status);
-	p->owner = *owner ? sched_owner_get(p->sched, owner) : NULL;
+	p->owner = *owner ? sched_owner_get(p->sched, o->ns, owner) : NULL;
 	p->rules = pod_rules_read(root);
 	labels_read(&p->labels, meta_labels(root));
 	amounts_of_pod(&p->requests, spec);
@@ -357,8 +372,8 @@ void sched_place(struct sched_pod *p, struct sched_node *n)
 	p->on = n;
 	TAILQ_INSERT_TAIL(&n->pods, p, on_link);
 	TAILQ_INSERT_TAIL(&p->in->pods, p, in_link);
-	if (p->owner)
-		TAILQ_INSERT_TAIL(&p->owner->pods, p, owner_link);
+	if (p->owner && !p->deleting)
+		sched_owner_count(p->owner, n, true);
 	if (sched_has_terms(p))
 		TAILQ_INSERT_TAIL(&p->sched->with_rules, p, rules_link);
 	sched_count(n, p, 1);
@@ -370,8 +385,8 @@ void sched_unplace(struct sched_pod *p)
 
 	TAILQ_REMOVE(&n->pods, p, on_link);
 	TAILQ_REMOVE(&p->in->pods, p, in_link);
-	if (p->owner)
-		TAILQ_REMOVE(&p->owner->pods, p, owner_link);
+	if (p->owner && !p->deleting)
+		sched_owner_count(p->owner, n, false);
 	if (sched_has_terms(p))
 		TAILQ_REMOVE(&p->sched->with_rules, p, rules_link);
 	sched_count(n, p, -1);

@@ -150,20 +150,18 @@ static bool spread_is_sibling(const struct sched_cycle *c, const struct rule_spr
 {
 	if (other->deleting || other->in != c->p->in)
 		return false;
-	if (r->selector)
-		return labels_match(&other->labels, r->selector);
-	return other->owner && other->owner == c->p->owner;
+	return labels_match(&other->labels, r->selector);
 }
 
-/* Those of one owner are counted once for all nodes: there are fewer of them than of all pods on all nodes. */
+/* The default constraints: pods of one owner, who knows how many are where. */
 static void spread_count_owned(struct sched_cycle *c)
 {
-	const struct sched_pod *other;
+	const struct sched_owner *o = c->p->owner;
 
 	c->spread.owned_on = xcalloc(c->s->nodes.n, sizeof(*c->spread.owned_on));
-	TAILQ_FOREACH(other, &c->p->owner->pods, owner_link)
-		if (other->on->there && spread_is_sibling(c, &spread_default[0], other))
-			c->spread.owned_on[other->on->at]++;
+	for (size_t i = 0; i < o->on.n; i++)
+		if (o->on.v[i].node->there)
+			c->spread.owned_on[o->on.v[i].node->at] = o->on.v[i].n;
 }
 
 static int64_t spread_siblings_on(const struct sched_cycle *c, const struct rule_spread *r, const struct sched_node *n)
@@ -178,27 +176,26 @@ static int64_t spread_siblings_on(const struct sched_cycle *c, const struct rule
 	return count;
 }
 
-static void spread_soft_count_pod(struct sched_cycle *c, size_t i, const struct rule_spread *r, bool own,
-				  const struct sched_pod *other)
+static void spread_soft_count_on(struct sched_cycle *c, size_t i, const struct rule_spread *r, bool own,
+				 const struct sched_node *n, int64_t count)
 {
-	const struct sched_node *n = other->on;
 	const char *value = labels_get(&n->labels, r->key);
 
-	if (value && n->there && spread_is_sibling(c, r, other) && spread_eligible(c, r, n) &&
-	    (!own || spread_has_keys(c->p->rules, false, n)))
-		counts_add(&c->spread.soft[i], r->key, value, 1);
+	if (value && n->there && spread_eligible(c, r, n) && (!own || spread_has_keys(c->p->rules, false, n)))
+		counts_add(&c->spread.soft[i], r->key, value, count);
 }
 
 static void spread_soft_count(struct sched_cycle *c, size_t i, const struct rule_spread *r, bool own)
 {
+	const struct sched_owner *o = c->p->owner;
 	struct sched_pod *other;
 
 	if (own)
 		TAILQ_FOREACH(other, &c->p->in->pods, in_link)
-			spread_soft_count_pod(c, i, r, own, other);
-	else
-		TAILQ_FOREACH(other, &c->p->owner->pods, owner_link)
-			spread_soft_count_pod(c, i, r, own, other);
+			if (spread_is_sibling(c, r, other))
+				spread_soft_count_on(c, i, r, own, other->on, 1);
+	for (size_t k = 0; !own && k < o->on.n; k++)
+		spread_soft_count_on(c, i, r, own, o->on.v[k].node, o->on.v[k].n);
 }
 
 /* How many different values the nodes have: a rarer difference weighs more. */

@@ -46,7 +46,7 @@ void amounts_release(struct amounts *a);
 void amounts_of_pod(struct amounts *a, const struct node *spec);
 
 /* --- labels.c: labels, and counts by topology --- */
-struct labels { /* "key\0value\0" after each other; NULL when there are none */
+struct labels { /* lengths, key and value after each other, as labels.c has it; NULL when there are none */
 	char *text;
 	size_t n;
 };
@@ -115,10 +115,14 @@ struct sched_namespace {
 	TAILQ_HEAD(, sched_pod) pods; /* placed */
 };
 
-struct sched_owner { /* what the pods of one owner have in common */
-	char *uid;
+struct sched_owned { /* how many pods of an owner are on a node and stay */
+	struct sched_node *node;
+	uint32_t n;
+};
+struct sched_owner { /* what the pods of one owner in one namespace have in common */
+	char *key; /* "ns/uid" */
 	size_t refs; /* pods of it, placed or not */
-	TAILQ_HEAD(, sched_pod) pods; /* placed */
+	VEC(struct sched_owned) on;
 };
 
 struct sched_pod {
@@ -136,7 +140,7 @@ struct sched_pod {
 	/* placed: on a node (bound, or assumed while the binding is under way) */
 	struct sched_node *on;
 	bool assumed;
-	TAILQ_ENTRY(sched_pod) on_link, in_link, owner_link, rules_link;
+	TAILQ_ENTRY(sched_pod) on_link, in_link, rules_link;
 	/* pending */
 	enum { SCHED_IDLE, SCHED_ACTIVE, SCHED_BACKOFF, SCHED_UNSCHEDULABLE, SCHED_BINDING } queue;
 	RB_ENTRY(sched_pod) queue_link; /* in active or unschedulable */

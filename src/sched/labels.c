@@ -3,6 +3,19 @@
  */
 #include "sched/internal.h"
 
+/* Of each label: how long key and value are (with their NULs), key, value. Kubernetes' longest is 317 bytes. */
+struct label_len {
+	uint16_t key, value;
+};
+
+static size_t label_len(const char *s)
+{
+	size_t n = strlen(s) + 1;
+
+	BUG_ON(n > UINT16_MAX);
+	return n;
+}
+
 void labels_read(struct labels *l, const struct node *labels)
 {
 	size_t len = 0;
@@ -10,16 +23,20 @@ void labels_read(struct labels *l, const struct node *labels)
 
 	labels_release(l);
 	NODE_FOREACH(n, labels)
-		len += n->key_len + strlen(node_cstr_or(n, "")) + 2;
+		len += sizeof(struct label_len) + label_len(n->key) + label_len(node_cstr_or(n, ""));
 	if (!len)
 		return;
 	at = l->text = xmalloc(len);
 	NODE_FOREACH(n, labels)
 	{
 		const char *value = node_cstr_or(n, "");
+		struct label_len k = { (uint16_t)label_len(n->key), (uint16_t)label_len(value) };
 
-		at = stpcpy(at, n->key) + 1;
-		at = stpcpy(at, value) + 1;
+		memcpy(at, &k, sizeof(k));
+		at += sizeof(k);
+		memcpy(at, n->key, k.key);
+		memcpy(at + k.key, value, k.value);
+		at += k.key + k.value;
 		l->n++;
 	}
 }
@@ -27,14 +44,16 @@ void labels_read(struct labels *l, const struct node *labels)
 const char *labels_get(const struct labels *l, const char *key)
 {
 	const char *at = l->text;
+	size_t n = strlen(key) + 1;
 
 	for (size_t i = 0; i < l->n; i++) {
-		size_t k = strlen(at) + 1;
+		struct label_len k;
 
-		if (streq(at, key))
-			return at + k;
-		at += k;
-		at += strlen(at) + 1;
+		memcpy(&k, at, sizeof(k));
+		at += sizeof(k);
+		if (k.key == n && memcmp(at, key, n) == 0)
+			return at + k.key;
+		at += k.key + k.value;
 	}
 	return NULL;
 }
