@@ -50,7 +50,9 @@ struct http_call {
 	enum call_framing framing;
 	int64_t left;
 	struct http1_chunked chunk;
+	struct evbuffer *early; /* of a streamed body, before there is a connection; NULL: nothing */
 	bool keep, retried, paused, wants_upgrade;
+	bool body_out; /* the request's body is complete */
 	TAILQ_ENTRY(http_call) link;
 };
 
@@ -116,8 +118,11 @@ static void client_conn_park(struct client_conn *c)
 
 static void call_unref(struct http_call *k)
 {
-	if (--k->refs == 0)
-		free(k);
+	if (--k->refs)
+		return;
+	if (k->early)
+		evbuffer_free(k->early);
+	free(k);
 }
 
 /* Gives up what the call holds. reuse: its connection may serve another. */
@@ -154,7 +159,7 @@ static void call_finish(struct http_call *k, const struct err *e)
 
 	if (k->state == CALL_DONE)
 		return;
-	call_end(k, !e && k->keep);
+	call_end(k, !e && k->keep && k->body_out);
 	call_unref(k);
 	x->on_done(x, e);
 }
@@ -177,13 +182,35 @@ static void call_timeout(void *arg)
 
 /* --- sending --- */
 
+/* The answer's head is awaited from the request's end on. */
+static void call_await_head(struct http_call *k)
+{
+	int ms = k->x->timeout_ms;
+
+	if (ms < 0 || !k->body_out)
+		loop_timer_clear(k->timer);
+	else
+		loop_timer_set(k->timer, ms ? ms : CLIENT_HEAD_MS);
+}
+
+/* How the request's body is framed, in its head. */
+static void call_frame_request(const struct http_exchange *x, struct buf *b)
+{
+	bool writes = strcmp(x->method, "POST") == 0 || strcmp(x->method, "PUT") == 0 || strcmp(x->method, "PATCH") == 0;
+	int64_t n = x->streams ? x->body_length : (int64_t)x->body.n;
+
+	if (n < 0)
+		buf_adds(b, "Transfer-Encoding: chunked\r\n");
+	else if (n > 0 || writes)
+		buf_addf(b, "Content-Length: %lld\r\n", (long long)n);
+}
+
 static void call_write(struct http_call *k)
 {
 	struct http_exchange *x = k->x;
 	struct http_client *cl = k->cl;
 	_cleanup_buf_ struct buf b = BUF_INIT;
-	bool host = false, writes = x->body.n || strcmp(x->method, "POST") == 0 || strcmp(x->method, "PUT") == 0 ||
-				   strcmp(x->method, "PATCH") == 0;
+	bool host = false;
 	struct evbuffer *out = conn_out(k->conn->io);
 
 	buf_addf(&b, "%s %s HTTP/1.1\r\n", x->method, x->target);
@@ -194,14 +221,75 @@ static void call_write(struct http_call *k)
 	}
 	if (!host)
 		buf_addf(&b, strchr(cl->host, ':') ? "Host: [%s]:%d\r\n" : "Host: %s:%d\r\n", cl->host, cl->cfg.port);
-	if (writes)
-		buf_addf(&b, "Content-Length: %zu\r\n", x->body.n);
+	call_frame_request(x, &b);
 	buf_adds(&b, "\r\n");
 	evbuffer_add(out, b.s, b.len);
-	evbuffer_add(out, x->body.p, x->body.n);
+	if (!x->streams)
+		evbuffer_add(out, x->body.p, x->body.n);
+	else if (k->early)
+		evbuffer_add_buffer(out, k->early);
 	conn_push(k->conn->io);
 	k->state = CALL_HEAD;
-	loop_timer_set(k->timer, x->timeout_ms > 0 ? x->timeout_ms : CLIENT_HEAD_MS);
+	call_await_head(k);
+}
+
+/* Where a streamed body goes for now; NULL: nowhere any more. */
+static struct evbuffer *call_body_out(struct http_call *k)
+{
+	if (!k || k->state == CALL_DONE || k->body_out)
+		return NULL;
+	if (k->state != CALL_DIAL)
+		return conn_out(k->conn->io);
+	if (!k->early)
+		k->early = evbuffer_new();
+	BUG_ON(!k->early);
+	return k->early;
+}
+
+static void call_body_push(struct http_call *k)
+{
+	if (k->state != CALL_DIAL)
+		conn_push(k->conn->io);
+}
+
+void http_exchange_write(struct http_exchange *x, struct str data)
+{
+	struct evbuffer *out = call_body_out(x->impl);
+
+	if (!out || !data.n)
+		return;
+	if (x->body_length < 0)
+		evbuffer_add_printf(out, "%zx\r\n", data.n);
+	evbuffer_add(out, data.p, data.n);
+	if (x->body_length < 0)
+		evbuffer_add(out, "\r\n", 2);
+	call_body_push(x->impl);
+}
+
+void http_exchange_write_end(struct http_exchange *x)
+{
+	struct http_call *k = x->impl;
+	struct evbuffer *out = call_body_out(k);
+
+	if (!out)
+		return;
+	if (x->body_length < 0)
+		evbuffer_add(out, "0\r\n\r\n", 5);
+	k->body_out = true;
+	call_body_push(k);
+	if (k->state == CALL_HEAD)
+		call_await_head(k);
+}
+
+size_t http_exchange_queued(const struct http_exchange *x)
+{
+	const struct http_call *k = x->impl;
+
+	if (!k || k->state == CALL_DONE)
+		return 0;
+	if (k->state == CALL_DIAL)
+		return k->early ? evbuffer_get_length(k->early) : 0;
+	return conn_queued(k->conn->io);
 }
 
 /* --- what a connection tells --- */
@@ -225,6 +313,14 @@ static void client_on_input(void *arg)
 		client_conn_free(c); /* nothing was asked */
 }
 
+static void client_on_drain(void *arg)
+{
+	struct client_conn *c = arg;
+
+	if (c->call && c->call->x->on_drain)
+		c->call->x->on_drain(c->call->x);
+}
+
 static void client_on_dead(void *arg, const struct err *e)
 {
 	struct client_conn *c = arg;
@@ -239,6 +335,7 @@ static const struct conn_ops client_conn_ops = {
 	.on_open = client_on_open,
 	.on_input = client_on_input,
 	.on_eof = client_on_input,
+	.on_drain = client_on_drain,
 	.on_dead = client_on_dead,
 };
 
@@ -308,8 +405,10 @@ static void call_start(struct http_call *k, bool fresh)
 
 /* --- receiving --- */
 
-static bool call_is_idempotent(const struct http_exchange *x)
+static bool call_may_repeat(const struct http_exchange *x)
 {
+	if (x->streams)
+		return false;
 	return strcmp(x->method, "GET") == 0 || strcmp(x->method, "HEAD") == 0 || strcmp(x->method, "OPTIONS") == 0;
 }
 
@@ -318,7 +417,7 @@ static void call_fail_conn(struct http_call *k, const struct err *e)
 {
 	_cleanup_err_ struct err mine = ERR_INIT;
 
-	if (k->state == CALL_HEAD && k->conn->reused && !k->retried && call_is_idempotent(k->x)) {
+	if (k->state == CALL_HEAD && k->conn->reused && !k->retried && call_may_repeat(k->x)) {
 		k->retried = true;
 		call_detach(k, false);
 		call_start(k, true);
@@ -542,6 +641,7 @@ void http_client_send(struct http_client *cl, struct http_exchange *x)
 	k->x = x;
 	k->refs = 1;
 	k->fd = -1;
+	k->body_out = !x->streams;
 	k->start.run = call_start_task;
 	k->timer = loop_timer_new(cl->cfg.loop, call_timeout, k);
 	x->impl = k;

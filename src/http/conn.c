@@ -53,6 +53,7 @@ struct conn {
 	int refs;
 	unsigned char todo; /* CONN_WORK_ bits */
 	unsigned char end; /* enum conn_end */
+	bool reading; /* its owner wants to hear */
 	bool eof, drain_due, shut_wanted, shut_done, open, failed;
 };
 
@@ -250,10 +251,26 @@ void conn_kick(struct conn *c)
 		conn_todo(c, CONN_WORK_INPUT);
 }
 
+/* libevent calls back without end while its high mark is reached and reading is on: input that its owner lets lie
+ * turns reading off until he has taken some. */
+static void conn_gate(struct conn *c)
+{
+	bool full;
+
+	if (!c->bev || c->end != CONN_OPEN || !c->reading || c->eof || c->failed)
+		return;
+	full = evbuffer_get_length(bufferevent_get_input(c->bev)) >= CONN_HIGH;
+	if (full && (bufferevent_get_enabled(c->bev) & EV_READ))
+		bufferevent_disable(c->bev, EV_READ);
+	else if (!full && !(bufferevent_get_enabled(c->bev) & EV_READ))
+		bufferevent_enable(c->bev, EV_READ);
+}
+
 void conn_read(struct conn *c, bool on)
 {
 	if (!c->bev || c->end != CONN_OPEN)
 		return;
+	c->reading = on;
 	if (!on) {
 		bufferevent_disable(c->bev, EV_READ);
 		return;
@@ -285,6 +302,7 @@ static void conn_run(struct loop_task *t)
 	}
 	if (c->bev && (todo & CONN_WORK_INPUT))
 		conn_deliver(c);
+	conn_gate(c);
 	conn_unref(c);
 }
 
@@ -318,6 +336,7 @@ static void conn_on_read(struct bufferevent *bev, void *arg)
 	c->refs++;
 	conn_read_on(c);
 	conn_deliver(c);
+	conn_gate(c);
 	conn_unref(c);
 }
 
@@ -328,6 +347,7 @@ static void conn_on_write(struct bufferevent *bev, void *arg)
 	c->refs++;
 	conn_flush(c);
 	conn_after_write(c);
+	conn_gate(c);
 	conn_unref(c);
 }
 

@@ -126,6 +126,11 @@ const struct http_peer *http_req_peer(const struct http_req *r);
 /* max: more is answered 413 by the server itself and cb is not called. body is valid during cb only. */
 void http_req_want_body(struct http_req *r, size_t max, void (*cb)(void *arg, struct http_req *r, struct str body),
 			void *arg);
+/* Or its pieces, as they come, from the loop: on_end once after the last. How long that may take is the user's to
+ * say. The answer may begin, and end, before the body has. */
+void http_req_stream_body(struct http_req *r, void (*on_data)(void *arg, struct http_req *r, struct str data),
+			  void (*on_end)(void *arg, struct http_req *r), void *arg);
+void http_req_pause_body(struct http_req *r, bool paused); /* holds on_data back */
 /* The request's user is told when its connection dies before the response is done (then r is gone). */
 void http_req_on_gone(struct http_req *r, void (*cb)(void *arg), void *arg);
 
@@ -134,11 +139,13 @@ struct http_resp {
 	const char *content_type;
 	struct http_header *headers; /* further ones: {name, value} struct str pairs */
 	size_t n_headers;
+	bool has_length; /* http_begin: Content-Length instead of chunks; the user keeps his word, or calls http_abort */
+	int64_t length;
 };
 /* One of these ends or begins the answer. After http_reply or http_end the request is gone. */
 void http_reply(struct http_req *r, const struct http_resp *resp, struct str body);
 void http_reply_evbuffer(struct http_req *r, const struct http_resp *resp, struct evbuffer *body);
-void http_begin(struct http_req *r, const struct http_resp *resp); /* chunked */
+void http_begin(struct http_req *r, const struct http_resp *resp); /* chunked, unless has_length */
 void http_chunk(struct http_req *r, struct str data);
 void http_chunk_evbuffer(struct http_req *r, struct evbuffer *data);
 void http_end(struct http_req *r);
@@ -170,7 +177,11 @@ struct http_exchange {
 	struct http_header *headers;
 	size_t n_headers;
 	struct str body; /* borrowed until on_done; sent with Content-Length */
-	int timeout_ms; /* to the response's head; 0: 30000 */
+	/* Or it comes piece by piece, by http_exchange_write: with Content-Length, or (body_length -1) in chunks. */
+	bool streams;
+	int64_t body_length;
+	void (*on_drain)(struct http_exchange *x); /* http_exchange_queued has gone down below the low mark; may be NULL */
+	int timeout_ms; /* from the request's end to the response's head; 0: 30000, -1: none */
 	/* The answer's head. For 101 (when an Upgrade header was sent), take the stream here and on_done follows. */
 	void (*on_head)(struct http_exchange *x, const struct http_head *h);
 	/* NULL: gathered (up to max_body) and given to on_done. Else each piece as it comes; x->paused holds it back. */
@@ -186,5 +197,9 @@ struct http_exchange {
 void http_client_send(struct http_client *c, struct http_exchange *x);
 void http_client_cancel(struct http_exchange *x); /* on_done will not be called */
 void http_exchange_pause(struct http_exchange *x, bool paused); /* on_data back-pressure */
+/* The request's body, when it streams: any number of pieces, then the end. The answer may come before. */
+void http_exchange_write(struct http_exchange *x, struct str data);
+void http_exchange_write_end(struct http_exchange *x);
+size_t http_exchange_queued(const struct http_exchange *x); /* bytes written that the kernel has not taken */
 
 #endif

@@ -65,26 +65,48 @@ size_t http_req_queued(const struct http_req *r)
 
 /* --- bodies --- */
 
-void http_req_want_body(struct http_req *r, size_t max, void (*cb)(void *arg, struct http_req *r, struct str body),
-			void *arg)
+/* The body is wanted: tells a client that waits for this. What comes, comes from the loop, never from in here. */
+static void request_want(struct http_req *r, size_t max, void *arg)
 {
 	static const char go_on[] = "HTTP/1.1 100 Continue\r\n\r\n";
 	struct serve_conn *c = r->c;
 
 	r->body_max = max;
-	r->body_cb = cb;
 	r->body_arg = arg;
 	r->body_wanted = true;
-	if (!r->body_done)
-		serve_wait(c, SERVE_WAIT_BODY);
-	if (r->head.expect_continue && !r->body_done && (size_t)c->body_left <= max &&
+	if (r->head.expect_continue && !r->body_done && !r->begun && (size_t)c->body_left <= max &&
 	    evbuffer_get_length(conn_input(c->io)) == 0) {
 		evbuffer_add(conn_out(c->io), go_on, sizeof(go_on) - 1);
 		conn_push(c->io);
 		r->continued = true;
 	}
-	/* Also when nothing is left to read: cb comes from the loop, never from in here. */
 	conn_kick(c->io);
+}
+
+void http_req_want_body(struct http_req *r, size_t max, void (*cb)(void *arg, struct http_req *r, struct str body),
+			void *arg)
+{
+	r->body_cb = cb;
+	if (!r->body_done)
+		serve_wait(r->c, SERVE_WAIT_BODY);
+	request_want(r, max, arg);
+}
+
+void http_req_stream_body(struct http_req *r, void (*on_data)(void *arg, struct http_req *r, struct str data),
+			  void (*on_end)(void *arg, struct http_req *r), void *arg)
+{
+	r->body_data = on_data;
+	r->body_end = on_end;
+	request_want(r, SIZE_MAX, arg);
+}
+
+void http_req_pause_body(struct http_req *r, bool paused)
+{
+	if (r->body_paused == paused)
+		return;
+	r->body_paused = paused;
+	if (!paused)
+		conn_kick(r->c->io);
 }
 
 /* Takes what is there of the body; out NULL drops it. HTTP_DONE at its end. */
@@ -145,6 +167,35 @@ static void request_body_complete(struct http_req *r)
 	buf_release(&body);
 }
 
+/* The next piece of a streamed body. Its user may end the request with either callback. */
+static bool request_give_piece(struct http_req *r)
+{
+	struct serve_conn *c = r->c;
+	_cleanup_buf_ struct buf piece = BUF_INIT;
+	enum http_parse p;
+	size_t n;
+
+	if (r->body_paused)
+		return false;
+	p = request_take(c, &piece, &n);
+	if (p == HTTP_BAD && r->begun) {
+		serve_gone(c);
+		return true;
+	}
+	if (p == HTTP_BAD) {
+		request_refuse(c, 400, "BadRequest", "malformed chunked body");
+		return true;
+	}
+	if (piece.len)
+		r->body_data(r->body_arg, r, buf_str(&piece));
+	if (p == HTTP_DONE && c->req == r) {
+		r->body_done = true;
+		r->body_wanted = false;
+		r->body_end(r->body_arg, r);
+	}
+	return n > 0 || p == HTTP_DONE;
+}
+
 static void request_too_large(struct http_req *r)
 {
 	char msg[80];
@@ -163,6 +214,8 @@ bool request_read_body(struct serve_conn *c)
 		return request_skip(c);
 	if (!r->body_wanted)
 		return false;
+	if (r->body_data)
+		return request_give_piece(r);
 	if ((size_t)c->body_left + r->body.len > r->body_max) {
 		request_too_large(r);
 		return true;
@@ -229,7 +282,7 @@ static bool request_can_keep(const struct http_req *r)
 
 	if (!r->keep || c->eof || c->srv->draining)
 		return false;
-	if (!c->chunked && c->body_left == 0)
+	if ((!c->chunked && c->body_left == 0) || r->body_data)
 		return true;
 	if (r->head.expect_continue && !r->continued)
 		return false;
@@ -296,7 +349,7 @@ void http_reply_evbuffer(struct http_req *r, const struct http_resp *resp, struc
 
 void http_begin(struct http_req *r, const struct http_resp *resp)
 {
-	request_write_head(r, resp, -1);
+	request_write_head(r, resp, resp->has_length ? resp->length : -1);
 	r->begun = true;
 	conn_push(r->c->io);
 	/* A client that closed already reads no stream; its user hears of it from the loop. */

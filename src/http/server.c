@@ -295,8 +295,9 @@ static void serve_on_eof(void *arg)
 
 	c->eof = true;
 	/* Half-closed after a whole plain request: it is still answered. */
-	if (c->state == SERVE_REQUEST && !conn_is_tls(c->io) && !r->begun && (r->body_done || !r->body_wanted) &&
-	    !c->chunked && c->body_left <= (int64_t)evbuffer_get_length(conn_input(c->io)))
+	if (c->state == SERVE_REQUEST && !conn_is_tls(c->io) && !r->begun &&
+	    (r->body_done || !r->body_wanted || r->body_data) && !c->chunked &&
+	    c->body_left <= (int64_t)evbuffer_get_length(conn_input(c->io)))
 		return;
 	if (c->state == SERVE_REQUEST)
 		serve_gone(c);

@@ -71,11 +71,14 @@ struct http_req {
 	size_t body_max;
 	void (*body_cb)(void *arg, struct http_req *r, struct str body);
 	void *body_arg;
+	/* instead of body_cb: its pieces */
+	void (*body_data)(void *arg, struct http_req *r, struct str data);
+	void (*body_end)(void *arg, struct http_req *r);
 	void (*gone_cb)(void *arg);
 	void *gone_arg;
 	void (*drain_cb)(void *arg);
 	void *drain_arg;
-	bool body_wanted, body_done, continued;
+	bool body_wanted, body_done, body_paused, continued;
 	bool begun; /* http_begin: head is out */
 	bool chunked_out, no_body_out, keep;
 };

@@ -121,6 +121,49 @@ static void h_who(struct http_req *r)
 	h_reply(r, 200, text);
 }
 
+/* /stream: what comes goes back as it comes. /sink: the answer is all there before the body is. */
+static void h_stream_data(void *arg, struct http_req *r, struct str d)
+{
+	http_chunk(r, d);
+	if (http_req_queued(r) > 100000)
+		http_req_pause_body(r, true);
+}
+
+static void h_stream_end(void *arg, struct http_req *r)
+{
+	held = NULL;
+	http_end(r);
+}
+
+static void h_stream_drain(void *arg)
+{
+	if (held)
+		http_req_pause_body(held, false);
+}
+
+static void h_stream(struct http_req *r)
+{
+	int64_t n = http_req_head(r)->content_length;
+	struct http_resp resp = { .status = 200, .content_type = "text/plain", .has_length = n >= 0, .length = n };
+
+	held = r;
+	http_req_on_gone(r, h_gone, &held);
+	http_req_stream_body(r, h_stream_data, h_stream_end, NULL);
+	http_begin(r, &resp);
+	http_req_on_drain(r, h_stream_drain, NULL);
+}
+
+static void h_sink_data(void *arg, struct http_req *r, struct str d)
+{
+	http_req_on_gone(r, NULL, NULL);
+	h_reply(r, 200, "enough");
+}
+
+static void h_sink_end(void *arg, struct http_req *r)
+{
+	h_reply(r, 200, "all");
+}
+
 static void on_request(void *arg, struct http_req *r)
 {
 	struct str path = http_req_head(r)->path;
@@ -129,6 +172,11 @@ static void on_request(void *arg, struct http_req *r)
 	if (str_eqc(path, "/echo")) {
 		http_req_on_gone(r, h_gone, &held);
 		http_req_want_body(r, 1000, h_body, NULL);
+	} else if (str_eqc(path, "/stream")) {
+		h_stream(r);
+	} else if (str_eqc(path, "/sink")) {
+		http_req_on_gone(r, h_gone, &held);
+		http_req_stream_body(r, h_sink_data, h_sink_end, NULL);
 	} else if (str_eqc(path, "/hold")) {
 		held = r;
 		http_req_on_gone(r, h_gone, &held);
@@ -394,6 +442,35 @@ static void test_greedy(void)
 	turn(3);
 }
 
+/* A client that sends on while its request is held: the server rests. */
+static void test_pushy(void)
+{
+	static char drop[1 << 20];
+	int fd = dial_to(plain_port), turns = 0;
+	int64_t until;
+
+	put(fd, "GET /hold HTTP/1.1\r\nHost: x\r\n\r\n");
+	for (int i = 0; i < 20; i++) {
+		if (send(fd, drop, sizeof(drop), MSG_NOSIGNAL | MSG_DONTWAIT) < 0 && errno != EAGAIN)
+			break;
+		turn(1);
+	}
+	until = time_mono_us() + 100000;
+	while (time_mono_us() < until && turns < 1000) {
+		loop_turn(loop, 5);
+		turns++;
+	}
+	ok(turns < 100, "bytes behind a request that is held cost nothing");
+	close(fd);
+	turn(3);
+	if (held) {
+		http_req_on_gone(held, NULL, NULL);
+		http_abort(held);
+		held = NULL;
+	}
+	turn(3);
+}
+
 static void test_upgrade(void)
 {
 	bool eof;
@@ -530,6 +607,107 @@ static void test_client_calls(struct http_client *c, const char *what)
 	free(r);
 }
 
+/* --- bodies that stream --- */
+
+static size_t fed; /* of big */
+
+static void feed(struct http_exchange *x)
+{
+	while (fed < sizeof(big) && http_exchange_queued(x) < 200000) {
+		size_t n = sizeof(big) - fed < 33333 ? sizeof(big) - fed : 33333;
+
+		http_exchange_write(x, str_n((char *)big + fed, n));
+		fed += n;
+	}
+	if (fed == sizeof(big))
+		http_exchange_write_end(x);
+}
+
+static struct result *start_body(struct http_client *c, const char *target, int64_t length)
+{
+	struct result *r = xcalloc(1, sizeof(*r));
+
+	r->x = (struct http_exchange){ .method = "PUT", .target = target, .on_head = r_head, .on_done = r_done, .on_data = r_data,
+				       .streams = true, .body_length = length, .on_drain = feed, .arg = r };
+	fed = 0;
+	http_client_send(c, &r->x);
+	return r;
+}
+
+static void test_client_bodies(struct http_client *c, const char *what)
+{
+	struct result *r;
+
+	for (int chunked = 0; chunked < 2; chunked++) {
+		r = start_body(c, "/stream", chunked ? -1 : (int64_t)sizeof(big));
+		feed(&r->x);
+		finish(r);
+		ok(r->status == 200 && r->n == sizeof(big) && !r->disorder && !r->err[0], what);
+		free(r);
+	}
+	r = start_body(c, "/stream", -1);
+	feed(&r->x);
+	for (int i = 0; i < 200 && !r->n; i++)
+		loop_turn(loop, 5);
+	http_exchange_pause(&r->x, true);
+	turn(50);
+	ok(!r->done, "who does not read the answer waits");
+	http_exchange_pause(&r->x, false);
+	finish(r);
+	ok(r->n == sizeof(big) && !r->disorder, "and then it goes on");
+	free(r);
+	r = start_body(c, "/sink", -1);
+	feed(&r->x);
+	finish(r);
+	is_str(r->body, "enough", "an answer before the body's end");
+	free(r);
+	n_gone = 0;
+	r = start_body(c, "/stream", 1000);
+	http_exchange_write(&r->x, STR_LIT("only this"));
+	for (int i = 0; i < 200 && !r->n; i++)
+		loop_turn(loop, 5);
+	http_client_cancel(&r->x);
+	turn(20);
+	is_int(n_gone, 1, "a body that ends too early: the server is told");
+	free(r);
+	r = finish(start(c, "GET", "/", "", false));
+	is_str(r->body, "hello", "the client lives on");
+	free(r);
+}
+
+static void test_streamed_raw(void)
+{
+	bool eof;
+	int fd;
+	char *r = ask("POST /stream HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n2\r\nde\r\n0\r\n\r\n"
+		      "GET / HTTP/1.1\r\nHost: x\r\n\r\n", "hello", &eof);
+
+	ok(strstr(r, "abc") && strstr(r, "de") && strstr(r, "\r\n0\r\n\r\nHTTP/1.1 200") && !eof, "chunks, and the next request");
+	r = ask("POST /stream HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\nExpect: 100-continue\r\n\r\n", "\r\n\r\n", &eof);
+	ok(strstr(r, "HTTP/1.1 100 Continue\r\n\r\n") && !strstr(r, "close"), "100-continue");
+	r = ask("POST /stream HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\nGET / HTTP/1.1\r\nHost: x\r\n\r\n", "hello", &eof);
+	ok(strstr(r, "Content-Length: 0") && strstr(r, "hello"), "no body at all");
+	n_gone = 0;
+	r = ask("POST /sink HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n", NULL, &eof);
+	ok(strstr(r, "400 Bad Request") && eof && n_gone == 1, "a malformed chunk before the answer");
+	n_gone = 0;
+	fd = dial_to(plain_port);
+	put(fd, "POST /stream HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n");
+	r = slurp(fd, "\r\na\r\n", &eof);
+	ok(strstr(r, "200 OK") != NULL, "an answer begins");
+	put(fd, "zz\r\n");
+	r = slurp(fd, NULL, &eof);
+	close(fd);
+	ok( !strstr(r, "\r\n0\r\n") && eof && n_gone == 1, "and after it: cut off");
+	fd = dial_to(plain_port);
+	put(fd, "POST /sink HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\nabc");
+	shutdown(fd, SHUT_WR);
+	r = slurp(fd, NULL, &eof);
+	ok(strstr(r, "enough") && eof, "a half-closed client is answered");
+	close(fd);
+	turn(5);
+}
+
 static void test_client_streams(struct http_client *c)
 {
 	struct result *r = start(c, "GET", "/watch", "", true);
@@ -561,6 +739,8 @@ static void test_client(void)
 	test_client_calls(c, "the client gets an answer");
 	is_int(http_server_connections(plain), 1, "over one connection");
 	test_client_streams(c);
+	test_client_bodies(c, "8 MiB there and back");
+	test_streamed_raw();
 	r = start(c, "GET", "/hold", "", false);
 	r->x.timeout_ms = 1;
 	http_client_cancel(&r->x);
@@ -814,6 +994,7 @@ int main(void)
 	test_malformed();
 	test_watch();
 	test_greedy();
+	test_pushy();
 	test_upgrade();
 	test_adopt();
 	test_client();
