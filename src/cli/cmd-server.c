@@ -66,6 +66,7 @@ struct server {
 	struct loop_timer *release;
 	unsigned turns; /* of the loop since memory was given back */
 	int64_t turn_ms; /* when the last one began */
+	struct ctl_lb_port taken[5]; /* ports of every node that this program has itself */
 	VEC(const struct resource *) resources;
 	VEC(const char *) node_labels, node_taints, kubelet_args, controller_args, issuers, audiences; /* NULL-terminated */
 	char *issuer; /* the default one */
@@ -593,6 +594,27 @@ static int server_check_controllers(struct server *s, struct err *e)
 	return ctl_check_args(s->controller_args.v, e);
 }
 
+/* LoadBalancer Services: what they can have, and what they can't. */
+static struct ctl_lb server_balancer(struct server *s)
+{
+	const struct server_opts *o = s->opts;
+	struct ctl_lb lb = { .off = server_disabled(s, "servicelb"), .pool = o->lb_pool, .taken = s->taken };
+	bool ingress = !server_disabled(s, "ingress") && !o->disable_agent;
+	const struct ctl_lb_port all[] = { { "the API server", "TCP", s->port, NULL },
+					   { "the node's agent", "TCP", o->disable_agent ? 0 : (int)o->kubelet_port, NULL },
+					   { "the ingress", "TCP", ingress ? (int)o->ingress_http : 0, o->ingress_address },
+					   { "the ingress", "TCP", ingress ? (int)o->ingress_https : 0, o->ingress_address } };
+	size_t n = 0;
+
+	for (size_t i = 0; i < ARRAY_SIZE(all); i++)
+		if (all[i].port)
+			s->taken[n++] = all[i];
+	for (size_t i = 0; i < n; i++)
+		if (streq_null(s->taken[i].address, "0.0.0.0") || streq_null(s->taken[i].address, "::"))
+			s->taken[i].address = NULL;
+	return lb;
+}
+
 static int server_start(struct server *s, struct err *e)
 {
 	static const char *const groups[] = { "system:masters", NULL };
@@ -600,7 +622,7 @@ static int server_start(struct server *s, struct err *e)
 	s->server_dir = path_join(s->opts->data_dir, "server");
 	s->agent_dir = path_join(s->opts->data_dir, "agent");
 	s->local_storage = s->opts->local_storage ? xstrdup(s->opts->local_storage) : path_join(s->opts->data_dir, "storage");
-	if (server_check_parts(s, e) < 0 || server_check_controllers(s, e) < 0 || server_names(s, e) < 0 ||
+	if (server_check_parts(s, e) < 0 || ctl_check_lb_pool(s->opts->lb_pool, e) < 0 || server_check_controllers(s, e) < 0 || server_names(s, e) < 0 ||
 	    server_pod_cidr(s, &s->pod_cidr, e) < 0 || server_lock(s, e) < 0)
 		return -e->code;
 	s->loop = loop_new();
@@ -617,7 +639,7 @@ static int server_start(struct server *s, struct err *e)
 	api_start(s->api, server_ready, s);
 	s->ctl = ctl_new(&(struct ctl_config){ .args = s->controller_args.v, .client = client_named(s->client, "kube-controller-manager"),
 					       .root_ca_pem = s->pki.ca_cert, .csr_read = server_csr_read,
-					       .csr_sign = server_csr_sign, .csr_arg = s,
+					       .csr_sign = server_csr_sign, .csr_arg = s, .lb = server_balancer(s),
 					       .local_storage = server_disabled(s, "local-storage") ? NULL : s->local_storage });
 	s->sched = sched_new(client_named(s->client, "kube-scheduler"), "default-scheduler");
 	server_node_marks(s);

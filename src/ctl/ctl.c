@@ -111,6 +111,11 @@ static const struct ctl_def ctl_defs[] = {
 	    { "", "services", NULL, ctl_key_self },
 	    { "discovery.k8s.io", "endpointslices", NULL, endpoints_mirror_key } },
 	  .reconcile = endpoints_mirror_reconcile },
+	{ "service-lb", 1,
+	  { { "", "services", NULL, NULL }, { "", "nodes", NULL, NULL }, { "", "pods", NULL, NULL },
+	    { "discovery.k8s.io", "endpointslices", NULL, NULL } },
+	  .open = loadbalancer_open, .close = loadbalancer_close, .reconcile = loadbalancer_reconcile,
+	  .component = "service-controller" },
 	{ "disruption", 1,
 	  { { "policy", "poddisruptionbudgets", NULL, ctl_key_self }, { "", "pods", NULL, NULL },
 	    { "", "replicationcontrollers", NULL, NULL }, { "apps", "replicasets", NULL, NULL },
@@ -230,6 +235,11 @@ struct client *ctl_run_client(struct ctl_run *run)
 const struct ctl_settings *ctl_run_settings(struct ctl_run *run)
 {
 	return &run->ctl->settings;
+}
+
+const struct ctl_config *ctl_run_config(struct ctl_run *run)
+{
+	return &run->ctl->cfg;
 }
 
 void *ctl_run_data(struct ctl_run *run)

@@ -122,6 +122,7 @@ struct ctl_def {
 
 struct client *ctl_run_client(struct ctl_run *run);
 const struct ctl_settings *ctl_run_settings(struct ctl_run *run);
+const struct ctl_config *ctl_run_config(struct ctl_run *run);
 void *ctl_run_data(struct ctl_run *run);
 void ctl_run_wake(struct ctl_run *run, const char *key);
 void ctl_run_wake_all(struct ctl_run *run); /* all of its first watch */
@@ -232,6 +233,10 @@ void endpoints_key(struct obj *o, struct buf *out);
 int endpoints_reconcile(const struct ctl_view *v, const char *key, struct plan *out, struct err *e);
 void endpoints_mirror_key(struct obj *o, struct buf *out);
 int endpoints_mirror_reconcile(const struct ctl_view *v, const char *key, struct plan *out, struct err *e);
+/* loadbalancer.c */
+void *loadbalancer_open(struct ctl_run *run);
+void loadbalancer_close(void *data);
+int loadbalancer_reconcile(const struct ctl_view *v, const char *key, struct plan *out, struct err *e);
 /* claim.c */
 #define ALL_CLAIMS "*" /* key of a volume or a class that may serve any of them */
 void claim_key_of_volume(struct obj *o, struct buf *out);
