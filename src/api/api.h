@@ -31,6 +31,7 @@ struct api_config {
 	const char *jwks_uri; /* what discovery tells; NULL: below server_address */
 	const char *ca_pem; /* goes into service accounts' Secrets; may be NULL */
 	const char *service_cidr;
+	const char *cluster_dns; /* the address of the Service kube-system/kube-dns, two families by a comma; NULL: there is none */
 	int node_port_min, node_port_max;
 	const char *admission_on, *admission_off; /* names of admission steps with commas between; NULL: as they are */
 	const char *admission_config_file; /* kube-apiserver's AdmissionConfiguration, or NULL */

@@ -3,7 +3,7 @@
  * cluster itself needs, the flow schemas and priority levels of API priority and
  * fairness (kinglet needs none, but clients list them and tools refer to them),
  * the range of service addresses, the storage class of local directories, and the
- * authority of client certificates for extension API servers. Every flow schema gets its condition Dangling.
+ * authority of client certificates for extension API servers, the Service of the cluster's name servers. Every flow schema gets its condition Dangling.
  *
  * They are made when they are missing. Those that Kubernetes keeps up to date
  * are put right: mandatory ones always, suggested ones while their annotation
@@ -316,6 +316,48 @@ static void objects_service_cidr(struct objects_sync *s)
 	objects_submit(s, VERB_UPDATE, res, "", have, "status", d);
 }
 
+/* What the name servers of the nodes answer at (svc/dns.c), as a Service that other proxies leave alone too. It has no
+ * selector: the address is every node's own. Left out, it goes when it is ours. */
+#define DNS_PROXY "kinglet"
+#define DNS_PROXY_LABEL "service.kubernetes.io/service-proxy-name"
+
+static void objects_dns_spec(const char *addresses, struct buf *b)
+{
+	struct str rest = str_of(addresses), first = str_trim(str_cut(&rest, ',')), second = str_trim(rest);
+
+	buf_addf(b, "{\"clusterIP\":\"%" STR_FMT "\",\"clusterIPs\":[\"%" STR_FMT "\"", STR_ARG(first), STR_ARG(first));
+	if (second.n)
+		buf_addf(b, ",\"%" STR_FMT "\"],\"ipFamilyPolicy\":\"RequireDualStack\"", STR_ARG(second));
+	else
+		buf_adds(b, "]");
+	buf_adds(b, ",\"ports\":[{\"name\":\"dns\",\"port\":53,\"protocol\":\"UDP\"},{\"name\":\"dns-tcp\",\"port\":53,"
+		    "\"protocol\":\"TCP\"},{\"name\":\"metrics\",\"port\":9153,\"protocol\":\"TCP\"}]}");
+}
+
+static void objects_dns(struct objects_sync *s)
+{
+	const struct resource *res = schema_res("", "services");
+	struct obj *have = store_get(s->api->store, res, "kube-system", "kube-dns");
+	const char *proxy = have ? meta_label(obj_node(have), DNS_PROXY_LABEL) : NULL, *address = s->api->cfg.cluster_dns;
+	struct str rest = str_of(address);
+	_cleanup_buf_ struct buf b = BUF_INIT;
+
+	if (have && streq_null(proxy, DNS_PROXY) &&
+	    (!address || !str_eqc(str_trim(str_cut(&rest, ',')), node_gets(node_get(obj_node(have), F_spec), F_clusterIP)))) {
+		objects_submit(s, VERB_DELETE, res, "kube-system", have, NULL, NULL); /* made anew: it is looked at again then */
+		return;
+	}
+	if (have || !address)
+		return;
+	buf_adds(&b, "{\"metadata\":{\"name\":\"kube-dns\",\"namespace\":\"kube-system\",\"labels\":{\"k8s-app\":\"kube-dns\","
+		     "\"kubernetes.io/cluster-service\":\"true\",\"kubernetes.io/name\":\"CoreDNS\",\"" DNS_PROXY_LABEL
+		     "\":\"" DNS_PROXY "\"},\"annotations\":{\"prometheus.io/port\":\"9153\",\"prometheus.io/scrape\":\"true\"}},"
+		     "\"spec\":");
+	objects_dns_spec(address, &b);
+	buf_addch(&b, '}');
+	objects_put(s, res, "kube-system", "kube-dns", KEEP_THERE, F_spec, b.s);
+}
+
 static void objects_authentication(struct objects_sync *s)
 {
 	_cleanup_buf_ struct buf b = BUF_INIT;
@@ -345,6 +387,7 @@ bool objects_sync(struct api *a, void (*done)(void *arg, bool failed), void *arg
 	objects_storage(s);
 	objects_service_cidr(s);
 	objects_authentication(s);
+	objects_dns(s);
 	if (s->open) {
 		a->objects = s;
 		return true;
@@ -361,6 +404,7 @@ static const struct {
 	{ "", "namespaces", "", "kube-public" },
 	{ "", "namespaces", "", "kube-node-lease" },
 	{ "", "services", "default", "kubernetes" },
+	{ "", "services", "kube-system", "kube-dns" },
 	{ "", "endpoints", "default", "kubernetes" },
 	{ "discovery.k8s.io", "endpointslices", "default", "kubernetes" },
 	{ "", "configmaps", "kube-system", "extension-apiserver-authentication" },

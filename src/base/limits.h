@@ -51,6 +51,16 @@
 #define LIMIT_AUDIT_ID_BYTES 64
 #define LIMIT_ZONE_BYTES (256u << 10) /* a file of the time zone database */
 #define LIMIT_SCHEDULE_BYTES 1024u /* of a CronJob; what is said of it quotes it */
+#define LIMIT_DNS_CACHE_BYTES (4u << 20) /* answers of other name servers */
+#define LIMIT_DNS_CONNECTIONS 1000 /* of DNS clients; the one that has been silent longest makes room */
+#define LIMIT_DNS_PIPELINE 64 /* questions of one such connection that wait for others */
+#define LIMIT_DNS_UNSENT_BYTES (256u << 10) /* answers that such a client does not read */
+#define LIMIT_DNS_FLIGHTS 1000 /* questions to other name servers at one time */
+#define LIMIT_DNS_WAITERS 4000 /* clients' questions that wait for them */
+#define LIMIT_DNS_CLIENT_WAITERS 400 /* of one address */
+#define LIMIT_DNS_HOSTS 20000 /* addresses in the list of hosts */
+#define LIMIT_DNS_STUBS 100 /* domains that go to name servers of their own */
+#define LIMIT_RESOLV_CONF_BYTES (64u << 10)
 #define LIMIT_LOG_LINE_BYTES (16u << 10) /* longer ones are split with the CRI tag P */
 
 #endif

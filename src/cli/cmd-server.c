@@ -323,7 +323,8 @@ static int server_open_api(struct server *s, struct err *e)
 					     s->opts->audit_days, s->opts->audit_backups, s->opts->audit_compress },
 				  .admission_on = s->opts->admission_on, .admission_off = s->opts->admission_off,
 				  .admission_config_file = s->opts->admission_config,
-				  .local_storage = !server_disabled(s, "local-storage"), .dial_node = server_dial_node, .arg = s };
+				  .local_storage = !server_disabled(s, "local-storage"),
+				  .cluster_dns = server_disabled(s, "dns") ? NULL : s->dns_ip, .dial_node = server_dial_node, .arg = s };
 	_cleanup_free_ char *address = NULL;
 
 	if (server_issuers(s, e) < 0)

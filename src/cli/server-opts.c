@@ -99,7 +99,7 @@ const struct opt server_options[] = {
 	{ OPT_STRING, "pod-manifest-path", 0, O(manifest_dir), "DIR", "KINGLET_POD_MANIFEST_PATH",
 	  .help = "manifests of static pods; DATA-DIR/agent/pod-manifests by default" },
 	{ OPT_STRING, "resolv-conf", 0, O(resolv_conf), "FILE", "KINGLET_RESOLV_CONF",
-	  .help = "name servers for pods; /etc/resolv.conf by default" },
+	  .help = "name servers for pods and for names outside the cluster; /etc/resolv.conf by default" },
 	{ OPT_STRING, "pod-logs-dir", 0, O(pod_logs_dir), "DIR", "KINGLET_POD_LOGS_DIR",
 	  .help = "where the logs of containers go; by default /var/log/pods, or agent/logs/pods below another data "
 		  "directory" },

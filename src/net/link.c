@@ -186,6 +186,28 @@ int link_address(struct nl_sock *s, const char *name, struct in_addr a, unsigned
 	return rc < 0 ? err_errno(e, -rc, "give the link '%s' its address", name) : 0;
 }
 
+int link_local_address(struct nl_sock *s, const char *name, const struct net_addr *a, struct err *e)
+{
+	int index = link_index(s, name), rc;
+	size_t len = net_addr_len(a);
+	struct ifaddrmsg ifa = { .ifa_family = (uint8_t)a->family, .ifa_prefixlen = (uint8_t)(8 * len),
+				 .ifa_scope = a->family == AF_INET ? RT_SCOPE_HOST : RT_SCOPE_UNIVERSE,
+				 .ifa_flags = a->family == AF_INET ? 0 : IFA_F_NODAD, .ifa_index = (unsigned)index };
+	struct ifa_cacheinfo no_source = { .ifa_prefered = 0, .ifa_valid = UINT32_MAX };
+	char text[NET_ADDR_TEXT];
+	struct nl_msg *m;
+
+	if (index < 0)
+		return err_errno(e, -index, "look up the link '%s'", name);
+	m = nl_msg_new(RTM_NEWADDR, NLM_F_CREATE | NLM_F_REPLACE, &ifa, sizeof(ifa));
+	nla_put(m, IFA_LOCAL, (int)len, a->b);
+	nla_put(m, IFA_ADDRESS, (int)len, a->b);
+	if (a->family == AF_INET6)
+		nla_put(m, IFA_CACHEINFO, sizeof(no_source), &no_source);
+	rc = nl_request(s, m);
+	return rc < 0 ? err_errno(e, -rc, "give the link '%s' the address %s", name, net_addr_print(a, text)) : 0;
+}
+
 int link_default_route(struct nl_sock *s, struct in_addr gateway, struct err *e)
 {
 	struct rtmsg rt = { .rtm_family = AF_INET, .rtm_table = RT_TABLE_MAIN, .rtm_protocol = RTPROT_STATIC,

@@ -16,7 +16,7 @@
 #include "base/hash.h"
 #include "base/log.h"
 #include "base/path.h"
-#include "net/nft.h"
+#include "net/internal.h"
 
 #define NET_FORWARD "/proc/sys/net/ipv4/ip_forward"
 
@@ -24,7 +24,6 @@ struct net {
 	struct nl_sock *nl;
 	struct ipam *ipam;
 	struct ports *ports;
-	struct nft *nft;
 	struct net_cidr pods, cluster;
 	char *bridge;
 	int bridge_index, mtu;
@@ -73,26 +72,21 @@ static void net_forwarding(struct net *n)
 			 err_msg(&e));
 }
 
-static void net_masquerade(struct net *n, const struct nft_net *nets, size_t n_nets)
+static void net_masquerade(struct net *n, const struct net_config *cfg)
 {
 	_cleanup_err_ struct err e = ERR_INIT;
 
-	if (nft_install(n->nft, nets, n_nets, &e) < 0)
+	if (nft_install(cfg->table, &n->pods, &n->cluster, &e) < 0)
 		buf_addf(&n->missing,
 			 "pods can't reach other networks: %s; load the kernel's nf_tables and nft_masq modules\n",
 			 err_msg(&e));
 }
 
-static int net_open_rules(struct net *n, const struct net_config *cfg, struct err *e)
+static int net_open_ports(struct net *n, const struct net_config *cfg, struct err *e)
 {
 	_cleanup_free_ char *file = xasprintf("%s.ports", cfg->state_file);
-	struct nft_net net = { 0 };
-	struct ports_config pc = { .bridge = n->bridge, .file = file, .nets = &net, .n_nets = 1 };
+	struct ports_config pc = { .table = cfg->table, .bridge = n->bridge, .file = file, .pods = n->pods };
 
-	if (!net_prefix_parse(&net.pods, cfg->pod_cidr) || !net_prefix_parse(&net.cluster, cfg->cluster_cidr))
-		return err_set(e, ERR_BAD_REQUEST, "'%s' in '%s' is no pod network", cfg->pod_cidr, cfg->cluster_cidr);
-	n->nft = pc.nft = nft_new(NFPROTO_INET, cfg->table);
-	net_masquerade(n, &net, 1);
 	return ports_open(&n->ports, &pc, &n->missing, e);
 }
 
@@ -113,7 +107,8 @@ static int net_setup(struct net *n, const struct net_config *cfg, struct err *e)
 		return -e->code;
 	n->bridge_index = link_index(n->nl, cfg->bridge);
 	net_forwarding(n);
-	return net_open_rules(n, cfg, e);
+	net_masquerade(n, cfg);
+	return net_open_ports(n, cfg, e);
 }
 
 int net_open(struct net **ret, const struct net_config *cfg, struct err *e)
@@ -138,7 +133,6 @@ struct net *net_close(struct net *n)
 	nl_close_(n->nl);
 	ipam_close(n->ipam);
 	ports_close(n->ports);
-	nft_free(n->nft);
 	buf_release(&n->missing);
 	free(n->bridge);
 	free(n);
@@ -207,7 +201,7 @@ int net_detach(struct net *n, const char *id, struct err *e)
 	rc = link_delete(n->nl, host_if);
 	if (rc < 0 && rc != -ENODEV)
 		return err_errno(e, -rc, "remove the pod's network link '%s'", host_if);
-	if (ports_set(n->ports, id, NULL, 0, NULL, 0, e) < 0)
+	if (ports_set(n->ports, id, (struct in_addr){ 0 }, NULL, 0, e) < 0)
 		return -e->code;
 	ipam_give(n->ipam, id);
 	return 0;
@@ -215,19 +209,22 @@ int net_detach(struct net *n, const char *id, struct err *e)
 
 int net_set_ports(struct net *n, const char *id, const struct net_port *v, size_t count, struct err *e)
 {
-	struct net_addr ip = { .family = AF_INET };
-	struct in_addr in = { 0 };
+	struct in_addr ip = { 0 };
 
-	if (count && ipam_find(n->ipam, id, &in) < 0)
+	if (count && ipam_find(n->ipam, id, &ip) < 0)
 		return err_set(e, ERR_INTERNAL, "the pod has no address");
-	memcpy(ip.b, &in, sizeof(in));
-	return ports_set(n->ports, id, &ip, 1, v, count, e);
+	return ports_set(n->ports, id, ip, v, count, e);
 }
 
 void net_reconcile(struct net *n, const char *const *keep, size_t n_keep)
 {
 	ipam_keep(n->ipam, keep, n_keep);
 	ports_keep(n->ports, keep, n_keep);
+}
+
+int net_local_address(struct net *n, const struct net_addr *a, struct err *e)
+{
+	return link_local_address(n->nl, n->bridge, a, e);
 }
 
 /* --- the host --- */
@@ -269,7 +266,6 @@ int net_kill_all(const char *bridge, const char *table, struct buf *report, stru
 {
 	struct if_nameindex *links = if_nameindex(), *l;
 	struct nl_sock *s;
-	struct nft *t;
 	int rc, index;
 
 	/* A pod's link disappears with its namespace; those left on our bridge are taken down by name. */
@@ -289,9 +285,7 @@ int net_kill_all(const char *bridge, const char *table, struct buf *report, stru
 		buf_addf(report, "removed the bridge %s\n", bridge);
 	else if (rc != -ENODEV)
 		return err_errno(e, -rc, "remove the bridge '%s'", bridge);
-	t = nft_new(NFPROTO_INET, table);
-	rc = nft_remove(t);
-	nft_free(t);
+	rc = nft_remove(table);
 	if (rc == 0)
 		buf_addf(report, "removed the nf_tables table %s\n", table);
 	else if (rc != -ENOENT && rc != -EPROTONOSUPPORT && rc != -EOPNOTSUPP && rc != -EINVAL)

@@ -61,12 +61,16 @@ int net_detach(struct net *n, const char *id, struct err *e) MUST_CHECK;
  * net_detach. */
 struct net_port {
 	int protocol; /* IPPROTO_TCP, IPPROTO_UDP, IPPROTO_SCTP */
-	const char *host_ip; /* "": any address of this machine, of the families that the pod has */
+	const char *host_ip; /* "": any address of this machine */
 	uint16_t host_port, port;
 };
 int net_set_ports(struct net *n, const char *id, const struct net_port *v, size_t count, struct err *e) MUST_CHECK;
 /* Addresses and ports whose id is not in keep (sorted array) are freed: after a restart. */
 void net_reconcile(struct net *n, const char *const *keep, size_t n_keep);
+
+/* Makes a (alone, without a network) an address of this machine, on the bridge: it survives this process, and goes with
+ * the bridge. It is never what this machine calls others from. Idempotent. */
+int net_local_address(struct net *n, const struct net_addr *a, struct err *e) MUST_CHECK;
 
 /* The address that this node has towards others: of the default route, else the first one that is not our bridge's, else
  * 127.0.0.1. */

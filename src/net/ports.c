@@ -8,6 +8,7 @@
  * A connection from this machine to 127.0.0.1 is led to the pod, too, which needs
  * route_localnet on the bridge.
  */
+#include <arpa/inet.h>
 #include <errno.h>
 #include <stdio.h>
 
@@ -17,7 +18,6 @@
 #include "net/internal.h"
 
 #define PORTS_FILE_MAX (8 << 20)
-#define PORTS_ANY "0.0.0.0" /* of both families */
 
 struct port {
 	char *id;
@@ -25,18 +25,17 @@ struct port {
 };
 
 struct ports {
-	struct nft *nft;
-	char *bridge, *file;
-	struct nft_net nets[2];
-	size_t n_nets;
+	char *table, *bridge, *file;
+	struct net_cidr pods;
 	VEC(struct port) list;
+	bool localnet;
 };
 
 static bool port_parse(struct str line, struct port *out)
 {
 	struct str id = str_cut(&line, ' '), field[5];
 	uint64_t n[3];
-	char ip[2][NET_ADDR_TEXT];
+	char ip[2][INET_ADDRSTRLEN];
 
 	for (size_t i = 0; i < ARRAY_SIZE(field); i++)
 		field[i] = str_cut(&line, ' ');
@@ -46,7 +45,7 @@ static bool port_parse(struct str line, struct port *out)
 	snprintf(ip[0], sizeof(ip[0]), "%" STR_FMT, STR_ARG(field[1]));
 	snprintf(ip[1], sizeof(ip[1]), "%" STR_FMT, STR_ARG(field[3]));
 	*out = (struct port){ .p = { .protocol = n[0], .host_port = n[1], .port = n[2] } };
-	if ((!streq(ip[0], PORTS_ANY) && !net_addr_parse(&out->p.host_ip, ip[0])) || !net_addr_parse(&out->p.ip, ip[1]))
+	if (inet_pton(AF_INET, ip[0], &out->p.host_ip) != 1 || inet_pton(AF_INET, ip[1], &out->p.ip) != 1)
 		return false;
 	out->id = str_dup(id);
 	return true;
@@ -76,28 +75,27 @@ static int ports_save(struct ports *p, struct err *e)
 
 	for (size_t i = 0; i < p->list.n; i++) {
 		const struct port *o = &p->list.v[i];
-		char host[NET_ADDR_TEXT], ip[NET_ADDR_TEXT];
+		char host[INET_ADDRSTRLEN], ip[INET_ADDRSTRLEN];
 
-		buf_addf(&text, "%s %d %s %d %s %d\n", o->id, o->p.protocol,
-			 o->p.host_ip.family ? net_addr_print(&o->p.host_ip, host) : PORTS_ANY, o->p.host_port,
-			 net_addr_print(&o->p.ip, ip), o->p.port);
+		inet_ntop(AF_INET, &o->p.host_ip, host, sizeof(host));
+		inet_ntop(AF_INET, &o->p.ip, ip, sizeof(ip));
+		buf_addf(&text, "%s %d %s %d %s %d\n", o->id, o->p.protocol, host, o->p.host_port, ip, o->p.port);
 	}
 	if (path_write(tmp, buf_str(&text), 0600, e) < 0)
 		return -e->code;
 	return rename(tmp, p->file) < 0 ? err_errno(e, errno, "rename '%s'", tmp) : 0;
 }
 
-void ports_localnet(const char *bridge)
+static void ports_localnet(struct ports *p)
 {
-	_cleanup_free_ char *path = xasprintf("/proc/sys/net/ipv4/conf/%s/route_localnet", bridge);
-	_cleanup_buf_ struct buf now = BUF_INIT;
+	_cleanup_free_ char *path = xasprintf("/proc/sys/net/ipv4/conf/%s/route_localnet", p->bridge);
 	_cleanup_err_ struct err e = ERR_INIT;
 
-	if (path_read(path, 16, &now, &e) == 0 && now.s[0] == '1')
+	if (p->localnet || !p->list.n)
 		return;
-	err_release(&e);
+	p->localnet = true;
 	if (path_write(path, STR_LIT("1"), 0644, &e) < 0)
-		log_warn("host ports and node ports are not reached by 127.0.0.1", LE(&e));
+		log_warn("host ports are not reached by 127.0.0.1", LE(&e));
 }
 
 static int ports_install(struct ports *p, struct err *e)
@@ -105,13 +103,12 @@ static int ports_install(struct ports *p, struct err *e)
 	struct nft_port *v = xreallocarray(NULL, p->list.n + 1, sizeof(*v));
 	int r;
 
-	if (p->list.n)
-		ports_localnet(p->bridge);
+	ports_localnet(p);
 	for (size_t i = 0; i < p->list.n; i++)
 		v[i] = p->list.v[i].p;
-	r = nft_set_ports(p->nft, p->nets, p->n_nets, v, p->list.n, e);
+	r = nft_set_ports(p->table, p->bridge, &p->pods, v, p->list.n, e);
 	free(v);
-	return r < 0 ? err_wrap(e, "set up the host ports") : 0;
+	return r;
 }
 
 int ports_open(struct ports **ret, const struct ports_config *cfg, struct buf *missing, struct err *e)
@@ -119,17 +116,15 @@ int ports_open(struct ports **ret, const struct ports_config *cfg, struct buf *m
 	struct ports *p = xcalloc(1, sizeof(*p));
 	_cleanup_err_ struct err lacks = ERR_INIT;
 
-	p->nft = cfg->nft;
+	p->table = xstrdup(cfg->table);
 	p->bridge = xstrdup(cfg->bridge);
 	p->file = xstrdup(cfg->file);
-	for (; p->n_nets < cfg->n_nets && p->n_nets < ARRAY_SIZE(p->nets); p->n_nets++)
-		p->nets[p->n_nets] = cfg->nets[p->n_nets];
+	p->pods = cfg->pods;
 	*ret = p;
 	if (ports_load(p, e) < 0)
 		return -e->code;
-	if (nft_install_dstnat(p->nft, p->bridge, &lacks) < 0 || ports_install(p, &lacks) < 0)
-		buf_addf(missing,
-			 "host ports and services do not work: %s; load the kernel's nft_nat and nft_fib_inet modules\n",
+	if (p->list.n && ports_install(p, &lacks) < 0)
+		buf_addf(missing, "host ports do not work: %s; load the kernel's nft_nat and nft_fib_ipv4 modules\n",
 			 err_msg(&lacks));
 	return 0;
 }
@@ -141,6 +136,7 @@ struct ports *ports_close(struct ports *p)
 	for (size_t i = 0; i < p->list.n; i++)
 		free(p->list.v[i].id);
 	VEC_RELEASE(&p->list);
+	free(p->table);
 	free(p->bridge);
 	free(p->file);
 	free(p);
@@ -149,16 +145,14 @@ struct ports *ports_close(struct ports *p)
 
 static bool port_equal(const struct nft_port *a, const struct nft_port *b)
 {
-	return a->protocol == b->protocol && net_addr_equal(&a->host_ip, &b->host_ip) && a->host_port == b->host_port &&
-	       a->port == b->port && net_addr_equal(&a->ip, &b->ip);
+	return a->protocol == b->protocol && a->host_ip.s_addr == b->host_ip.s_addr && a->host_port == b->host_port &&
+	       a->port == b->port && a->ip.s_addr == b->ip.s_addr;
 }
 
-/* False where the address on the host's side is of the other family, or no address. */
-static bool port_make(const struct net_port *v, const struct net_addr *ip, struct nft_port *out)
+static bool port_make(const struct net_port *v, struct in_addr ip, struct nft_port *out)
 {
-	*out = (struct nft_port){ .protocol = v->protocol, .host_port = v->host_port, .port = v->port, .ip = *ip };
-	return str_empty(v->host_ip) ||
-	       (net_addr_parse(&out->host_ip, v->host_ip) && out->host_ip.family == ip->family);
+	*out = (struct nft_port){ .protocol = v->protocol, .host_port = v->host_port, .port = v->port, .ip = ip };
+	return str_empty(v->host_ip) || inet_pton(AF_INET, v->host_ip, &out->host_ip) == 1;
 }
 
 /* Exactly those, in that order? */
@@ -185,16 +179,14 @@ static void ports_drop(struct ports *p, const char *id)
 	p->list.n = k;
 }
 
-/* A port at an address of a family that the pod does not have leads nowhere, as with a CNI plug-in. */
-int ports_set(struct ports *p, const char *id, const struct net_addr *ips, size_t n_ips, const struct net_port *v,
-	      size_t n, struct err *e)
+/* An address of IPv6 is none of this machine's pod network: such a port leads nowhere, as with a CNI plug-in. */
+int ports_set(struct ports *p, const char *id, struct in_addr ip, const struct net_port *v, size_t n, struct err *e)
 {
-	_cleanup_free_ struct nft_port *made = xreallocarray(NULL, n * n_ips + 1, sizeof(*made));
+	_cleanup_free_ struct nft_port *made = xreallocarray(NULL, n + 1, sizeof(*made));
 	size_t k = 0;
 
 	for (size_t i = 0; i < n; i++)
-		for (size_t j = 0; j < n_ips; j++)
-			k += port_make(&v[i], &ips[j], &made[k]);
+		k += port_make(&v[i], ip, &made[k]);
 	if (ports_has(p, id, made, k))
 		return 0;
 	ports_drop(p, id);

@@ -26,6 +26,10 @@ struct svc_part {
 	void (*close)(void *part);
 };
 
+/* --- dns.c: the cluster's names --- */
+int dns_open(void **ret, struct svc *s, struct err *e) MUST_CHECK;
+void dns_close(void *part);
+
 /* --- slices.c: EndpointSlices by Service --- */
 struct svc_slices;
 /* Called when the slices of a Service changed: one was added, modified, deleted. Not while the first list comes in
