@@ -35,13 +35,13 @@ test_expect_success 'start; another machine on the wire' '
 '
 
 test_expect_success 'without host ports there are no rules for them' '
-	nft list table ip kinglet >got && test_must_fail grep -e hostports -e guard got
+	nft list chain inet kinglet hostports >got && test_must_fail grep dport got
 '
 
 test_expect_success 'from the machine by any of its addresses, and from another machine' '
 	pod web "{\"containerPort\":8080,\"hostPort\":18080},{\"containerPort\":53,\"hostPort\":1053,\"protocol\":\"UDP\"},
 		{\"containerPort\":99,\"hostPort\":99,\"protocol\":\"SCTP\"}" && ready web &&
-	nft list table ip kinglet &&
+	nft list table inet kinglet &&
 	test_equal "from web" "$(get 127.0.0.1:18080)" &&
 	test_equal "from web" "$(get 192.0.2.1:18080)" &&
 	test_equal "from web" "$(nsenter -n -t $other curl -sS --max-time 5 http://192.0.2.1:18080/)" &&
@@ -69,7 +69,7 @@ test_expect_success 'from the pod itself, and from another pod' '
 '
 
 test_expect_success 'what pods send to or from 127.0.0.0/8 is dropped on the bridge' '
-	nft list chain ip kinglet guard >got && test_grep "ip daddr 127.0.0.0/8 drop" got && test_grep "ip saddr 127.0.0.0/8 drop" got
+	nft list chain inet kinglet guard >got && test_grep "ip daddr 127.0.0.0/8 drop" got && test_grep "ip saddr 127.0.0.0/8 drop" got
 '
 
 test_expect_success 'the address that hostIP names, and no other' '
@@ -103,7 +103,7 @@ test_expect_success 'gone with their pods, one by one' '
 	pod web "{\"containerPort\":8080,\"hostPort\":18080}" && ready web &&
 	test_equal "from web" "$(get 127.0.0.1:18080)" &&
 	kubectl delete pod --all --now &&
-	nft list table ip kinglet >got && test_must_fail grep -e hostports -e guard got
+	nft list chain inet kinglet hostports >got && test_must_fail grep dport got
 '
 
 test_expect_success 'stop the other machine' '

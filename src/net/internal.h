@@ -1,6 +1,6 @@
 /*
  * The kernel's interfaces that net uses, as plain functions. libnl stays in
- * nl.c, link.c and nft.c.
+ * nl.c and link.c.
  */
 #ifndef NET_INTERNAL_H
 #define NET_INTERNAL_H
@@ -19,8 +19,6 @@ struct nl_sock *nl_close_(struct nl_sock *s);
 struct nl_msg *nl_msg_new(int type, int flags, const void *header, size_t header_len);
 /* Sends msg (freed) and waits for its acknowledgement: 0 or -errno of the kernel. */
 int nl_request(struct nl_sock *s, struct nl_msg *msg);
-/* Sends raw messages of which the last asks for an acknowledgement with seq last_seq. */
-int nl_batch(struct nl_sock *s, const void *p, size_t n, uint32_t last_seq);
 /* A route socket that belongs to another network namespace. */
 int nl_open_in(struct nl_sock **ret, int netns_fd, struct err *e) MUST_CHECK;
 
@@ -46,20 +44,26 @@ int link_address(struct nl_sock *s, const char *name, struct in_addr a, unsigned
 int link_local_address(struct nl_sock *s, const char *name, const struct net_addr *a, struct err *e) MUST_CHECK;
 int link_default_route(struct nl_sock *s, struct in_addr gateway, struct err *e) MUST_CHECK;
 
-/* --- nft.c --- */
-/* Replaces the whole table by: what pods send to outside the cluster is masqueraded. */
-int nft_install(const char *table, const struct net_cidr *pods, const struct net_cidr *cluster, struct err *e) MUST_CHECK;
+/* --- nft-base.c: what our table holds from the start, and the host ports. nft.h is what others use, too --- */
+struct nft;
+#define NFT_MASQUERADE_MARK 0x2000u /* such a packet leaves with this machine's address */
+struct nft_net { /* of one family */
+	struct net_prefix pods, cluster;
+};
+/* What pods send to outside the cluster is masqueraded, and what bears the mark. */
+int nft_install(struct nft *t, const struct nft_net *v, size_t n, struct err *e) MUST_CHECK;
+/* The chains that lead to host ports and services, and the guard of 127.0.0.0/8. */
+int nft_install_dstnat(struct nft *t, const char *bridge, struct err *e) MUST_CHECK;
 /* A host port, and where it leads. */
 struct nft_port {
 	uint8_t protocol;
-	struct in_addr host_ip; /* 0: any */
+	struct net_addr host_ip; /* family 0: any */
 	uint16_t host_port, port; /* host order */
-	struct in_addr ip;
+	struct net_addr ip;
 };
-/* All host ports of this machine, at once; without any their chains go. */
-int nft_set_ports(const char *table, const char *bridge, const struct net_cidr *pods, const struct nft_port *v, size_t n,
+/* All host ports of this machine, at once. */
+int nft_set_ports(struct nft *t, const struct nft_net *nets, size_t n_nets, const struct nft_port *v, size_t n,
 		  struct err *e) MUST_CHECK;
-int nft_remove(const char *table); /* 0 or -errno; -ENOENT when absent */
 
 /* --- ipam.c --- */
 struct ipam;
@@ -74,14 +78,19 @@ struct in_addr ipam_gateway(const struct ipam *i);
 /* --- ports.c --- */
 struct ports;
 struct ports_config {
-	const char *table, *bridge, *file;
-	struct net_cidr pods;
+	struct nft *nft;
+	const char *bridge, *file;
+	const struct nft_net *nets; /* copied */
+	size_t n_nets; /* 1, 2 */
 };
 /* Sets up what the file remembers; *missing tells what the kernel lacks for it. */
 int ports_open(struct ports **ret, const struct ports_config *cfg, struct buf *missing, struct err *e) MUST_CHECK;
 struct ports *ports_close(struct ports *p);
-int ports_set(struct ports *p, const char *id, struct in_addr ip, const struct net_port *v, size_t n,
-	      struct err *e) MUST_CHECK;
+/* ips: of the pod, one of each family. */
+int ports_set(struct ports *p, const char *id, const struct net_addr *ips, size_t n_ips, const struct net_port *v,
+	      size_t n, struct err *e) MUST_CHECK;
 void ports_keep(struct ports *p, const char *const *keep, size_t n); /* keep: sorted */
+/* What this machine sends to 127.0.0.0/8 may be led elsewhere. */
+void ports_localnet(const char *bridge);
 
 #endif

@@ -16,7 +16,7 @@
 #include "base/hash.h"
 #include "base/log.h"
 #include "base/path.h"
-#include "net/internal.h"
+#include "net/nft.h"
 
 #define NET_FORWARD "/proc/sys/net/ipv4/ip_forward"
 
@@ -24,6 +24,7 @@ struct net {
 	struct nl_sock *nl;
 	struct ipam *ipam;
 	struct ports *ports;
+	struct nft *nft;
 	struct net_cidr pods, cluster;
 	char *bridge;
 	int bridge_index, mtu;
@@ -72,21 +73,26 @@ static void net_forwarding(struct net *n)
 			 err_msg(&e));
 }
 
-static void net_masquerade(struct net *n, const struct net_config *cfg)
+static void net_masquerade(struct net *n, const struct nft_net *nets, size_t n_nets)
 {
 	_cleanup_err_ struct err e = ERR_INIT;
 
-	if (nft_install(cfg->table, &n->pods, &n->cluster, &e) < 0)
+	if (nft_install(n->nft, nets, n_nets, &e) < 0)
 		buf_addf(&n->missing,
 			 "pods can't reach other networks: %s; load the kernel's nf_tables and nft_masq modules\n",
 			 err_msg(&e));
 }
 
-static int net_open_ports(struct net *n, const struct net_config *cfg, struct err *e)
+static int net_open_rules(struct net *n, const struct net_config *cfg, struct err *e)
 {
 	_cleanup_free_ char *file = xasprintf("%s.ports", cfg->state_file);
-	struct ports_config pc = { .table = cfg->table, .bridge = n->bridge, .file = file, .pods = n->pods };
+	struct nft_net net = { 0 };
+	struct ports_config pc = { .bridge = n->bridge, .file = file, .nets = &net, .n_nets = 1 };
 
+	if (!net_prefix_parse(&net.pods, cfg->pod_cidr) || !net_prefix_parse(&net.cluster, cfg->cluster_cidr))
+		return err_set(e, ERR_BAD_REQUEST, "'%s' in '%s' is no pod network", cfg->pod_cidr, cfg->cluster_cidr);
+	n->nft = pc.nft = nft_new(NFPROTO_INET, cfg->table);
+	net_masquerade(n, &net, 1);
 	return ports_open(&n->ports, &pc, &n->missing, e);
 }
 
@@ -107,8 +113,7 @@ static int net_setup(struct net *n, const struct net_config *cfg, struct err *e)
 		return -e->code;
 	n->bridge_index = link_index(n->nl, cfg->bridge);
 	net_forwarding(n);
-	net_masquerade(n, cfg);
-	return net_open_ports(n, cfg, e);
+	return net_open_rules(n, cfg, e);
 }
 
 int net_open(struct net **ret, const struct net_config *cfg, struct err *e)
@@ -133,6 +138,7 @@ struct net *net_close(struct net *n)
 	nl_close_(n->nl);
 	ipam_close(n->ipam);
 	ports_close(n->ports);
+	nft_free(n->nft);
 	buf_release(&n->missing);
 	free(n->bridge);
 	free(n);
@@ -201,7 +207,7 @@ int net_detach(struct net *n, const char *id, struct err *e)
 	rc = link_delete(n->nl, host_if);
 	if (rc < 0 && rc != -ENODEV)
 		return err_errno(e, -rc, "remove the pod's network link '%s'", host_if);
-	if (ports_set(n->ports, id, (struct in_addr){ 0 }, NULL, 0, e) < 0)
+	if (ports_set(n->ports, id, NULL, 0, NULL, 0, e) < 0)
 		return -e->code;
 	ipam_give(n->ipam, id);
 	return 0;
@@ -209,11 +215,13 @@ int net_detach(struct net *n, const char *id, struct err *e)
 
 int net_set_ports(struct net *n, const char *id, const struct net_port *v, size_t count, struct err *e)
 {
-	struct in_addr ip = { 0 };
+	struct net_addr ip = { .family = AF_INET };
+	struct in_addr in = { 0 };
 
-	if (count && ipam_find(n->ipam, id, &ip) < 0)
+	if (count && ipam_find(n->ipam, id, &in) < 0)
 		return err_set(e, ERR_INTERNAL, "the pod has no address");
-	return ports_set(n->ports, id, ip, v, count, e);
+	memcpy(ip.b, &in, sizeof(in));
+	return ports_set(n->ports, id, &ip, 1, v, count, e);
 }
 
 void net_reconcile(struct net *n, const char *const *keep, size_t n_keep)
@@ -266,6 +274,7 @@ int net_kill_all(const char *bridge, const char *table, struct buf *report, stru
 {
 	struct if_nameindex *links = if_nameindex(), *l;
 	struct nl_sock *s;
+	struct nft *t;
 	int rc, index;
 
 	/* A pod's link disappears with its namespace; those left on our bridge are taken down by name. */
@@ -285,7 +294,9 @@ int net_kill_all(const char *bridge, const char *table, struct buf *report, stru
 		buf_addf(report, "removed the bridge %s\n", bridge);
 	else if (rc != -ENODEV)
 		return err_errno(e, -rc, "remove the bridge '%s'", bridge);
-	rc = nft_remove(table);
+	t = nft_new(NFPROTO_INET, table);
+	rc = nft_remove(t);
+	nft_free(t);
 	if (rc == 0)
 		buf_addf(report, "removed the nf_tables table %s\n", table);
 	else if (rc != -ENOENT && rc != -EPROTONOSUPPORT && rc != -EOPNOTSUPP && rc != -EINVAL)

@@ -61,7 +61,7 @@ int net_detach(struct net *n, const char *id, struct err *e) MUST_CHECK;
  * net_detach. */
 struct net_port {
 	int protocol; /* IPPROTO_TCP, IPPROTO_UDP, IPPROTO_SCTP */
-	const char *host_ip; /* "": any address of this machine */
+	const char *host_ip; /* "": any address of this machine, of the families that the pod has */
 	uint16_t host_port, port;
 };
 int net_set_ports(struct net *n, const char *id, const struct net_port *v, size_t count, struct err *e) MUST_CHECK;

@@ -1,457 +1,583 @@
 /*
- * One nf_tables table of our own, through nfnetlink.
+ * nf_tables messages: the socket, batches, chains, rules, sets (nft.h is the
+ * manual; expressions are in nft-expr.c). Attributes are written straight into
+ * the batch's bytes. Numbers in attributes are big-endian, what is compared with
+ * packets lies as in packets.
  *
- *	table ip kinglet {
- *		chain postrouting {
- *			type nat hook postrouting priority srcnat;
- *			ip saddr PODS ip daddr != CLUSTER masquerade
- *		}
- *		# and while there are host ports:
- *		chain guard { type filter hook prerouting priority raw;
- *			iifname BRIDGE ip daddr 127.0.0.0/8 drop	# route_localnet lets them in
- *			iifname BRIDGE ip saddr 127.0.0.0/8 drop
- *		}
- *		chain prerouting { type nat hook prerouting priority dstnat;
- *			fib daddr type local jump hostports
- *		}
- *		chain output { type nat hook output priority dstnat;
- *			fib daddr type local jump hostports
- *		}
- *		chain hostports {	# of each port, and with "ip daddr HOST-IP" where it has one:
- *			meta l4proto tcp th dport 8080 ip saddr PODS meta mark set mark | 0x2000
- *			meta l4proto tcp th dport 8080 ip saddr 127.0.0.0/8 meta mark set mark | 0x2000
- *			meta l4proto tcp th dport 8080 dnat to IP:PORT
- *		}
- *		chain hairpin { type nat hook postrouting priority srcnat - 1;
- *			meta mark & 0x2000 == 0x2000 masquerade	# or the answer would go past us
- *		}
- *	}
- *
- * A change is one batch, which the kernel takes whole or not at all; numbers in
- * attributes are big-endian. The host's own tables are never touched.
+ * The kernel works a batch off while it is being sent, so its answers are there
+ * when sendmsg returns, and nothing ever waits. Answers that did not fit the
+ * socket's buffer count as a failure: whoever asked does it again.
  */
+#include "net/nft.h"
+
 #include <arpa/inet.h>
 #include <endian.h>
 #include <errno.h>
-#include <linux/netfilter.h>
-#include <linux/netfilter/nf_tables.h>
+#include <linux/netlink.h>
 #include <linux/netfilter/nfnetlink.h>
-#include <linux/rtnetlink.h>
 #include <net/if.h>
-#include <netlink/attr.h>
-#include <netlink/msg.h>
-#include <netlink/netlink.h>
 #include <stdio.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
-#include "net/internal.h"
+#include "net/nft-attr.h"
 
-#define NFT_SRCNAT_PRIORITY 100
-#define NFT_DSTNAT_PRIORITY (-100)
-#define NFT_RAW_PRIORITY (-300)
-#define NFT_SADDR 12 /* offsets in the IPv4 header */
-#define NFT_DADDR 16
-#define NFT_DPORT 2 /* in that of TCP, UDP, SCTP */
-#define NFT_HAIRPIN_MARK 0x2000u
+#define NFT_RECEIVE (256 << 10)
+#define NFT_ELEMS_MAX (32 << 10) /* of one message: the length of an attribute has 16 bits */
 
-struct nft_batch {
-	struct buf bytes;
-	uint32_t seq;
+struct nft {
+	uint8_t family;
+	char *table;
+	int fd;
+	size_t send_buffer;
+	struct nft_stats stats;
 };
 
-static void nft_put(struct nft_batch *b, struct nl_msg *m)
+struct nft *nft_new(uint8_t family, const char *table)
 {
-	struct nlmsghdr *h = nlmsg_hdr(m);
+	struct nft *t = xcalloc(1, sizeof(*t));
 
-	h->nlmsg_seq = ++b->seq;
-	buf_add(&b->bytes, h, h->nlmsg_len);
-	while (b->bytes.len % NLMSG_ALIGNTO)
-		buf_addch(&b->bytes, '\0');
-	nlmsg_free(m);
+	t->family = family;
+	t->table = xstrdup(table);
+	t->fd = -1;
+	return t;
 }
 
-static struct nl_msg *nft_msg(int type, int flags)
+struct nft *nft_free(struct nft *t)
 {
-	struct nfgenmsg g = { .nfgen_family = AF_INET, .version = NFNETLINK_V0 };
-
-	return nl_msg_new((NFNL_SUBSYS_NFTABLES << 8) | type, flags, &g, sizeof(g));
+	if (!t)
+		return NULL;
+	if (t->fd >= 0)
+		close(t->fd);
+	free(t->table);
+	free(t);
+	return NULL;
 }
 
-static void nft_edge(struct nft_batch *b, int type)
+const struct nft_stats *nft_stats(const struct nft *t)
 {
-	struct nfgenmsg g = { .nfgen_family = AF_UNSPEC, .version = NFNETLINK_V0, .res_id = htons(NFNL_SUBSYS_NFTABLES) };
-
-	nft_put(b, nl_msg_new(type, 0, &g, sizeof(g)));
+	return &t->stats;
 }
 
-static void nft_table(struct nft_batch *b, int type, int flags, const char *table)
+uint8_t nft_family(const struct nft *t)
 {
-	struct nl_msg *m = nft_msg(type, flags);
-
-	nla_put_string(m, NFTA_TABLE_NAME, table);
-	nft_put(b, m);
+	return t->family;
 }
 
-/* type NULL: a chain that others jump to. */
-static void nft_chain(struct nft_batch *b, const char *table, const char *name, const char *type, unsigned hook,
-		      int priority)
-{
-	struct nl_msg *m = nft_msg(NFT_MSG_NEWCHAIN, NLM_F_CREATE);
-	struct nlattr *h;
+/* --- the socket --- */
 
-	nla_put_string(m, NFTA_CHAIN_TABLE, table);
-	nla_put_string(m, NFTA_CHAIN_NAME, name);
-	if (type) {
-		h = nla_nest_start(m, NFTA_CHAIN_HOOK | NLA_F_NESTED);
-		nla_put_u32(m, NFTA_HOOK_HOOKNUM, htonl(hook));
-		nla_put_u32(m, NFTA_HOOK_PRIORITY, htonl((uint32_t)priority));
-		nla_nest_end(m, h);
-		nla_put_u32(m, NFTA_CHAIN_POLICY, htonl(NF_ACCEPT));
-		nla_put_string(m, NFTA_CHAIN_TYPE, type);
+static int nft_connect(struct nft *t)
+{
+	struct sockaddr_nl a = { .nl_family = AF_NETLINK };
+	int one = 1, size = NFT_RECEIVE;
+
+	if (t->fd >= 0)
+		return 0;
+	t->fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_NETFILTER);
+	if (t->fd < 0)
+		return -errno;
+	if (bind(t->fd, (struct sockaddr *)&a, sizeof(a)) < 0) {
+		int rc = -errno;
+
+		close(t->fd);
+		t->fd = -1;
+		return rc;
 	}
-	nft_put(b, m);
+	(void)setsockopt(t->fd, SOL_NETLINK, NETLINK_CAP_ACK, &one, sizeof(one));
+	(void)setsockopt(t->fd, SOL_SOCKET, SO_RCVBUFFORCE, &size, sizeof(size));
+	t->send_buffer = 0;
+	return 0;
 }
 
-static struct nlattr *nft_expr(struct nl_msg *m, const char *name, struct nlattr **elem)
+/* A batch is one datagram, whatever its size. */
+static void nft_make_room(struct nft *t, size_t n)
 {
-	*elem = nla_nest_start(m, NFTA_LIST_ELEM | NLA_F_NESTED);
-	nla_put_string(m, NFTA_EXPR_NAME, name);
-	return nla_nest_start(m, NFTA_EXPR_DATA | NLA_F_NESTED);
+	int size = (int)(n + (64 << 10));
+
+	if (t->send_buffer >= n || n > (512 << 20))
+		return;
+	if (setsockopt(t->fd, SOL_SOCKET, SO_SNDBUFFORCE, &size, sizeof(size)) < 0)
+		(void)setsockopt(t->fd, SOL_SOCKET, SO_SNDBUF, &size, sizeof(size));
+	t->send_buffer = n;
 }
 
-static void nft_expr_end(struct nl_msg *m, struct nlattr *elem, struct nlattr *data)
+static int nft_send(struct nft *t, const void *p, size_t n)
 {
-	nla_nest_end(m, data);
-	nla_nest_end(m, elem);
+	struct sockaddr_nl kernel = { .nl_family = AF_NETLINK };
+	int rc = nft_connect(t);
+
+	if (rc < 0)
+		return rc;
+	nft_make_room(t, n);
+	while (sendto(t->fd, p, n, 0, (struct sockaddr *)&kernel, sizeof(kernel)) < 0)
+		if (errno != EINTR)
+			return -errno;
+	return 0;
 }
 
-static void nft_data(struct nl_msg *m, int attr, const void *p, size_t n)
+/* Goes through all answers there are: each(arg, message) for each, 0 when the buffer did not overflow. */
+static int nft_receive(struct nft *t, int flags, bool (*each)(void *arg, struct nlmsghdr *h), void *arg)
 {
-	struct nlattr *d = nla_nest_start(m, attr | NLA_F_NESTED);
+	_cleanup_free_ char *buf = xmalloc(NFT_RECEIVE);
+	int lost = 0;
 
-	nla_put(m, NFTA_DATA_VALUE, (int)n, p);
-	nla_nest_end(m, d);
+	for (;;) {
+		ssize_t got = recv(t->fd, buf, NFT_RECEIVE, flags);
+		int n = (int)got;
+
+		if (got < 0 && errno == EINTR)
+			continue;
+		if (got < 0 && errno == ENOBUFS) {
+			lost = -ENOBUFS;
+			continue;
+		}
+		if (got < 0)
+			return errno == EAGAIN ? lost : -errno;
+		for (struct nlmsghdr *h = (struct nlmsghdr *)buf; NLMSG_OK(h, n); h = NLMSG_NEXT(h, n))
+			if (!each(arg, h))
+				return lost;
+	}
 }
 
-static void nft_payload(struct nl_msg *m, unsigned base, unsigned offset, unsigned len)
-{
-	struct nlattr *elem, *d = nft_expr(m, "payload", &elem);
+/* --- batches --- */
 
-	nla_put_u32(m, NFTA_PAYLOAD_DREG, htonl(NFT_REG_1));
-	nla_put_u32(m, NFTA_PAYLOAD_BASE, htonl(base));
-	nla_put_u32(m, NFTA_PAYLOAD_OFFSET, htonl(offset));
-	nla_put_u32(m, NFTA_PAYLOAD_LEN, htonl(len));
-	nft_expr_end(m, elem, d);
+static void nft_msg_flags(struct nft_batch *b, int type, int flags, uint8_t family, uint16_t res_id)
+{
+	struct nlmsghdr h = { .nlmsg_type = type, .nlmsg_flags = NLM_F_REQUEST | flags, .nlmsg_seq = ++b->seq };
+	struct nfgenmsg g = { .nfgen_family = family, .version = NFNETLINK_V0, .res_id = htons(res_id) };
+
+	b->msg = b->bytes.len;
+	buf_add(&b->bytes, &h, sizeof(h));
+	buf_add(&b->bytes, &g, sizeof(g));
 }
 
-static void nft_bitwise(struct nl_msg *m, uint32_t mask, uint32_t xor)
+void nft_msg(struct nft_batch *b, int type, int flags)
 {
-	struct nlattr *elem, *d = nft_expr(m, "bitwise", &elem);
-
-	nla_put_u32(m, NFTA_BITWISE_SREG, htonl(NFT_REG_1));
-	nla_put_u32(m, NFTA_BITWISE_DREG, htonl(NFT_REG_1));
-	nla_put_u32(m, NFTA_BITWISE_LEN, htonl(4));
-	nft_data(m, NFTA_BITWISE_MASK, &mask, 4);
-	nft_data(m, NFTA_BITWISE_XOR, &xor, 4);
-	nft_expr_end(m, elem, d);
+	nft_msg_flags(b, (NFNL_SUBSYS_NFTABLES << 8) | type, flags, b->t->family, 0);
 }
 
-static void nft_cmp(struct nl_msg *m, enum nft_cmp_ops op, const void *p, size_t n)
+void nft_msg_end(struct nft_batch *b)
 {
-	struct nlattr *elem, *d = nft_expr(m, "cmp", &elem);
+	struct nlmsghdr *h = (struct nlmsghdr *)(b->bytes.s + b->msg);
 
-	nla_put_u32(m, NFTA_CMP_SREG, htonl(NFT_REG_1));
-	nla_put_u32(m, NFTA_CMP_OP, htonl(op));
-	nft_data(m, NFTA_CMP_DATA, p, n);
-	nft_expr_end(m, elem, d);
+	BUG_ON(b->depth);
+	h->nlmsg_len = (uint32_t)(b->bytes.len - b->msg);
 }
 
-/* set: the register to the packet's property, else the other way round. */
-static void nft_meta(struct nl_msg *m, enum nft_meta_keys key, bool set)
+static void nft_table(struct nft_batch *b, int type, int flags)
 {
-	struct nlattr *elem, *d = nft_expr(m, "meta", &elem);
-
-	nla_put_u32(m, NFTA_META_KEY, htonl(key));
-	nla_put_u32(m, set ? NFTA_META_SREG : NFTA_META_DREG, htonl(NFT_REG_1));
-	nft_expr_end(m, elem, d);
+	nft_msg(b, type, flags);
+	nft_put_text(b, NFTA_TABLE_NAME, b->t->table);
+	nft_msg_end(b);
 }
 
-static void nft_immediate(struct nl_msg *m, unsigned reg, const void *p, size_t n)
+static void nft_begin_bare(struct nft_batch *b, struct nft *t)
 {
-	struct nlattr *elem, *d = nft_expr(m, "immediate", &elem);
-
-	nla_put_u32(m, NFTA_IMMEDIATE_DREG, htonl(reg));
-	nft_data(m, NFTA_IMMEDIATE_DATA, p, n);
-	nft_expr_end(m, elem, d);
+	*b = (struct nft_batch){ .t = t, .bytes = BUF_INIT };
+	nft_msg_flags(b, NFNL_MSG_BATCH_BEGIN, 0, AF_UNSPEC, NFNL_SUBSYS_NFTABLES);
+	nft_msg_end(b);
 }
 
-static void nft_verdict(struct nl_msg *m, int code, const char *chain)
+void nft_begin(struct nft_batch *b, struct nft *t)
 {
-	struct nlattr *elem, *d = nft_expr(m, "immediate", &elem), *data, *v;
-
-	nla_put_u32(m, NFTA_IMMEDIATE_DREG, htonl(NFT_REG_VERDICT));
-	data = nla_nest_start(m, NFTA_IMMEDIATE_DATA | NLA_F_NESTED);
-	v = nla_nest_start(m, NFTA_DATA_VERDICT | NLA_F_NESTED);
-	nla_put_u32(m, NFTA_VERDICT_CODE, htonl((uint32_t)code));
-	if (chain)
-		nla_put_string(m, NFTA_VERDICT_CHAIN, chain);
-	nla_nest_end(m, v);
-	nla_nest_end(m, data);
-	nft_expr_end(m, elem, d);
+	nft_begin_bare(b, t);
+	nft_table(b, NFT_MSG_NEWTABLE, NLM_F_CREATE);
 }
 
-/* The IPv4 address at offset of the header, masked, compared with the network. */
-static void nft_match_net(struct nl_msg *m, unsigned offset, const struct net_cidr *c, enum nft_cmp_ops op)
+bool nft_batch_is_empty(const struct nft_batch *b)
 {
-	uint32_t mask = htonl(c->bits ? 0xffffffffu << (32 - c->bits) : 0), net = c->addr.s_addr & mask;
-
-	nft_payload(m, NFT_PAYLOAD_NETWORK_HEADER, offset, 4);
-	nft_bitwise(m, mask, 0);
-	nft_cmp(m, op, &net, 4);
+	return b->seq <= 2;
 }
 
-/* A rule is begun, gets its expressions, and ends. */
-static struct nl_msg *nft_rule(const char *table, const char *chain, struct nlattr **list)
+void nft_cancel(struct nft_batch *b)
 {
-	struct nl_msg *m = nft_msg(NFT_MSG_NEWRULE, NLM_F_CREATE | NLM_F_APPEND);
-
-	nla_put_string(m, NFTA_RULE_TABLE, table);
-	nla_put_string(m, NFTA_RULE_CHAIN, chain);
-	*list = nla_nest_start(m, NFTA_RULE_EXPRESSIONS | NLA_F_NESTED);
-	return m;
+	buf_release(&b->bytes);
 }
 
-static void nft_rule_end(struct nft_batch *b, struct nl_msg *m, struct nlattr *list)
+struct nft_answer {
+	uint32_t last, failed_at; /* numbers of messages */
+	int code; /* the first error */
+	bool done;
+};
+
+static bool nft_on_answer(void *arg, struct nlmsghdr *h)
 {
-	nla_nest_end(m, list);
-	nft_put(b, m);
+	struct nft_answer *a = arg;
+	int code;
+
+	if (h->nlmsg_type != NLMSG_ERROR || h->nlmsg_len < NLMSG_LENGTH(sizeof(int)))
+		return true;
+	code = ((struct nlmsgerr *)NLMSG_DATA(h))->error;
+	if (code && !a->code) {
+		a->code = code;
+		a->failed_at = h->nlmsg_seq;
+	}
+	a->done = a->done || h->nlmsg_seq == a->last;
+	return true;
 }
 
-static void nft_masquerade(struct nl_msg *m)
+/* "adding a rule to 'x'": what the message with that number is, for a log. */
+static void nft_describe(const struct nft_batch *b, uint32_t seq, char *out, size_t n)
 {
-	struct nlattr *elem, *d = nft_expr(m, "masq", &elem);
+	static const char *const verbs[] = {
+		[NFT_MSG_NEWTABLE] = "adding the table", [NFT_MSG_DELTABLE] = "removing the table",
+		[NFT_MSG_NEWCHAIN] = "adding a chain", [NFT_MSG_DELCHAIN] = "removing a chain",
+		[NFT_MSG_NEWRULE] = "adding a rule to", [NFT_MSG_DELRULE] = "removing the rules of",
+		[NFT_MSG_NEWSET] = "adding a set", [NFT_MSG_DELSET] = "removing a set",
+		[NFT_MSG_NEWSETELEM] = "adding elements to", [NFT_MSG_DELSETELEM] = "removing elements of",
+	};
+	const struct nlmsghdr *h;
 
-	nft_expr_end(m, elem, d);
+	snprintf(out, n, "taking it in");
+	for (size_t at = 0; at + sizeof(*h) <= b->bytes.len; at += NLMSG_ALIGN(h->nlmsg_len)) {
+		unsigned type;
+		struct str name;
+
+		h = (const struct nlmsghdr *)(b->bytes.s + at);
+		type = h->nlmsg_type & 0xff;
+		if (h->nlmsg_seq != seq || h->nlmsg_type >> 8 != NFNL_SUBSYS_NFTABLES)
+			continue;
+		name = nft_get(NLMSG_DATA(h), h->nlmsg_len - NLMSG_HDRLEN, type == NFT_MSG_NEWCHAIN || type == NFT_MSG_DELCHAIN ? 3 : 2);
+		if (type < ARRAY_SIZE(verbs) && verbs[type])
+			snprintf(out, n, "%s '%.*s'", verbs[type], (int)strnlen(name.p ? name.p : "", name.n), name.p);
+		return;
+	}
 }
 
-static void nft_masquerade_rule(struct nft_batch *b, const char *table, const struct net_cidr *pods,
-				const struct net_cidr *cluster)
+/* The last real message asks for the acknowledgement; the kernel answers when the batch is in. */
+static int nft_commit_(struct nft_batch *b, struct nft_answer *a)
 {
-	struct nlattr *list;
-	struct nl_msg *m = nft_rule(table, "postrouting", &list);
-
-	nft_match_net(m, NFT_SADDR, pods, NFT_CMP_EQ);
-	nft_match_net(m, NFT_DADDR, cluster, NFT_CMP_NEQ);
-	nft_masquerade(m);
-	nft_rule_end(b, m, list);
-}
-
-/* Ends the batch, sends it, waits. */
-static int nft_commit(struct nft_batch *b)
-{
-	_cleanup_err_ struct err e = ERR_INIT;
-	struct nl_sock *s;
 	int rc;
 
-	/* The last real message asks for the acknowledgement; the kernel answers when the batch is in. */
-	nft_edge(b, NFNL_MSG_BATCH_END);
-	if (nl_open(&s, NETLINK_NETFILTER, &e) < 0) {
-		buf_release(&b->bytes);
-		return -EPROTONOSUPPORT;
+	BUG_ON(b->elems.set);
+	a->last = b->seq;
+	((struct nlmsghdr *)(b->bytes.s + b->msg))->nlmsg_flags |= NLM_F_ACK;
+	nft_msg_flags(b, NFNL_MSG_BATCH_END, 0, AF_UNSPEC, NFNL_SUBSYS_NFTABLES);
+	nft_msg_end(b);
+	b->t->stats.batches++;
+	b->t->stats.messages += b->seq;
+	b->t->stats.bytes += b->bytes.len;
+	rc = nft_send(b->t, b->bytes.s, b->bytes.len);
+	if (rc == 0)
+		rc = nft_receive(b->t, MSG_DONTWAIT, nft_on_answer, a);
+	if (a->code)
+		rc = a->code;
+	else if (rc == 0 && !a->done)
+		rc = -EIO;
+	b->t->stats.refused += rc < 0;
+	return rc;
+}
+
+int nft_commit(struct nft_batch *b, struct err *e)
+{
+	struct nft_answer a = { 0 };
+	char what[320];
+	int rc = nft_commit_(b, &a);
+
+	if (rc < 0) {
+		nft_describe(b, a.failed_at, what, sizeof(what));
+		err_errno(e, -rc, "change the nf_tables table '%s' (%s)", b->t->table, what);
 	}
-	rc = nl_batch(s, b->bytes.s, b->bytes.len, b->seq - 1);
-	nl_close_(s);
 	buf_release(&b->bytes);
 	return rc;
 }
 
-static void nft_begin(struct nft_batch *b)
+int nft_remove(struct nft *t)
 {
-	*b = (struct nft_batch){ .bytes = BUF_INIT };
-	nft_edge(b, NFNL_MSG_BATCH_BEGIN);
-}
-
-int nft_install(const char *table, const struct net_cidr *pods, const struct net_cidr *cluster, struct err *e)
-{
+	struct nft_answer a = { 0 };
 	struct nft_batch b;
 	int rc;
 
-	nft_begin(&b);
-	nft_table(&b, NFT_MSG_NEWTABLE, NLM_F_CREATE, table); /* so that the next one finds it */
-	nft_table(&b, NFT_MSG_DELTABLE, 0, table);
-	nft_table(&b, NFT_MSG_NEWTABLE, NLM_F_CREATE, table);
-	nft_chain(&b, table, "postrouting", "nat", NF_INET_POST_ROUTING, NFT_SRCNAT_PRIORITY);
-	nft_masquerade_rule(&b, table, pods, cluster);
-	nft_table(&b, NFT_MSG_NEWTABLE, NLM_F_CREATE | NLM_F_ACK, table);
-	rc = nft_commit(&b);
-	if (rc < 0)
-		return err_errno(e, -rc, "set up the nf_tables table '%s'", table);
-	return 0;
+	nft_begin_bare(&b, t);
+	nft_table(&b, NFT_MSG_DELTABLE, 0);
+	rc = nft_commit_(&b, &a);
+	buf_release(&b.bytes);
+	return rc;
 }
 
-/* --- host ports --- */
+/* --- lists --- */
 
-static struct net_cidr nft_loopback(void)
-{
-	return (struct net_cidr){ .addr.s_addr = htonl(INADDR_LOOPBACK), .bits = 8 };
-}
-
-static void nft_port_match(struct nl_msg *m, const struct nft_port *p)
-{
-	uint16_t port = htons(p->host_port);
-
-	nft_meta(m, NFT_META_L4PROTO, false);
-	nft_cmp(m, NFT_CMP_EQ, &p->protocol, 1);
-	nft_payload(m, NFT_PAYLOAD_TRANSPORT_HEADER, NFT_DPORT, 2);
-	nft_cmp(m, NFT_CMP_EQ, &port, 2);
-	if (p->host_ip.s_addr) {
-		nft_payload(m, NFT_PAYLOAD_NETWORK_HEADER, NFT_DADDR, 4);
-		nft_cmp(m, NFT_CMP_EQ, &p->host_ip.s_addr, 4);
-	}
-}
-
-/* What comes from there must come back through us. */
-static void nft_port_mark(struct nft_batch *b, const char *table, const struct nft_port *p, const struct net_cidr *from)
-{
-	struct nlattr *list;
-	struct nl_msg *m = nft_rule(table, "hostports", &list);
-
-	nft_port_match(m, p);
-	nft_match_net(m, NFT_SADDR, from, NFT_CMP_EQ);
-	nft_meta(m, NFT_META_MARK, false);
-	nft_bitwise(m, ~NFT_HAIRPIN_MARK, NFT_HAIRPIN_MARK);
-	nft_meta(m, NFT_META_MARK, true);
-	nft_rule_end(b, m, list);
-}
-
-static void nft_port_dnat(struct nft_batch *b, const char *table, const struct nft_port *p)
-{
-	struct nlattr *list, *elem, *d;
-	struct nl_msg *m = nft_rule(table, "hostports", &list);
-	uint16_t port = htons(p->port);
-
-	nft_port_match(m, p);
-	nft_immediate(m, NFT_REG_1, &p->ip.s_addr, 4);
-	nft_immediate(m, NFT_REG_2, &port, 2);
-	d = nft_expr(m, "nat", &elem);
-	nla_put_u32(m, NFTA_NAT_TYPE, htonl(NFT_NAT_DNAT));
-	nla_put_u32(m, NFTA_NAT_FAMILY, htonl(AF_INET));
-	nla_put_u32(m, NFTA_NAT_REG_ADDR_MIN, htonl(NFT_REG_1));
-	nla_put_u32(m, NFTA_NAT_REG_PROTO_MIN, htonl(NFT_REG_2));
-	nft_expr_end(m, elem, d);
-	nft_rule_end(b, m, list);
-}
-
-static void nft_local_jump(struct nft_batch *b, const char *table, const char *chain)
-{
-	struct nlattr *list, *elem, *d;
-	struct nl_msg *m = nft_rule(table, chain, &list);
-	uint32_t local = RTN_LOCAL;
-
-	d = nft_expr(m, "fib", &elem);
-	nla_put_u32(m, NFTA_FIB_DREG, htonl(NFT_REG_1));
-	nla_put_u32(m, NFTA_FIB_RESULT, htonl(NFT_FIB_RESULT_ADDRTYPE));
-	nla_put_u32(m, NFTA_FIB_FLAGS, htonl(NFTA_FIB_F_DADDR));
-	nft_expr_end(m, elem, d);
-	nft_cmp(m, NFT_CMP_EQ, &local, 4);
-	nft_verdict(m, NFT_JUMP, "hostports");
-	nft_rule_end(b, m, list);
-}
-
-static void nft_guard(struct nft_batch *b, const char *table, const char *bridge, unsigned offset)
-{
-	struct nlattr *list;
-	struct nl_msg *m = nft_rule(table, "guard", &list);
-	struct net_cidr loopback = nft_loopback();
-	char name[IF_NAMESIZE] = "";
-
-	snprintf(name, sizeof(name), "%s", bridge);
-	nft_meta(m, NFT_META_IIFNAME, false);
-	nft_cmp(m, NFT_CMP_EQ, name, sizeof(name));
-	nft_match_net(m, offset, &loopback, NFT_CMP_EQ);
-	nft_verdict(m, NF_DROP, NULL);
-	nft_rule_end(b, m, list);
-}
-
-static void nft_hairpin(struct nft_batch *b, const char *table)
-{
-	struct nlattr *list;
-	struct nl_msg *m = nft_rule(table, "hairpin", &list);
-	uint32_t mark = NFT_HAIRPIN_MARK;
-
-	nft_meta(m, NFT_META_MARK, false);
-	nft_bitwise(m, mark, 0);
-	nft_cmp(m, NFT_CMP_EQ, &mark, 4);
-	nft_masquerade(m);
-	nft_rule_end(b, m, list);
-}
-
-/* Those that jump come before the one that they jump to: chains go in this order. */
-static const struct nft_port_chain {
-	const char *name, *type;
-	unsigned hook;
-	int priority;
-} nft_port_chains[] = {
-	{ "guard", "filter", NF_INET_PRE_ROUTING, NFT_RAW_PRIORITY },
-	{ "prerouting", "nat", NF_INET_PRE_ROUTING, NFT_DSTNAT_PRIORITY },
-	{ "output", "nat", NF_INET_LOCAL_OUT, NFT_DSTNAT_PRIORITY },
-	{ "hairpin", "nat", NF_INET_POST_ROUTING, NFT_SRCNAT_PRIORITY - 1 },
-	{ "hostports", NULL, 0, 0 },
+struct nft_list {
+	void (*each)(void *arg, const char *name);
+	void *arg;
+	const char *table;
+	int table_attr, name_attr, code;
 };
 
-static void nft_drop(struct nft_batch *b, int type, const char *table, const char *chain)
+static bool nft_on_listed(void *arg, struct nlmsghdr *h)
 {
-	struct nl_msg *m = nft_msg(type, 0);
+	struct nft_list *l = arg;
+	const char *payload = NLMSG_DATA(h);
+	size_t n = h->nlmsg_len - NLMSG_HDRLEN;
 
-	nla_put_string(m, type == NFT_MSG_DELRULE ? (int)NFTA_RULE_TABLE : (int)NFTA_CHAIN_TABLE, table);
-	nla_put_string(m, type == NFT_MSG_DELRULE ? (int)NFTA_RULE_CHAIN : (int)NFTA_CHAIN_NAME, chain);
-	nft_put(b, m);
-}
-
-static void nft_fill_ports(struct nft_batch *b, const char *table, const char *bridge, const struct net_cidr *pods,
-			   const struct nft_port *v, size_t n)
-{
-	struct net_cidr loopback = nft_loopback();
-
-	nft_guard(b, table, bridge, NFT_DADDR);
-	nft_guard(b, table, bridge, NFT_SADDR);
-	nft_local_jump(b, table, "prerouting");
-	nft_local_jump(b, table, "output");
-	nft_hairpin(b, table);
-	for (size_t i = 0; i < n; i++) {
-		nft_port_mark(b, table, &v[i], pods);
-		nft_port_mark(b, table, &v[i], &loopback);
-		nft_port_dnat(b, table, &v[i]);
+	if (h->nlmsg_type == NLMSG_DONE)
+		return false;
+	if (h->nlmsg_type == NLMSG_ERROR) {
+		l->code = ((struct nlmsgerr *)NLMSG_DATA(h))->error;
+		return false;
 	}
+	/* Texts in attributes end with NUL. */
+	if (streq_null(nft_get(payload, n, l->table_attr).p, l->table) && nft_get(payload, n, l->name_attr).p)
+		l->each(l->arg, nft_get(payload, n, l->name_attr).p);
+	return true;
 }
 
-int nft_set_ports(const char *table, const char *bridge, const struct net_cidr *pods, const struct nft_port *v, size_t n,
-		  struct err *e)
+static int nft_list(struct nft *t, int type, struct nft_list *l)
 {
-	struct nft_batch b;
+	struct nft_batch b = { .t = t, .bytes = BUF_INIT, };
 	int rc;
 
-	nft_begin(&b);
-	nft_table(&b, NFT_MSG_NEWTABLE, NLM_F_CREATE, table);
-	for (size_t i = 0; i < ARRAY_SIZE(nft_port_chains); i++) {
-		const struct nft_port_chain *c = &nft_port_chains[i];
-
-		nft_chain(&b, table, c->name, c->type, c->hook, c->priority); /* so that the next one finds it */
-		nft_drop(&b, NFT_MSG_DELRULE, table, c->name);
-	}
-	if (n)
-		nft_fill_ports(&b, table, bridge, pods, v, n);
-	for (size_t i = 0; i < ARRAY_SIZE(nft_port_chains) && !n; i++)
-		nft_drop(&b, NFT_MSG_DELCHAIN, table, nft_port_chains[i].name);
-	nft_table(&b, NFT_MSG_NEWTABLE, NLM_F_CREATE | NLM_F_ACK, table);
-	rc = nft_commit(&b);
-	return rc < 0 ? err_errno(e, -rc, "set up the host ports") : 0;
+	nft_msg(&b, type, NLM_F_DUMP);
+	if (type == NFT_MSG_GETSET)
+		nft_put_text(&b, NFTA_SET_TABLE, t->table);
+	nft_msg_end(&b);
+	l->table = t->table;
+	rc = nft_send(t, b.bytes.s, b.bytes.len);
+	if (rc == 0)
+		rc = nft_receive(t, 0, nft_on_listed, l);
+	buf_release(&b.bytes);
+	return rc < 0 ? rc : l->code == -ENOENT ? 0 : l->code;
 }
 
-int nft_remove(const char *table)
+int nft_list_chains(struct nft *t, void (*each)(void *arg, const char *name), void *arg)
 {
-	struct nft_batch b;
+	struct nft_list l = { .each = each, .arg = arg, .table_attr = NFTA_CHAIN_TABLE, .name_attr = NFTA_CHAIN_NAME };
 
-	nft_begin(&b);
-	nft_table(&b, NFT_MSG_DELTABLE, NLM_F_ACK, table);
-	return nft_commit(&b);
+	return nft_list(t, NFT_MSG_GETCHAIN, &l);
+}
+
+int nft_list_sets(struct nft *t, void (*each)(void *arg, const char *name), void *arg)
+{
+	struct nft_list l = { .each = each, .arg = arg, .table_attr = NFTA_SET_TABLE, .name_attr = NFTA_SET_NAME };
+
+	return nft_list(t, NFT_MSG_GETSET, &l);
+}
+
+/* --- chains and rules --- */
+
+void nft_chain_base(struct nft_batch *b, const char *name, const char *type, unsigned hook, int priority)
+{
+	nft_msg(b, NFT_MSG_NEWCHAIN, NLM_F_CREATE);
+	nft_put_text(b, NFTA_CHAIN_TABLE, b->t->table);
+	nft_put_text(b, NFTA_CHAIN_NAME, name);
+	if (type) {
+		nft_nest(b, NFTA_CHAIN_HOOK);
+		nft_put_u32(b, NFTA_HOOK_HOOKNUM, hook);
+		nft_put_u32(b, NFTA_HOOK_PRIORITY, (uint32_t)priority);
+		nft_nest_end(b);
+		nft_put_u32(b, NFTA_CHAIN_POLICY, NF_ACCEPT);
+		nft_put_text(b, NFTA_CHAIN_TYPE, type);
+	}
+	nft_msg_end(b);
+}
+
+void nft_chain(struct nft_batch *b, const char *name)
+{
+	nft_chain_base(b, name, NULL, 0, 0);
+}
+
+void nft_chain_flush(struct nft_batch *b, const char *name)
+{
+	nft_msg(b, NFT_MSG_DELRULE, 0);
+	nft_put_text(b, NFTA_RULE_TABLE, b->t->table);
+	nft_put_text(b, NFTA_RULE_CHAIN, name);
+	nft_msg_end(b);
+}
+
+void nft_chain_delete(struct nft_batch *b, const char *name)
+{
+	nft_msg(b, NFT_MSG_DELCHAIN, 0);
+	nft_put_text(b, NFTA_CHAIN_TABLE, b->t->table);
+	nft_put_text(b, NFTA_CHAIN_NAME, name);
+	nft_msg_end(b);
+}
+
+void nft_rule(struct nft_batch *b, const char *chain)
+{
+	nft_msg(b, NFT_MSG_NEWRULE, NLM_F_CREATE | NLM_F_APPEND);
+	nft_put_text(b, NFTA_RULE_TABLE, b->t->table);
+	nft_put_text(b, NFTA_RULE_CHAIN, chain);
+	nft_nest(b, NFTA_RULE_EXPRESSIONS);
+}
+
+void nft_rule_end(struct nft_batch *b)
+{
+	nft_nest_end(b);
+	nft_msg_end(b);
+}
+
+/* --- sets --- */
+
+/* The numbers by which nft(8) knows types, so that it can show them; the kernel takes any. */
+static const struct nft_type_row {
+	uint8_t number, len;
+	bool host_order;
+} nft_types[] = {
+	[NFT_T_NUMBER] = { 4, 4, true }, [NFT_T_IP4] = { 7, 4, false }, [NFT_T_IP6] = { 8, 16, false },
+	[NFT_T_ETHER] = { 9, 6, false }, [NFT_T_PROTO] = { 12, 1, false }, [NFT_T_PORT] = { 13, 2, false },
+	[NFT_T_MARK] = { 19, 4, true }, [NFT_T_LINK] = { 41, 16, true },
+};
+
+unsigned nft_type_len(enum nft_type t)
+{
+	return (nft_types[t].len + 3u) & ~3u;
+}
+
+static unsigned nft_fields(const enum nft_type *v)
+{
+	unsigned n = 0;
+
+	while (n < NFT_CONCAT_MAX && v[n] != NFT_T_NONE)
+		n++;
+	return n;
+}
+
+static uint32_t nft_type_number(const enum nft_type *v)
+{
+	uint32_t number = 0;
+
+	for (unsigned i = 0; i < nft_fields(v); i++)
+		number = number << 6 | nft_types[v[i]].number;
+	return number;
+}
+
+static uint32_t nft_key_len(const enum nft_type *v)
+{
+	uint32_t len = 0;
+
+	if (nft_fields(v) == 1)
+		return nft_types[v[0]].len;
+	for (unsigned i = 0; i < nft_fields(v); i++)
+		len += nft_type_len(v[i]);
+	return len;
+}
+
+/* Ranges of several fields are all that the kernel wants to know the fields of. */
+static bool nft_is_concat(const struct nft_set *s)
+{
+	return nft_fields(s->key) > 1 && (s->flags & NFT_SET_INTERVAL);
+}
+
+static void nft_set_desc(struct nft_batch *b, const struct nft_set *s)
+{
+	unsigned n = nft_fields(s->key);
+
+	nft_nest(b, NFTA_SET_DESC);
+	if (s->size)
+		nft_put_u32(b, NFTA_SET_DESC_SIZE, s->size);
+	if (nft_is_concat(s)) {
+		nft_nest(b, NFTA_SET_DESC_CONCAT);
+		for (unsigned i = 0; i < n; i++) {
+			nft_nest(b, NFTA_LIST_ELEM);
+			nft_put_u32(b, NFTA_SET_FIELD_LEN, nft_types[s->key[i]].len);
+			nft_nest_end(b);
+		}
+		nft_nest_end(b);
+	}
+	nft_nest_end(b);
+}
+
+static void nft_set_data(struct nft_batch *b, const struct nft_set *s)
+{
+	if (s->data[0] == NFT_T_NONE)
+		return;
+	nft_put_u32(b, NFTA_SET_DATA_TYPE, s->data[0] == NFT_T_VERDICT ? (uint32_t)NFT_DATA_VERDICT :
+									 nft_type_number(s->data));
+	if (s->data[0] != NFT_T_VERDICT)
+		nft_put_u32(b, NFTA_SET_DATA_LEN, nft_key_len(s->data));
+}
+
+uint32_t nft_set_add(struct nft_batch *b, const struct nft_set *s)
+{
+	uint32_t flags = s->flags | (s->data[0] != NFT_T_NONE ? NFT_SET_MAP : 0);
+	bool host = nft_types[s->key[0]].host_order;
+	const uint8_t userdata[] = { 0, 4, host ? 1 : 2, 0, 0, 0 }; /* nft(8)'s own note: the key's order of bytes */
+
+	nft_msg(b, NFT_MSG_NEWSET, NLM_F_CREATE);
+	nft_put_text(b, NFTA_SET_TABLE, b->t->table);
+	nft_put_text(b, NFTA_SET_NAME, s->name);
+	nft_put_u32(b, NFTA_SET_FLAGS, flags | (nft_is_concat(s) ? NFT_SET_CONCAT : 0));
+	nft_put_u32(b, NFTA_SET_KEY_TYPE, nft_type_number(s->key));
+	nft_put_u32(b, NFTA_SET_KEY_LEN, nft_key_len(s->key));
+	nft_set_data(b, s);
+	nft_put_u32(b, NFTA_SET_ID, ++b->last_set);
+	nft_set_desc(b, s);
+	if (s->timeout_ms)
+		nft_put_u64(b, NFTA_SET_TIMEOUT, s->timeout_ms);
+	nft_put(b, NFTA_SET_USERDATA, userdata, sizeof(userdata));
+	nft_msg_end(b);
+	return b->last_set;
+}
+
+void nft_set_delete(struct nft_batch *b, const char *name)
+{
+	nft_msg(b, NFT_MSG_DELSET, 0);
+	nft_put_text(b, NFTA_SET_TABLE, b->t->table);
+	nft_put_text(b, NFTA_SET_NAME, name);
+	nft_msg_end(b);
+}
+
+void nft_set_flush(struct nft_batch *b, const char *name)
+{
+	nft_msg(b, NFT_MSG_DELSETELEM, 0);
+	nft_put_text(b, NFTA_SET_ELEM_LIST_TABLE, b->t->table);
+	nft_put_text(b, NFTA_SET_ELEM_LIST_SET, name);
+	nft_msg_end(b);
+}
+
+/* --- elements --- */
+
+static void nft_elems_open(struct nft_batch *b)
+{
+	struct nft_elems *l = &b->elems;
+
+	nft_msg(b, l->type, l->type == NFT_MSG_NEWSETELEM ? NLM_F_CREATE : 0);
+	nft_put_text(b, NFTA_SET_ELEM_LIST_TABLE, b->t->table);
+	nft_put_text(b, NFTA_SET_ELEM_LIST_SET, l->set);
+	if (l->id)
+		nft_put_u32(b, NFTA_SET_ELEM_LIST_SET_ID, l->id);
+	l->list = b->bytes.len;
+	nft_nest(b, NFTA_SET_ELEM_LIST_ELEMENTS);
+}
+
+static void nft_elems_close(struct nft_batch *b)
+{
+	nft_nest_end(b);
+	nft_msg_end(b);
+	b->elems.list = 0;
+}
+
+void nft_elems(struct nft_batch *b, int type, const char *set, uint32_t id)
+{
+	BUG_ON(b->elems.set);
+	b->elems = (struct nft_elems){ .type = type, .set = set, .id = id };
+}
+
+void nft_elem(struct nft_batch *b, const struct nft_elem *el)
+{
+	if (b->elems.list && b->bytes.len - b->elems.list > NFT_ELEMS_MAX)
+		nft_elems_close(b);
+	if (!b->elems.list)
+		nft_elems_open(b);
+	nft_nest(b, NFTA_LIST_ELEM);
+	nft_put_data(b, NFTA_SET_ELEM_KEY, el->key, el->key_len);
+	if (el->key_end)
+		nft_put_data(b, NFTA_SET_ELEM_KEY_END, el->key_end, el->key_len);
+	if (el->interval_end)
+		nft_put_u32(b, NFTA_SET_ELEM_FLAGS, NFT_SET_ELEM_INTERVAL_END);
+	if (el->timeout_ms)
+		nft_put_u64(b, NFTA_SET_ELEM_TIMEOUT, el->timeout_ms);
+	if (el->data_len)
+		nft_put_data(b, NFTA_SET_ELEM_DATA, el->data, el->data_len);
+	else if (el->has_verdict)
+		nft_put_verdict(b, NFTA_SET_ELEM_DATA, el->verdict, el->chain);
+	nft_nest_end(b);
+}
+
+/* None at all: no message. */
+void nft_elems_end(struct nft_batch *b)
+{
+	if (b->elems.list)
+		nft_elems_close(b);
+	b->elems.set = NULL;
 }

@@ -87,13 +87,6 @@ int nl_request(struct nl_sock *s, struct nl_msg *msg)
 	return rc < 0 ? -EIO : nl_wait_ack(s, seq);
 }
 
-int nl_batch(struct nl_sock *s, const void *p, size_t n, uint32_t last_seq)
-{
-	if (nl_sendto(s, (void *)p, n) < 0)
-		return -EIO;
-	return nl_wait_ack(s, last_seq);
-}
-
 int nl_open_in(struct nl_sock **ret, int netns_fd, struct err *e)
 {
 	_cleanup_close_ int here = open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC);

@@ -8,7 +8,6 @@
  * A connection from this machine to 127.0.0.1 is led to the pod, too, which needs
  * route_localnet on the bridge.
  */
-#include <arpa/inet.h>
 #include <errno.h>
 #include <stdio.h>
 
@@ -18,6 +17,7 @@
 #include "net/internal.h"
 
 #define PORTS_FILE_MAX (8 << 20)
+#define PORTS_ANY "0.0.0.0" /* of both families */
 
 struct port {
 	char *id;
@@ -25,17 +25,18 @@ struct port {
 };
 
 struct ports {
-	char *table, *bridge, *file;
-	struct net_cidr pods;
+	struct nft *nft;
+	char *bridge, *file;
+	struct nft_net nets[2];
+	size_t n_nets;
 	VEC(struct port) list;
-	bool localnet;
 };
 
 static bool port_parse(struct str line, struct port *out)
 {
 	struct str id = str_cut(&line, ' '), field[5];
 	uint64_t n[3];
-	char ip[2][INET_ADDRSTRLEN];
+	char ip[2][NET_ADDR_TEXT];
 
 	for (size_t i = 0; i < ARRAY_SIZE(field); i++)
 		field[i] = str_cut(&line, ' ');
@@ -45,7 +46,7 @@ static bool port_parse(struct str line, struct port *out)
 	snprintf(ip[0], sizeof(ip[0]), "%" STR_FMT, STR_ARG(field[1]));
 	snprintf(ip[1], sizeof(ip[1]), "%" STR_FMT, STR_ARG(field[3]));
 	*out = (struct port){ .p = { .protocol = n[0], .host_port = n[1], .port = n[2] } };
-	if (inet_pton(AF_INET, ip[0], &out->p.host_ip) != 1 || inet_pton(AF_INET, ip[1], &out->p.ip) != 1)
+	if ((!streq(ip[0], PORTS_ANY) && !net_addr_parse(&out->p.host_ip, ip[0])) || !net_addr_parse(&out->p.ip, ip[1]))
 		return false;
 	out->id = str_dup(id);
 	return true;
@@ -75,27 +76,28 @@ static int ports_save(struct ports *p, struct err *e)
 
 	for (size_t i = 0; i < p->list.n; i++) {
 		const struct port *o = &p->list.v[i];
-		char host[INET_ADDRSTRLEN], ip[INET_ADDRSTRLEN];
+		char host[NET_ADDR_TEXT], ip[NET_ADDR_TEXT];
 
-		inet_ntop(AF_INET, &o->p.host_ip, host, sizeof(host));
-		inet_ntop(AF_INET, &o->p.ip, ip, sizeof(ip));
-		buf_addf(&text, "%s %d %s %d %s %d\n", o->id, o->p.protocol, host, o->p.host_port, ip, o->p.port);
+		buf_addf(&text, "%s %d %s %d %s %d\n", o->id, o->p.protocol,
+			 o->p.host_ip.family ? net_addr_print(&o->p.host_ip, host) : PORTS_ANY, o->p.host_port,
+			 net_addr_print(&o->p.ip, ip), o->p.port);
 	}
 	if (path_write(tmp, buf_str(&text), 0600, e) < 0)
 		return -e->code;
 	return rename(tmp, p->file) < 0 ? err_errno(e, errno, "rename '%s'", tmp) : 0;
 }
 
-static void ports_localnet(struct ports *p)
+void ports_localnet(const char *bridge)
 {
-	_cleanup_free_ char *path = xasprintf("/proc/sys/net/ipv4/conf/%s/route_localnet", p->bridge);
+	_cleanup_free_ char *path = xasprintf("/proc/sys/net/ipv4/conf/%s/route_localnet", bridge);
+	_cleanup_buf_ struct buf now = BUF_INIT;
 	_cleanup_err_ struct err e = ERR_INIT;
 
-	if (p->localnet || !p->list.n)
+	if (path_read(path, 16, &now, &e) == 0 && now.s[0] == '1')
 		return;
-	p->localnet = true;
+	err_release(&e);
 	if (path_write(path, STR_LIT("1"), 0644, &e) < 0)
-		log_warn("host ports are not reached by 127.0.0.1", LE(&e));
+		log_warn("host ports and node ports are not reached by 127.0.0.1", LE(&e));
 }
 
 static int ports_install(struct ports *p, struct err *e)
@@ -103,12 +105,13 @@ static int ports_install(struct ports *p, struct err *e)
 	struct nft_port *v = xreallocarray(NULL, p->list.n + 1, sizeof(*v));
 	int r;
 
-	ports_localnet(p);
+	if (p->list.n)
+		ports_localnet(p->bridge);
 	for (size_t i = 0; i < p->list.n; i++)
 		v[i] = p->list.v[i].p;
-	r = nft_set_ports(p->table, p->bridge, &p->pods, v, p->list.n, e);
+	r = nft_set_ports(p->nft, p->nets, p->n_nets, v, p->list.n, e);
 	free(v);
-	return r;
+	return r < 0 ? err_wrap(e, "set up the host ports") : 0;
 }
 
 int ports_open(struct ports **ret, const struct ports_config *cfg, struct buf *missing, struct err *e)
@@ -116,15 +119,17 @@ int ports_open(struct ports **ret, const struct ports_config *cfg, struct buf *m
 	struct ports *p = xcalloc(1, sizeof(*p));
 	_cleanup_err_ struct err lacks = ERR_INIT;
 
-	p->table = xstrdup(cfg->table);
+	p->nft = cfg->nft;
 	p->bridge = xstrdup(cfg->bridge);
 	p->file = xstrdup(cfg->file);
-	p->pods = cfg->pods;
+	for (; p->n_nets < cfg->n_nets && p->n_nets < ARRAY_SIZE(p->nets); p->n_nets++)
+		p->nets[p->n_nets] = cfg->nets[p->n_nets];
 	*ret = p;
 	if (ports_load(p, e) < 0)
 		return -e->code;
-	if (p->list.n && ports_install(p, &lacks) < 0)
-		buf_addf(missing, "host ports do not work: %s; load the kernel's nft_nat and nft_fib_ipv4 modules\n",
+	if (nft_install_dstnat(p->nft, p->bridge, &lacks) < 0 || ports_install(p, &lacks) < 0)
+		buf_addf(missing,
+			 "host ports and services do not work: %s; load the kernel's nft_nat and nft_fib_inet modules\n",
 			 err_msg(&lacks));
 	return 0;
 }
@@ -136,7 +141,6 @@ struct ports *ports_close(struct ports *p)
 	for (size_t i = 0; i < p->list.n; i++)
 		free(p->list.v[i].id);
 	VEC_RELEASE(&p->list);
-	free(p->table);
 	free(p->bridge);
 	free(p->file);
 	free(p);
@@ -145,14 +149,16 @@ struct ports *ports_close(struct ports *p)
 
 static bool port_equal(const struct nft_port *a, const struct nft_port *b)
 {
-	return a->protocol == b->protocol && a->host_ip.s_addr == b->host_ip.s_addr && a->host_port == b->host_port &&
-	       a->port == b->port && a->ip.s_addr == b->ip.s_addr;
+	return a->protocol == b->protocol && net_addr_equal(&a->host_ip, &b->host_ip) && a->host_port == b->host_port &&
+	       a->port == b->port && net_addr_equal(&a->ip, &b->ip);
 }
 
-static bool port_make(const struct net_port *v, struct in_addr ip, struct nft_port *out)
+/* False where the address on the host's side is of the other family, or no address. */
+static bool port_make(const struct net_port *v, const struct net_addr *ip, struct nft_port *out)
 {
-	*out = (struct nft_port){ .protocol = v->protocol, .host_port = v->host_port, .port = v->port, .ip = ip };
-	return str_empty(v->host_ip) || inet_pton(AF_INET, v->host_ip, &out->host_ip) == 1;
+	*out = (struct nft_port){ .protocol = v->protocol, .host_port = v->host_port, .port = v->port, .ip = *ip };
+	return str_empty(v->host_ip) ||
+	       (net_addr_parse(&out->host_ip, v->host_ip) && out->host_ip.family == ip->family);
 }
 
 /* Exactly those, in that order? */
@@ -179,14 +185,16 @@ static void ports_drop(struct ports *p, const char *id)
 	p->list.n = k;
 }
 
-/* An address of IPv6 is none of this machine's pod network: such a port leads nowhere, as with a CNI plug-in. */
-int ports_set(struct ports *p, const char *id, struct in_addr ip, const struct net_port *v, size_t n, struct err *e)
+/* A port at an address of a family that the pod does not have leads nowhere, as with a CNI plug-in. */
+int ports_set(struct ports *p, const char *id, const struct net_addr *ips, size_t n_ips, const struct net_port *v,
+	      size_t n, struct err *e)
 {
-	_cleanup_free_ struct nft_port *made = xreallocarray(NULL, n + 1, sizeof(*made));
+	_cleanup_free_ struct nft_port *made = xreallocarray(NULL, n * n_ips + 1, sizeof(*made));
 	size_t k = 0;
 
 	for (size_t i = 0; i < n; i++)
-		k += port_make(&v[i], ip, &made[k]);
+		for (size_t j = 0; j < n_ips; j++)
+			k += port_make(&v[i], &ips[j], &made[k]);
 	if (ports_has(p, id, made, k))
 		return 0;
 	ports_drop(p, id);

@@ -67,7 +67,7 @@ int main(void)
 		return done_testing();
 	}
 	is_str(net_missing(n), "", "nothing is missing");
-	ok(run("nft list table ip kinglet-test | grep -q 'ip saddr 10.99.0.0/24 ip daddr != 10.99.0.0/16 masquerade'"),
+	ok(run("nft list table inet kinglet-test | grep -q 'ip saddr 10.99.0.0/24 ip daddr != 10.99.0.0/16 masquerade'"),
 	   "the masquerade rule as nft reads it");
 	p1 = pod_start(&hold1, &ns1);
 	p2 = pod_start(&hold2, &ns2);
