@@ -145,6 +145,11 @@ struct net *net_close(struct net *n)
 	return NULL;
 }
 
+const char *net_bridge(const struct net *n)
+{
+	return n->bridge;
+}
+
 const char *net_missing(const struct net *n)
 {
 	return n->missing.s;

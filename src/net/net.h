@@ -46,6 +46,7 @@ struct net_config {
 /* Makes or repairs bridge, address, forwarding and rules; idempotent. Blocking but quick. */
 int net_open(struct net **ret, const struct net_config *cfg, struct err *e) MUST_CHECK;
 struct net *net_close(struct net *n); /* leaves everything in place */
+const char *net_bridge(const struct net *n); /* its name */
 const char *net_missing(const struct net *n); /* what the kernel lacks (nf_tables, ...), lines; "" */
 
 struct net_attachment {

@@ -50,4 +50,8 @@ const svc_slice_list *svc_slices_of(struct svc_slices *s, const char *ns, const 
 void svc_slices_follow(struct svc_slices *s, struct svc_slices_watch *w);
 void svc_slices_unfollow(struct svc_slices *s, struct svc_slices_watch *w);
 
+/* --- announce.c --- */
+int announce_open(void **ret, struct svc *s, struct err *e);
+void announce_close(void *part);
+
 #endif

@@ -10,6 +10,7 @@
 #define OFF(m) offsetof(struct svc_config, m)
 static const struct svc_part parts[] = {
 	{ "DNS", OFF(no_dns), dns_open, dns_close },
+	{ "announcements", OFF(no_lb), announce_open, announce_close },
 	{ .name = NULL },
 };
 
