@@ -37,6 +37,7 @@
 #define RETRY_MS 1000 /* a taken one; doubled each time, up to */
 #define RETRY_MAX_MS 60000
 #define DEFEND_MS 10000 /* at most one announcement in that time against somebody who claims it */
+#define TOLD_MS 60000 /* at most one report of it in that time */
 #define CONTEST_MS 2000 /* so long after it came to us, who had it before may not know yet */
 #define RELOOK_MS 200
 #define FRAMES_AT_ONCE 64
@@ -71,7 +72,8 @@ struct ann_address {
 	enum ann_state state;
 	unsigned step; /* probes or announcements sent */
 	unsigned tries; /* that found it taken, one after the other */
-	int64_t ours_ms, defended_ms;
+	int64_t ours_ms; /* since when it is announced */
+	int64_t defended_ms, told_ms; /* when that was done last */
 	struct loop_timer *timer;
 	bool wanted;
 };
@@ -221,12 +223,14 @@ static void ann_contested(struct ann_address *x, const struct ann_link *l, const
 {
 	int64_t now = loop_now_ms(x->owner->cfg.loop);
 
-	if (x->defended_ms && now - x->defended_ms < DEFEND_MS)
+	if (!x->defended_ms || now - x->defended_ms >= DEFEND_MS) {
+		x->defended_ms = now;
+		ann_tell(x);
+	}
+	if (now - x->ours_ms < CONTEST_MS || (x->told_ms && now - x->told_ms < TOLD_MS))
 		return;
-	x->defended_ms = now;
-	ann_tell(x);
-	if (now - x->ours_ms > CONTEST_MS)
-		ann_news(x, ANNOUNCE_CONTESTED, l->name, mac);
+	x->told_ms = now;
+	ann_news(x, ANNOUNCE_CONTESTED, l->name, mac);
 }
 
 /* --- what comes in --- */
