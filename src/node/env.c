@@ -1,9 +1,8 @@
 /*
  * A container's environment, as the kubelet's makeEnvironmentVariables builds it:
  * envFrom first, then env in order with $(NAME) of what came before, then the
- * service variables that nothing has set.
+ * variables of Services (env-services.c) that nothing has set.
  */
-#include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <sys/stat.h>
@@ -328,89 +327,6 @@ static int env_value_from(struct ctr *c, const struct node *spec, const struct n
 	if ((n = node_get(from, F_fileKeyRef)))
 		return env_file_ref(c, n, a, ret, e);
 	*ret = "";
-	return 0;
-}
-
-/* --- services --- */
-
-static char *env_prefix(struct arena *a, const char *service)
-{
-	char *s = arena_strdup(a, service);
-
-	for (char *q = s; *q; q++)
-		*q = *q == '-' ? '_' : (char)toupper((unsigned char)*q);
-	return s;
-}
-
-static void env_service_port(struct arena *a, struct env_list *out, const char *prefix, const char *ip,
-			     const char *proto, const char *lower, int64_t port, bool first)
-{
-	char *base = arena_printf(a, "%s_PORT_%lld_%s", prefix, (long long)port, proto);
-	char *url = arena_printf(a, strchr(ip, ':') ? "%s://[%s]:%lld" : "%s://%s:%lld", lower, ip, (long long)port);
-
-	if (first)
-		env_set(out, arena_printf(a, "%s_PORT", prefix), url);
-	env_set(out, base, url);
-	env_set(out, arena_printf(a, "%s_PROTO", base), lower);
-	env_set(out, arena_printf(a, "%s_PORT", base), arena_printf(a, "%lld", (long long)port));
-	env_set(out, arena_printf(a, "%s_ADDR", base), ip);
-}
-
-static void env_service(struct arena *a, struct env_list *out, struct obj *o)
-{
-	const struct node *spec = node_get(obj_node(o), F_spec), *ports = node_get(spec, F_ports);
-	const char *ip = arena_strdup(a, node_gets(spec, F_clusterIP));
-	char *prefix = env_prefix(a, o->name);
-	bool first = true;
-
-	if (!*ip || streq(ip, "None") || !node_count(ports) || (streq(o->ns, "default") && streq(o->name, "kubernetes")))
-		return;
-	env_set(out, arena_printf(a, "%s_SERVICE_HOST", prefix), ip);
-	NODE_FOREACH (p, ports) {
-		int64_t port = node_int(node_get(p, F_port), 0);
-		const char *proto = node_cstr_or(node_get(p, F_protocol), "TCP"),
-			   *name = node_gets(p, F_name);
-		char *text = arena_printf(a, "%lld", (long long)port), *lower = arena_strdup(a, proto);
-
-		for (char *q = lower; *q; q++)
-			*q = (char)tolower((unsigned char)*q);
-		if (first)
-			env_set(out, arena_printf(a, "%s_SERVICE_PORT", prefix), text);
-		if (*name)
-			env_set(out, arena_printf(a, "%s_SERVICE_PORT_%s", prefix, env_prefix(a, name)),
-				text);
-		env_service_port(a, out, prefix, ip, arena_strdup(a, proto), lower, port, first);
-		first = false;
-	}
-}
-
-/* The API server's own service is there for every pod, also before its object is. */
-static void env_kubernetes(struct node_agent *n, struct arena *a, struct env_list *out)
-{
-	char *port;
-
-	if (str_empty(n->service_host))
-		return;
-	port = arena_printf(a, "%d", n->service_port);
-	env_set(out, "KUBERNETES_SERVICE_HOST", n->service_host);
-	env_set(out, "KUBERNETES_SERVICE_PORT", port);
-	env_set(out, "KUBERNETES_SERVICE_PORT_HTTPS", port);
-	env_service_port(a, out, "KUBERNETES", n->service_host, "TCP", "tcp", n->service_port, true);
-}
-
-static int env_services(struct pod *p, struct arena *a, struct env_list *out)
-{
-	struct node_agent *n = p->agent;
-	struct informer *i;
-
-	if (node_bool(node_get(pod_spec(p), F_enableServiceLinks), true)) {
-		i = agent_services(n);
-		if (!i)
-			return -EAGAIN;
-		for (struct obj *o = informer_next(i, p->ns, NULL); o; o = informer_next(i, p->ns, o))
-			env_service(a, out, o);
-	}
-	env_kubernetes(n, a, out);
 	return 0;
 }
 

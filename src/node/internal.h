@@ -374,6 +374,8 @@ int env_resource_ref(struct pod *p, const struct node *container, const struct n
 		     const char **ret, struct err *e) MUST_CHECK;
 const char *env_file_value(struct arena *a, struct str text, const char *key); /* pure */
 /* The variables of one container, complete but for the image's. -EAGAIN: wait for a reference. */
+/* env-services.c: -EAGAIN until Services are known */
+int env_services(struct pod *p, struct arena *a, struct env_list *out);
 int env_build(struct ctr *c, struct arena *a, struct env_list *out, struct err *e) MUST_CHECK;
 
 /* spec.c: strings live in a. -EAGAIN: wait. Errors carry kind = the waiting reason. */
