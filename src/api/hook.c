@@ -91,7 +91,7 @@ static int hook_url_service(struct api *a, struct hook_url *u, const struct node
 	char number[24];
 
 	snprintf(number, sizeof(number), "%lld", (long long)port);
-	if (backend_of_service(a, ns, name, number, &u->host, &u->port, e) < 0)
+	if (backend_of_service(a, ns, name, number, false, &u->host, &u->port, e) < 0)
 		return -e->code;
 	u->server_name = xasprintf("%s.%s.svc", name, ns);
 	u->target = xasprintf("%s%s?timeout=%ds", *path == '/' ? "" : "/", path, timeout_s);

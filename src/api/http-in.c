@@ -85,6 +85,21 @@ static bool is_namespace_subresource(const char *s)
 	return streq(s, "status") || streq(s, "finalize");
 }
 
+/* What is behind the first n segments, from its slash on; raw: slashes may be written "%2F". */
+static struct str path_behind(struct str path, size_t n, bool raw)
+{
+	size_t i = 0;
+
+	while (i < path.n) {
+		bool escaped = raw && path.n - i >= 3 && path.p[i] == '%' && path.p[i + 1] == '2' && (path.p[i + 2] | 0x20) == 'f';
+
+		if ((path.p[i] == '/' || escaped) && n-- == 0)
+			break;
+		i += escaped ? 3 : 1;
+	}
+	return str_sub(path, i, path.n);
+}
+
 /* i: the first segment behind group and version. */
 static void path_resource(struct req *r, const struct segments *s, size_t i, const char *path)
 {
@@ -101,10 +116,11 @@ static void path_resource(struct req *r, const struct segments *s, size_t i, con
 	r->at.resource = segment(s, i);
 	r->at.name = segment(s, i + 1);
 	r->at.subresource = segment(s, i + 2);
-	if (streq(r->at.subresource, "proxy")) { /* the tail keeps its form, slashes and all */
-		const char *at = strstr(path, "/proxy");
+	if (streq(r->at.subresource, "proxy")) {
+		struct str tail = path_behind(str_of(path), i + 3, false);
 
-		r->tail = arena_strdup(r->arena, at ? at + strlen("/proxy") : "");
+		r->tail = arena_memdupz(r->arena, tail.p, tail.n);
+		r->tail_raw = path_behind(r->head->path, i + 3, true);
 	}
 }
 
@@ -124,6 +140,14 @@ static enum verb verb_of_get(struct req *r)
 	return *r->at.name ? VERB_GET : VERB_LIST;
 }
 
+/* It has no verb in Kubernetes: only who may do everything may do this. */
+static int path_verb_none(struct req *r)
+{
+	r->verb = VERB_GET;
+	r->at.verb = "";
+	return 0;
+}
+
 static int path_verb(struct req *r, struct err *e)
 {
 	struct str m = r->head->method;
@@ -136,6 +160,8 @@ static int path_verb(struct req *r, struct err *e)
 		r->verb = VERB_UPDATE;
 	else if (str_eqc(m, "PATCH"))
 		r->verb = VERB_PATCH;
+	else if (str_eqc(m, "OPTIONS") && streq(r->at.subresource, "proxy"))
+		return path_verb_none(r);
 	else if (str_eqc(m, "DELETE"))
 		r->verb = *r->at.name ? VERB_DELETE : VERB_DELETECOLLECTION;
 	else
@@ -180,22 +206,28 @@ static int path_other(struct req *r, const struct segments *s, const char *path,
 	return STEP_NEXT;
 }
 
+static int path_malformed(struct err *e)
+{
+	return err_bad(e, "the request's path is malformed");
+}
+
 int http_in_parse(struct req *r, struct err *e)
 {
 	_cleanup_buf_ struct buf b = BUF_INIT;
 	struct segments s;
 	const char *path;
 
-	if (!buf_add_url_decoded(&b, r->head->path, false) || !b.len || b.s[0] != '/' || strlen(b.s) != b.len ||
-	    !str_is_utf8(buf_str(&b)))
-		return err_bad(e, "the request's path is malformed");
+	if (!buf_add_url_decoded(&b, r->head->path, false) || !b.len || b.s[0] != '/' || strlen(b.s) != b.len)
+		return path_malformed(e);
 	path = arena_memdupz(r->arena, b.s, b.len);
 	path_split(r->arena, path, &s);
 	if (!path_is_resource(&s))
-		return path_other(r, &s, path, e);
+		return str_is_utf8(buf_str(&b)) ? path_other(r, &s, path, e) : path_malformed(e);
 	r->at.version = streq(s.v[0], "api") ? s.v[1] : s.v[2];
 	r->at.group = streq(s.v[0], "api") ? "" : s.v[1];
 	path_resource(r, &s, streq(s.v[0], "api") ? 2 : 3, path);
+	if (!str_is_utf8(str_n(path, b.len - (r->tail ? strlen(r->tail) : 0)))) /* a site's own paths are its own */
+		return path_malformed(e);
 	if (!*r->at.resource)
 		return status_generic_not_found(e);
 	if (path_verb(r, e) < 0)

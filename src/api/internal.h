@@ -129,7 +129,8 @@ struct req {
 	const struct schema_res *st; /* as stored */
 	const struct schema_subres *sub;
 	const struct handler *handler; /* of the verb, or of the subresource */
-	const char *tail; /* behind a proxy subresource */
+	const char *tail; /* behind a proxy subresource, decoded */
+	struct str tail_raw; /* the same as it was sent */
 	bool is_watch_path; /* /api/v1/watch/... */
 	struct call_opts opts;
 	enum shape shape;
@@ -451,9 +452,10 @@ bool delete_due_on_update(const struct req *r, const struct node *old, const str
 void delete_multi_free(struct req *r);
 
 /* --- backend.c --- */
-/* One ready endpoint of a Service's port (name or number; "": the first). *host is the caller's. */
-int backend_of_service(struct api *a, const char *ns, const char *name, const char *port, char **host, int *to,
-		       struct err *e) MUST_CHECK;
+/* One ready endpoint of a Service's port (name or number; "": the one without a name). *host is the caller's.
+ * only_pods: no address that its user made up; it must be that of the pod which it says it is. */
+int backend_of_service(struct api *a, const char *ns, const char *name, const char *port, bool only_pods, char **host,
+		       int *to, struct err *e) MUST_CHECK;
 
 /* --- hook.c: questions to programs outside --- */
 /* A webhook's address: admissionregistration's and apiextensions' WebhookClientConfig are the same shape. */
@@ -507,7 +509,7 @@ void alloc_undo(struct req *r);
 const char *alloc_first_ip(struct api *a);
 
 /* --- subresources and kinds without storage --- */
-extern const struct handler subres_pod_handlers[], subres_rollback_handlers[], subres_scale_handlers[], stream_handlers[], review_handlers[], access_handlers[],
+extern const struct handler subres_pod_handlers[], subres_rollback_handlers[], subres_scale_handlers[], stream_handlers[], proxy_handlers[], review_handlers[], access_handlers[],
 	subres_misc_handlers[], top_handlers[];
 
 /* --- paths that are no resources --- */

@@ -67,7 +67,7 @@ static const struct handler handlers[] = {
 };
 
 static const struct handler *const handler_tables[] = {
-	subres_pod_handlers, subres_scale_handlers, subres_misc_handlers, subres_rollback_handlers, stream_handlers, review_handlers, top_handlers,
+	subres_pod_handlers, subres_scale_handlers, subres_misc_handlers, subres_rollback_handlers, stream_handlers, proxy_handlers, review_handlers, top_handlers,
 	access_handlers,
 };
 

@@ -3,6 +3,7 @@
  */
 #include "base/limits.h"
 #include "tap.h"
+#include "wire/html.h"
 #include "wire/http1.h"
 #include "wire/spdy.h"
 #include "wire/websocket.h"
@@ -256,8 +257,85 @@ static void test_spdy_bad(void)
 	spdy_codec_free(a);
 }
 
+/* --- links --- */
+
+static void html_is(const char *page, const char *want)
+{
+	for (size_t step = 1; step < 9; step += 7) {
+		struct html_links h = { .base = { STR_LIT("/p/proxy"), STR_LIT("10.0.0.1:80"), STR_LIT("asked:8001") } };
+		_cleanup_buf_ struct buf out = BUF_INIT;
+
+		buf_init(&h.tag);
+		for (struct str in = str_of(page); in.n; in = str_sub(in, step, in.n))
+			html_links_feed(&h, str_sub(in, 0, step), &out);
+		html_links_end(&h, &out);
+		is_str(out.s, want, want);
+	}
+}
+
+static void test_html(void)
+{
+	static const char *const links[][2] = {
+		{ "/x", "/p/proxy/x" },
+		{ "/", "/p/proxy/" },
+		{ "/p/proxy/x", "/p/proxy/x" },
+		{ "x/y", "x/y" },
+		{ "", "" },
+		{ "?q", "?q" },
+		{ "#top", "#top" },
+		{ "//10.0.0.1:80/x", "/p/proxy/x" },
+		{ "http://10.0.0.1:80/x?y#z", "/p/proxy/x?y#z" },
+		{ "https://asked:8001/x", "https://asked:8001/p/proxy/x" },
+		{ "http://asked:8001", "http://asked:8001" },
+		{ "http://elsewhere/x", "http://elsewhere/x" },
+		{ "//elsewhere/x", "//elsewhere/x" },
+		{ "http:/x", "http:/x" },
+		{ "mailto:/x", "mailto:/x" },
+		{ "javascript:/x", "javascript:/x" },
+		{ "/x\ny", "/x\ny" },
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(links); i++) {
+		struct html_base base = { STR_LIT("/p/proxy"), STR_LIT("10.0.0.1:80"), STR_LIT("asked:8001") };
+		_cleanup_buf_ struct buf out = BUF_INIT;
+
+		html_link(&base, str_of(links[i][0]), &out);
+		is_str(out.s, links[i][1], links[i][0]);
+	}
+	html_is("<a href=\"/rewriteme\">test</a>", "<a href=\"/p/proxy/rewriteme\">test</a>");
+	html_is("<A class=x HREF = '/x' title=\"a>b\" href2='/y'>", "<A class=x HREF = '/p/proxy/x' title=\"a>b\" href2='/y'>");
+	html_is("<a href=/x><a href=/y/><p href=/z>", "<a href=/p/proxy/x><a href=/p/proxy/y/><p href=/z>");
+	html_is("<img src=\"/i\"longdesc=\"/l\"/>", "<img src=\"/p/proxy/i\"longdesc=\"/p/proxy/l\"/>");
+	html_is("<script src='/s'>if (1<a) '<a href=\"/no\">'</script ><a href='/x'>",
+		"<script src='/p/proxy/s'>if (1<a) '<a href=\"/no\">'</script ><a href='/p/proxy/x'>");
+	html_is("<!-- <a href='/no'> -> --><a href='/x'><!x <a href='/no'>", "<!-- <a href='/no'> -> --><a href='/p/proxy/x'><!x <a href='/no'>");
+	html_is("a < b << c <> </a href='/no'> <", "a < b << c <> </a href='/no'> <");
+	html_is("<a href='/open", "<a href='/open");
+	html_is("<a href", "<a href");
+}
+
+static void test_html_long(void)
+{
+	struct html_links h = { .base = { STR_LIT("/p"), STR_LIT("h"), STR_LIT("a") } };
+	_cleanup_buf_ struct buf in = BUF_INIT, out = BUF_INIT;
+
+	buf_init(&h.tag);
+	buf_adds(&in, "<a title='");
+	for (int i = 0; i < 100000; i++)
+		buf_addch(&in, '>');
+	html_links_feed(&h, buf_str(&in), &out);
+	ok(h.tag.len < 70000, "a tag without end is not held back for ever");
+	html_links_feed(&h, STR_LIT("' href='/x'><a href='/x'>"), &out);
+	html_links_end(&h, &out);
+	buf_adds(&in, "' href='/x'><a href='/p/x'>");
+	is_int((int)out.len, (int)in.len, "and what follows it is changed again");
+	ok(str_eq(buf_str(&in), buf_str(&out)), "nothing else is");
+}
+
 int main(void)
 {
+	test_html();
+	test_html_long();
 	test_http_request();
 	test_http_many_headers();
 	test_http_response();
