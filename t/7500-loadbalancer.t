@@ -3,7 +3,7 @@
 # k3s's ServiceLB gives them; who comes too late for a port waits and is told why.
 . "${srcdir:-.}/t/lib.sh"
 . "${srcdir:-.}/t/lib-sched.sh"
-test_needs kubectl
+test_needs kubectl python3 ss
 
 # machine NAME INTERNAL-IPS EXTERNAL-IPS [LABELS]: a node with addresses (several by blanks)
 machine()
@@ -118,10 +118,15 @@ test_expect_success 'ports of this program, of pods and of the machine are not t
 	told host "Warning LoadBalancerPortConflict service-controller: port 7000/TCP of 192.0.2.12 (node b) is held by the host port of Pod default/p" &&
 	kubectl delete pod p --grace-period=0 --force && has host "192.0.2.11 192.0.2.12" &&
 	pod p "nodeName: b" "ports: [{containerPort: 80, hostPort: 7000}]" && has host "192.0.2.11 192.0.2.12" &&
-	kubectl annotate node a kinglet.io/listening-ports=TCP/22=sshd,TCP/7000=nginx && has host 192.0.2.12 &&
-	told host "port 7000/TCP of 192.0.2.11 (node a) is held by a process of the machine (nginx)" &&
-	kubectl annotate node a kinglet.io/listening-ports- && has host "192.0.2.11 192.0.2.12" &&
-	kubectl delete service api host && kubectl delete pod p --grace-period=0 --force
+	kubectl annotate node a kinglet.io/listening-ports=TCP/22=sshd,TCP/7001=nginx,TCP/7002 &&
+	balancer other 7001 && has other 192.0.2.12 &&
+	told other "port 7001/TCP of 192.0.2.11 (node a) is held by a process of the machine (nginx)" &&
+	balancer free 7002 && has free "192.0.2.11 192.0.2.12" &&
+	balancer unsaid 7003 && has unsaid 192.0.2.12 &&
+	kubectl annotate --overwrite node a kinglet.io/listening-ports=TCP/7001,TCP/7002,TCP/7003 &&
+	has unsaid "192.0.2.11 192.0.2.12" && has other "192.0.2.11 192.0.2.12" && has host "192.0.2.11 192.0.2.12" &&
+	kubectl annotate node a kinglet.io/listening-ports- &&
+	kubectl delete service api host other free unsaid && kubectl delete pod p --grace-period=0 --force
 '
 
 test_expect_success 'with externalTrafficPolicy Local only nodes with an endpoint that is ready' '
@@ -163,6 +168,28 @@ test_expect_success 'a restart keeps who has what; without servicelb all is take
 	wait_for "test -z \"\$(kubectl get service web late -o jsonpath={.items[*].metadata.finalizers})\"" &&
 	kubectl patch service web --subresource=status --type=merge -p "{\"status\":{\"loadBalancer\":{\"ingress\":[{\"ip\":\"203.0.113.1\"}]}}}" &&
 	kubectl annotate service web a=b && has web 203.0.113.1
+'
+
+listener() # PORT [ADDRESS]: a process of the machine that has it
+{
+	python3 -c "
+import socket, time
+s = socket.socket(); s.bind(('${2:-0.0.0.0}', $1)); s.listen(1); time.sleep(1000)" &
+	listener_pid=$!
+	wait_for "ss -Htln | grep :$1"
+}
+
+test_expect_success 'a port that a process of the machine listens on is not taken from it' '
+	stop_server && listener 5555 && python_pid=$listener_pid && listener 5556 127.0.0.9 && local_pid=$listener_pid &&
+	start_server $nodes_stay && wait_node && kubectl delete node a b &&
+	ip=$(kubectl get node n1 -o jsonpath="{.status.addresses[0].address}") &&
+	balancer sock 5555 && told sock "port 5555/TCP of $ip (node n1) is held by a process of the machine (python3" &&
+	balancer lo 5556 && has lo $ip && balancer ing 80 && told ing "port 80/TCP of $ip (node n1) is held by the ingress" &&
+	balancer agent 10250 && told agent "is held by the node" &&
+	kubectl get node n1 -o jsonpath="{.metadata.annotations.kinglet\.io/listening-ports}" >got &&
+	test_grep "TCP/5555=python3.*,TCP/5556," got &&
+	kill $python_pid $local_pid && { wait $python_pid $local_pid || :; } &&
+	balancer more 5557 && has more $ip && has sock $ip
 '
 
 test_done

@@ -192,7 +192,7 @@ static struct lb_node *node_read(struct obj *o)
 static bool node_same(const struct lb_node *a, const struct lb_node *b)
 {
 	if (a->ready != b->ready || a->excluded != b->excluded || a->enabled != b->enabled ||
-	    !streq_null(a->pool, b->pool) || !streq_null(a->listeners, b->listeners) || a->addresses.n != b->addresses.n)
+	    !streq_null(a->pool, b->pool) || a->addresses.n != b->addresses.n)
 		return false;
 	for (size_t i = 0; i < a->addresses.n; i++)
 		if (a->addresses.v[i].external != b->addresses.v[i].external ||
@@ -369,7 +369,13 @@ static void book_on_node(struct lb_book *b, enum watch_type t, struct obj *o)
 	struct lb_node *was = map_getc(b->nodes, o->name), *is = t == WATCH_DELETED ? NULL : node_read(o);
 
 	if (was && is && node_same(was, is)) {
+		bool news = !streq_null(was->listeners, is->listeners);
+
+		free(was->listeners);
+		was->listeners = take_ptr(&is->listeners);
 		node_free(is);
+		if (news)
+			book_wake(b, true, NULL);
 		return;
 	}
 	if (is)
@@ -538,23 +544,37 @@ static const char *book_part(struct lb_book *b, const char *address, uint32_t po
 	return NULL;
 }
 
-/* "TCP/22=sshd,UDP/53=" */
-static const char *book_listener(struct lb_book *b, const struct lb_node *n, uint32_t port)
+/* "TCP/22=sshd,TCP/8080": what the node says of that port; who: the process that has it, else of length 0. */
+static bool book_node_says(const struct lb_node *n, uint32_t port, struct str *who)
 {
 	struct str rest = str_of(n->listeners);
 	char want[16];
 
 	snprintf(want, sizeof(want), "%s/%u", book_protocol_name(port), port & 0xffff);
 	while (rest.p) {
-		struct str who = str_cut(&rest, ','), what = str_cut(&who, '=');
-
-		if (!str_eqc(what, want))
-			continue;
-		buf_clear(&b->text);
-		buf_addf(&b->text, "a process of the machine (%" STR_FMT ")", STR_ARG(who.n ? who : STR_LIT("unknown")));
-		return b->text.s;
+		*who = str_cut(&rest, ',');
+		if (str_eqc(str_cut(who, '='), want))
+			return true;
 	}
-	return NULL;
+	return false;
+}
+
+static const char *book_listener(struct lb_book *b, const struct lb_node *n, uint32_t port)
+{
+	struct str who;
+
+	if (!book_node_says(n, port, &who) || !who.n)
+		return NULL;
+	buf_clear(&b->text);
+	buf_addf(&b->text, "a process of the machine (%" STR_FMT ")", STR_ARG(who));
+	return b->text.s;
+}
+
+bool lb_book_is_known(const struct lb_node *n, uint32_t port)
+{
+	struct str who;
+
+	return !n->listeners || book_node_says(n, port, &who);
 }
 
 static const char *book_pod(struct lb_book *b, const struct lb_node *n, const char *address, uint32_t port)
@@ -598,8 +618,9 @@ const char *lb_book_holder(struct lb_book *b, const struct lb_service *s, const 
 
 	if (!who)
 		who = book_service(b, s, address, port);
-	if (!who && !texts_have(&s->addresses, address))
-		who = book_pod(b, n, address, port);
+	if (who || texts_have(&s->addresses, address))
+		return who;
+	who = book_pod(b, n, address, port);
 	return who ? who : book_listener(b, n, port);
 }
 

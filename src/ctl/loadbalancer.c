@@ -44,6 +44,7 @@ struct lb { /* one look at one Service */
 	VEC(const char *) want; /* addresses, of the arena */
 	struct arena *arena;
 	struct doc *scratch; /* the arena's */
+	bool early; /* some node has still to say whether ports are free */
 	struct buf conflict; /* which address can't be had for what; "" none */
 	const char *reason; /* of the event when there is nothing to give; a literal */
 	struct buf why;
@@ -114,12 +115,25 @@ static struct map *lb_local_nodes(struct lb *x)
 	return l.nodes;
 }
 
+static bool lb_had(const struct lb *x, const char *address)
+{
+	for (size_t i = 0; i < x->s->addresses.n; i++)
+		if (streq(x->s->addresses.v[i], address))
+			return true;
+	return false;
+}
+
 /* All its ports there; else what is in the way is noted. */
 static bool lb_ports_are_free(struct lb *x, const struct lb_node *n, const char *address)
 {
 	char text[16];
 	const char *who;
 
+	for (size_t i = 0; i < x->s->ports.n && !lb_had(x, address); i++)
+		if (!lb_book_is_known(n, x->s->ports.v[i])) {
+			x->early = true;
+			return false;
+		}
 	for (size_t i = 0; i < x->s->ports.n; i++) {
 		who = lb_book_holder(x->book, x->s, n, address, x->s->ports.v[i]);
 		if (!who)
@@ -508,7 +522,7 @@ static void lb_look(struct lb *x)
 	case LB_NONE:
 		break;
 	}
-	x->s->waits = x->conflict.len || x->why.len;
+	x->s->waits = x->conflict.len || x->why.len || x->early;
 	lb_write(x);
 }
 

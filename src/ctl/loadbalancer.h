@@ -68,7 +68,7 @@ struct lb_node {
 	bool ready, excluded, enabled;
 	char *pool; /* of the label lbpool, or NULL */
 	VEC(struct lb_address) addresses;
-	char *listeners; /* "TCP/22=sshd,UDP/53": ports that the machine itself holds, or NULL */
+	char *listeners; /* "TCP/22=sshd,TCP/8080": held, free; NULL: it does not say (svc/listeners.c) */
 };
 
 struct lb_book;
@@ -81,6 +81,8 @@ struct lb_node *lb_book_node(struct lb_book *b, struct lb_node *prev);
 /* Who holds that port of that address of the node, against s. NULL: nobody. The text lives until the next call. */
 const char *lb_book_holder(struct lb_book *b, const struct lb_service *s, const struct lb_node *n, const char *address,
 			   uint32_t port);
+/* Has the node said whether a process of its own has the port? One that never says anything counts as having done so. */
+bool lb_book_is_known(const struct lb_node *n, uint32_t port);
 /* Who has that address of the pool in a way that s can't. Likewise. */
 const char *lb_book_owner(struct lb_book *b, const struct lb_service *s, const char *address);
 /* Somebody has it with whom s may share it. */

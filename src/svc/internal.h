@@ -50,6 +50,9 @@ const svc_slice_list *svc_slices_of(struct svc_slices *s, const char *ns, const 
 void svc_slices_follow(struct svc_slices *s, struct svc_slices_watch *w);
 void svc_slices_unfollow(struct svc_slices *s, struct svc_slices_watch *w);
 
+/* --- listeners.c --- */
+int listening_open(void **ret, struct svc *s, struct err *e);
+void listening_close(void *part);
 /* --- announce.c --- */
 int announce_open(void **ret, struct svc *s, struct err *e);
 void announce_close(void *part);

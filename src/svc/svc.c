@@ -11,6 +11,7 @@
 static const struct svc_part parts[] = {
 	{ "DNS", OFF(no_dns), dns_open, dns_close },
 	{ "announcements", OFF(no_lb), announce_open, announce_close },
+	{ "ports", OFF(no_lb), listening_open, listening_close },
 	{ .name = NULL },
 };
 
