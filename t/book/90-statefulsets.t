@@ -1,14 +1,15 @@
 #!/bin/sh
 # The book on StatefulSets: pods with names and volumes of their own.
 . "${srcdir:-.}/t/book/lib.sh"
-start_book kubia v2
+test_needs dig
+start_book kubia v2 dnsutils
 
 claims() # name, state and volume of each claim
 {
 	kubectl get pvc -o 'jsonpath={range .items[*]}{.metadata.name} {.status.phase} {.spec.volumeName}{"\n"}{end}' | sort
 }
 
-# The Service that gives the pods their names in the DNS; the cluster has no DNS yet.
+# The Service that gives the pods their names in the DNS.
 test_expect_success 'pods one after the other, each only when the one before runs' '
 	manifest service-headless | sed "s/name: kubia-headless/name: kubia/" | kubectl create -f - &&
 	{ kubectl_bg get po -l app=kubia -w --output-watch-events -o "jsonpath={.type} {.object.metadata.name} {.object.status.conditions[?(@.type==\"Ready\")].status}{\"\\n\"}" >watched & } &&
@@ -46,13 +47,26 @@ test_expect_success 'a claim and a volume for each pod' '
 	done
 '
 
-# The book goes through the API server, by the path .../pods/kubia-0/proxy/, which is not there yet.
-test_expect_success 'kubectl port-forward leads to a certain one' '
-	{ kubectl_bg port-forward kubia-0 :8080 >forward & } &&
-	forward=$! &&
-	test_when_finished "kill $forward; wait $forward" &&
-	wait_for "grep \"Forwarding from 127.0.0.1\" forward" &&
-	test_equal "You'\''ve hit kubia-0" "$(curl -sS "localhost:$(sed -n "s/.*127.0.0.1:\([0-9]*\) .*/\1/p" forward)")"
+test_expect_success 'kubectl proxy, and the path of a certain pod in the API' '
+	{ kubectl_bg proxy >proxy & } &&
+	proxy=$! &&
+	test_when_finished "kill $proxy; wait $proxy" &&
+	wait_for "grep \"Starting to serve on 127.0.0.1:8001\" proxy" &&
+	test_equal "You'\''ve hit kubia-0" "$(curl -sS 127.0.0.1:8001/api/v1/namespaces/default/pods/kubia-0/proxy/)" &&
+	test_equal "You'\''ve hit kubia-1" "$(curl -sS 127.0.0.1:8001/api/v1/namespaces/default/pods/kubia-1/proxy/)" &&
+	test_equal "You'\''ve hit kubia-0" "$(curl -sS -X POST -d "Hey there! This greeting was submitted to kubia-0." \
+		127.0.0.1:8001/api/v1/namespaces/default/pods/kubia-0/proxy/)"
+'
+
+test_expect_success 'the others are found by dig SRV' '
+	kubectl run srvlookup --image=tutum/dnsutils --restart=Never -- sleep 6000 &&
+	ready pod/srvlookup &&
+	kubectl exec srvlookup -- dig SRV kubia.default.svc.cluster.local >got &&
+	test_grep "^kubia.default.svc.cluster.local..*IN.*SRV.*kubia-0.kubia.default.svc.cluster.local." got &&
+	test_grep "^kubia.default.svc.cluster.local..*IN.*SRV.*kubia-1.kubia.default.svc.cluster.local." got &&
+	test_grep "^kubia-0.kubia.default.svc.cluster.local..*IN.*A.*$(field pod/kubia-0 .status.podIP)" got &&
+	test_equal "$(field pod/kubia-1 .status.podIP)" "$(kubectl exec srvlookup -- dig +short kubia-1.kubia.default.svc.cluster.local)" &&
+	kubectl delete pod srvlookup --grace-period=1
 '
 
 test_expect_success 'a pod that is deleted comes again: its name, its volume, its data' '

@@ -49,6 +49,20 @@ script_image_() # TAR NAME SCRIPT [CMD-JSON [FILE:PATH...]]
 		"$book/$test_script:/bin/$test_script $*"
 }
 
+# An image with programs of this machine, and the libraries that they want.
+tool_image_() # TAR NAME PROGRAM...
+{
+	test_tar=$1 test_name_=$2 test_list=
+	shift 2
+	for test_program; do
+		test_path=$(command -v "$test_program") || return 1
+		test_list="$test_list $(readlink -f "$test_path"):/usr/bin/$test_program"
+		test_list="$test_list $(ldd "$test_path" | sed -n 's,.* \(/[^ ]*\) (.*,\1:\1,p; s,^[[:space:]]*\(/[^ ]*\) (.*,\1:\1,p')"
+	done
+	test_list=$(printf '%s\n' $test_list | sort -u | xargs)
+	make_once "$test_tar" make_book_image_ "$test_name_" '"Cmd":["sh"]' "$test_list"
+}
+
 # Makes one of the book's images, and has it in the registry and on the node.
 book_image() # WHICH
 {
@@ -62,6 +76,8 @@ book_image() # WHICH
 	nginx) test_of=library/nginx:alpine && script_image_ "$test_tar" nginx:alpine nginx.sh '' "$book/default.conf:/etc/nginx/conf.d/default.conf" ;;
 	batch-job) test_of=zou8944/batch-job && script_image_ "$test_tar" $test_of batch-job.sh '' ;;
 	kubectl-proxy) test_of=luksa/kubectl-proxy:1.6.2 && script_image_ "$test_tar" $test_of kubectl-proxy.sh '' "$(oldest_kubectl):/bin/kubectl" ;;
+	dnsutils) test_of=tutum/dnsutils && tool_image_ "$test_tar" $test_of dig nslookup ;;
+	curl) test_of=tutum/curl && tool_image_ "$test_tar" $test_of curl ;;
 	*) echo "no such image: $1"; return 1 ;;
 	esac &&
 	"$KINGLET" image --data-dir "$DATA" import "$test_tar" &&
