@@ -41,6 +41,7 @@
 #define LIMIT_RANGE_NAMES 128 /* resources in all lines of one LimitRange */
 #define LIMIT_STATIC_PODS 500 /* manifests in the directory of static pods */
 #define LIMIT_HOST_PORTS 2000 /* of one pod */
+#define LIMIT_POLICY_RULES 20000 /* of one NetworkPolicy, each way: peers, times two where ports have names, too */
 #define LIMIT_MERGE_ITEMS 2000 /* in a list that a strategic merge patch merges */
 #define LIMIT_RULE_PERMISSIONS 20000 /* that the rules of a role are worth, when somebody must hold all of them */
 #define LIMIT_RULE_COMPARISONS 50000000 /* of those with the strings of what somebody holds */

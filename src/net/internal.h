@@ -65,6 +65,10 @@ struct nft_port {
 int nft_set_ports(struct nft *t, const struct nft_net *nets, size_t n_nets, const struct nft_port *v, size_t n,
 		  struct err *e) MUST_CHECK;
 
+/* --- net.c --- */
+struct nft *net_nft(const struct net *n); /* our table of family inet */
+bool net_has_family(const struct net *n, int family); /* AF_INET, AF_INET6: of pods' addresses */
+
 /* --- ipam.c --- */
 struct ipam;
 int ipam_open(struct ipam **ret, const char *file, const struct net_cidr *cidr, struct err *e) MUST_CHECK;

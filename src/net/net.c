@@ -25,6 +25,7 @@ struct net {
 	struct ipam *ipam;
 	struct ports *ports;
 	struct nft *nft;
+	struct net_watch watch;
 	struct net_cidr pods, cluster;
 	char *bridge;
 	int bridge_index, mtu;
@@ -186,6 +187,13 @@ static int net_attach_link(struct net *n, const char *host_if, int netns_fd, str
 	return rc;
 }
 
+static void net_give_address(struct net *n, const char *id)
+{
+	ipam_give(n->ipam, id);
+	if (n->watch.detached)
+		n->watch.detached(n->watch.arg, id);
+}
+
 int net_attach(struct net *n, const char *id, int netns_fd, struct net_attachment *out, struct err *e)
 {
 	struct in_addr ip, gateway = ipam_gateway(n->ipam);
@@ -195,9 +203,11 @@ int net_attach(struct net *n, const char *id, int netns_fd, struct net_attachmen
 	net_host_if(n, id, out->host_if);
 	inet_ntop(AF_INET, &ip, out->ip, sizeof(out->ip));
 	inet_ntop(AF_INET, &gateway, out->gateway, sizeof(out->gateway));
+	if (n->watch.attached)
+		n->watch.attached(n->watch.arg, id);
 	if (net_attach_link(n, out->host_if, netns_fd, ip, e) < 0) {
 		(void)link_delete(n->nl, out->host_if);
-		ipam_give(n->ipam, id);
+		net_give_address(n, id);
 		return -e->code;
 	}
 	return 0;
@@ -214,7 +224,7 @@ int net_detach(struct net *n, const char *id, struct err *e)
 		return err_errno(e, -rc, "remove the pod's network link '%s'", host_if);
 	if (ports_set(n->ports, id, NULL, 0, NULL, 0, e) < 0)
 		return -e->code;
-	ipam_give(n->ipam, id);
+	net_give_address(n, id);
 	return 0;
 }
 
@@ -238,6 +248,34 @@ void net_reconcile(struct net *n, const char *const *keep, size_t n_keep)
 int net_local_address(struct net *n, const struct net_addr *a, struct err *e)
 {
 	return link_local_address(n->nl, n->bridge, a, e);
+}
+
+/* --- for those who make rules by it --- */
+
+struct nft *net_nft(const struct net *n)
+{
+	return n->nft;
+}
+
+bool net_has_family(const struct net *n UNUSED, int family)
+{
+	return family == AF_INET;
+}
+
+void net_set_watch(struct net *n, const struct net_watch *w)
+{
+	n->watch = w ? *w : (struct net_watch){ .arg = NULL };
+}
+
+size_t net_addresses(const struct net *n, const char *id, struct net_addr out[2])
+{
+	struct in_addr in;
+
+	if (ipam_find(n->ipam, id, &in) < 0)
+		return 0;
+	out[0] = (struct net_addr){ .family = AF_INET };
+	memcpy(out[0].b, &in, sizeof(in));
+	return 1;
 }
 
 /* --- the host --- */

@@ -73,6 +73,58 @@ void net_reconcile(struct net *n, const char *const *keep, size_t n_keep);
  * the bridge. It is never what this machine calls others from. Idempotent. */
 int net_local_address(struct net *n, const struct net_addr *a, struct err *e) MUST_CHECK;
 
+/* --- policies: who may speak to the pods of this node (policy.c) --- */
+/*
+ * Guarded addresses lead to chains, chains accept by sets, and what a chain does not accept is dropped; once for what
+ * comes in to a pod, once for what goes out of it. Sets and chains have numbers (from 1) that the caller chose; a chain
+ * or set is made before others name it, and goes after those that did. Both families alike: a set has addresses of
+ * either.
+ */
+enum net_policy_set {
+	NET_SET_ADDR, /* addr: of pods */
+	NET_SET_BLOCK, /* addr to last, which do not overlap */
+	NET_SET_PORT, /* protocol, port to last_port, which do not overlap; of no family */
+	NET_SET_POD_PORT, /* addr, protocol, port: of the destination */
+};
+struct net_policy_elem { /* what a kind of set has no use for is 0 */
+	struct net_addr addr, last;
+	uint8_t protocol;
+	uint16_t port, last_port;
+};
+enum net_dir { NET_IN, NET_OUT };
+enum net_policy_verb {
+	NET_POLICY_SET, NET_POLICY_UNSET, /* set, kind */
+	NET_POLICY_ADD, NET_POLICY_DEL, /* set, kind, elem */
+	NET_POLICY_CHAIN, NET_POLICY_UNCHAIN, /* chain: made, or emptied when it is there */
+	NET_POLICY_ACCEPT, /* chain, dir; peer: set of the other's address; set, kind: of ports; 0: any */
+	NET_POLICY_CALL, /* chain, to: the other chain, and on when that has accepted nothing */
+	NET_POLICY_DROP, /* chain */
+	NET_POLICY_GUARD, /* elem.addr, dir, chain; chain 0: all is dropped */
+	NET_POLICY_UNGUARD, /* elem.addr, dir */
+};
+struct net_policy_op {
+	uint8_t verb, kind, dir;
+	uint32_t set, chain, peer, to;
+	struct net_policy_elem elem;
+};
+/* All of it or nothing, in one transaction. anew: in place of all that was there before. *bytes: what it took. */
+int net_policy_apply(struct net *n, const struct net_policy_op *v, size_t count, bool anew, size_t *bytes,
+		     struct err *e) MUST_CHECK;
+/* No traffic of this address but with the machine itself, until net_policy_apply says otherwise. 0 also where there are
+ * no policies. */
+int net_policy_shut(struct net *n, const struct net_addr *a, struct err *e) MUST_CHECK;
+int net_policy_remove(struct net *n, struct err *e) MUST_CHECK; /* absent is success */
+
+/* --- the addresses of pods, as they come and go --- */
+/* id: of net_attach. Told before the link is up, and when the address is free again. One watcher; NULL: none. */
+struct net_watch {
+	void (*attached)(void *arg, const char *id);
+	void (*detached)(void *arg, const char *id);
+	void *arg;
+};
+void net_set_watch(struct net *n, const struct net_watch *w);
+size_t net_addresses(const struct net *n, const char *id, struct net_addr out[2]); /* 0: it is not attached */
+
 /* The address that this node has towards others: of the default route, else the first one that is not our bridge's, else
  * 127.0.0.1. */
 void net_host_address(const char *bridge, char out[46]);

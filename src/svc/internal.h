@@ -24,6 +24,7 @@ struct svc_part {
 	size_t off; /* of the bool in svc_config that turns it off */
 	int (*open)(void **ret, struct svc *s, struct err *e);
 	void (*close)(void *part);
+	void (*turned_off)(struct svc *s); /* in its place when it is turned off: what a former run has left goes; may be NULL */
 };
 
 /* --- dns.c: the cluster's names --- */
@@ -56,5 +57,10 @@ void listening_close(void *part);
 /* --- announce.c --- */
 int announce_open(void **ret, struct svc *s, struct err *e);
 void announce_close(void *part);
+
+/* --- policy.c --- */
+int policies_open(void **ret, struct svc *s, struct err *e) MUST_CHECK;
+void policies_close(void *part);
+void policies_off(struct svc *s);
 
 #endif

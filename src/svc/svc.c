@@ -9,9 +9,10 @@
 
 #define OFF(m) offsetof(struct svc_config, m)
 static const struct svc_part parts[] = {
-	{ "DNS", OFF(no_dns), dns_open, dns_close },
-	{ "announcements", OFF(no_lb), announce_open, announce_close },
-	{ "ports", OFF(no_lb), listening_open, listening_close },
+	{ "DNS", OFF(no_dns), dns_open, dns_close, NULL },
+	{ "announcements", OFF(no_lb), announce_open, announce_close, NULL },
+	{ "ports", OFF(no_lb), listening_open, listening_close, NULL },
+	{ "policies", OFF(no_policy), policies_open, policies_close, policies_off },
 	{ .name = NULL },
 };
 
@@ -40,7 +41,10 @@ int svc_new(struct svc **ret, const struct svc_config *cfg, struct err *e)
 		*text = xstrdup_null(*text);
 	s->slices = svc_slices_new(s->cfg.client);
 	for (size_t i = 0; parts[i].name; i++)
-		if (!svc_is_off(s, &parts[i]) && parts[i].open(&s->part[i], s, e) < 0) {
+		if (svc_is_off(s, &parts[i])) {
+			if (parts[i].turned_off)
+				parts[i].turned_off(s);
+		} else if (parts[i].open(&s->part[i], s, e) < 0) {
 			svc_free(s);
 			return err_wrap(e, "start the node's %s", parts[i].name);
 		}
