@@ -73,7 +73,7 @@ test_expect_success 'node to pod, pod to pod, pod to itself, pod to node' '
 
 test_expect_success 'inside: one interface beside lo, a default route, the name in /etc/hosts' '
 	kubectl exec a -- ip -o -4 addr >got &&
-	test_grep "eth0 .*inet $a/24" got &&
+	test_grep "eth0 .*inet $a/32" got &&
 	test_lines 2 got &&
 	kubectl exec a -- ip route >got &&
 	test_grep "^default via 10\.42\.0\.1 dev eth0" got &&
@@ -144,11 +144,11 @@ test_expect_success 'a hostPort that is taken keeps the next pod Pending' '
 '
 
 if command -v nft >/dev/null; then
-	test_expect_success 'our rules are in one table, beside those of others' '
+	test_expect_success 'our rules are in tables of our name, beside those of others' '
 		nft add table ip other && nft add chain ip other c &&
 		nft list tables >got &&
 		test_grep kinglet got &&
-		test_lines 2 got
+		test_lines 3 got
 	'
 fi
 

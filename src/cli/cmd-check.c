@@ -17,12 +17,16 @@
 #include "run/run.h"
 
 struct check_opts {
-	char *data_dir;
+	char *data_dir, *cluster_cidr, *service_cidr;
 };
 
 static const struct opt check_opts[] = {
 	{ OPT_STRING, "data-dir", 'd', offsetof(struct check_opts, data_dir), "DIR", "KINGLET_DATA_DIR", KINGLET_DATA_DIR,
 	  .help = "where a server would keep everything: its disk is looked at" },
+	{ OPT_STRING, "cluster-cidr", 0, offsetof(struct check_opts, cluster_cidr), "CIDR", "KINGLET_CLUSTER_CIDR", "10.42.0.0/16",
+	  .help = "addresses that a server would have for pods" },
+	{ OPT_STRING, "service-cidr", 0, offsetof(struct check_opts, service_cidr), "CIDR", "KINGLET_SERVICE_CIDR", "10.43.0.0/16",
+	  .help = "addresses that a server would have for services" },
 	{ .type = OPT_END },
 };
 
@@ -121,6 +125,18 @@ static void check_network(struct check *c, const char *dir)
 	net_close(n);
 }
 
+/* Asked before this process leaves the machine's network. */
+static void check_addresses(struct check *c, const char *option, const char *networks)
+{
+	char what[NET_ADDR_TEXT + 32];
+	_cleanup_free_ char *text = NULL;
+	bool clash = net_conflict(KINGLET_BRIDGE, networks, what);
+
+	if (clash)
+		text = xasprintf("%s overlaps with %s, which pods can't reach then: choose another one", networks, what);
+	check_line(c, !clash, option, clash ? text : networks);
+}
+
 static void check_disk(struct check *c, const char *data_dir)
 {
 	_cleanup_free_ char *dir = xstrdup(data_dir), *text = NULL;
@@ -150,6 +166,8 @@ static int check_run(void *opts, int argc, char **argv, struct err *e)
 	uname(&u);
 	printf("%-8s %-22s %s %s\n", "", "kernel", u.release, u.machine);
 	check_disk(&c, o->data_dir);
+	check_addresses(&c, "cluster-cidr", o->cluster_cidr);
+	check_addresses(&c, "service-cidr", o->service_cidr);
 	check_network(&c, dir);
 	rc = check_runtime(&c, dir, e);
 	if (path_remove_tree(dir, e) < 0)

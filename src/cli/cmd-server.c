@@ -42,10 +42,8 @@ struct server {
 	int64_t started_ms;
 	struct loop *loop;
 	int lock;
-	char *node_name, node_ip[46], *server_dir, *agent_dir, *local_storage;
-	char *service_ip; /* the first of the service CIDR: `kubernetes` */
-	char *dns_ip; /* the cluster's name server */
-	char *pod_cidr;
+	char *node_name, node_ip[NET_ADDR_TEXT], node_ip2[NET_ADDR_TEXT], *server_dir, *agent_dir, *local_storage;
+	struct cluster_net net_plan; /* --cluster-cidr and what follows from it */
 	int port;
 	struct pki pki;
 	struct store *store;
@@ -80,32 +78,6 @@ struct server {
 
 /* --- addresses --- */
 
-static int server_service_ip(struct server *s, struct err *e)
-{
-	unsigned a, b, c, d, bits;
-
-	if (sscanf(s->opts->service_cidr, "%u.%u.%u.%u/%u", &a, &b, &c, &d, &bits) != 5 || a > 255 || b > 255 ||
-	    c > 255 || d > 240 || bits > 28 || bits < 8)
-		return err_set(e, ERR_BAD_REQUEST, "--service-cidr '%s' is no IPv4 network such as 10.43.0.0/16",
-			       s->opts->service_cidr);
-	s->service_ip = xasprintf("%u.%u.%u.%u", a, b, c, d + 1);
-	s->dns_ip = !str_empty(s->opts->cluster_dns) ? xstrdup(s->opts->cluster_dns) : xasprintf("%u.%u.%u.%u", a, b, c, d + 10);
-	return 0;
-}
-
-/* The node's share of the cluster's addresses: the first /24. */
-static int server_pod_cidr(struct server *s, char **ret, struct err *e)
-{
-	unsigned a, b, c, d, bits;
-
-	if (sscanf(s->opts->cluster_cidr, "%u.%u.%u.%u/%u", &a, &b, &c, &d, &bits) != 5 || a > 255 || b > 255 ||
-	    c > 255 || d > 255 || bits > 28 || bits < 8)
-		return err_set(e, ERR_BAD_REQUEST, "--cluster-cidr '%s' is no IPv4 network such as 10.42.0.0/16",
-			       s->opts->cluster_cidr);
-	*ret = xasprintf("%u.%u.%u.%u/%u", a, b, c, d, bits < 24 ? 24 : bits);
-	return 0;
-}
-
 static int server_names(struct server *s, struct err *e)
 {
 	struct utsname u;
@@ -124,11 +96,11 @@ static int server_names(struct server *s, struct err *e)
 	if (problem)
 		return err_set(e, ERR_BAD_REQUEST, "the node's name '%s' can't be used, choose one with --node-name: %s",
 			       s->node_name, problem);
-	if (!str_empty(s->opts->node_ip))
-		snprintf(s->node_ip, sizeof(s->node_ip), "%s", s->opts->node_ip);
-	else
-		net_host_address(s->opts->bridge, s->node_ip);
-	return server_service_ip(s, e);
+	if (cluster_net_read(&s->net_plan, s->opts, e) < 0)
+		return -e->code;
+	snprintf(s->node_ip, sizeof(s->node_ip), "%s", s->net_plan.node_ips[0]);
+	snprintf(s->node_ip2, sizeof(s->node_ip2), "%s", s->net_plan.node_ips[1]);
+	return 0;
 }
 
 /* --- the data directory --- */
@@ -174,7 +146,10 @@ static int server_certificates(struct server *s, struct err *e)
 	VEC_PUSH(&sans, "kubernetes.default");
 	VEC_PUSH(&sans, "kubernetes.default.svc");
 	VEC_PUSH(&sans, svc);
-	VEC_PUSH(&sans, s->service_ip);
+	for (size_t i = 0; i < s->net_plan.n; i++)
+		VEC_PUSH(&sans, s->net_plan.first_ips[i]);
+	if (*s->node_ip2)
+		VEC_PUSH(&sans, s->node_ip2);
 	if (!str_empty(s->opts->advertise_address))
 		VEC_PUSH(&sans, s->opts->advertise_address);
 	if (!streq(s->opts->bind_address, "0.0.0.0") && !streq(s->opts->bind_address, "::"))
@@ -324,7 +299,7 @@ static int server_open_api(struct server *s, struct err *e)
 				  .admission_on = s->opts->admission_on, .admission_off = s->opts->admission_off,
 				  .admission_config_file = s->opts->admission_config,
 				  .local_storage = !server_disabled(s, "local-storage"),
-				  .cluster_dns = server_disabled(s, "dns") ? NULL : s->dns_ip, .dial_node = server_dial_node, .arg = s };
+				  .cluster_dns = server_disabled(s, "dns") ? NULL : s->net_plan.dns, .dial_node = server_dial_node, .arg = s };
 	_cleanup_free_ char *address = NULL;
 
 	if (server_issuers(s, e) < 0)
@@ -343,7 +318,7 @@ static int server_open_api(struct server *s, struct err *e)
 	s->http = http_server_new(&http);
 	if (http_server_listen(s->http, s->opts->bind_address, (int)s->opts->port, &s->port, e) < 0)
 		return err_wrap(e, "the API's listener");
-	address = xasprintf("%s:%d", server_address(s), s->port);
+	address = xasprintf(strchr(server_address(s), ':') ? "[%s]:%d" : "%s:%d", server_address(s), s->port);
 	cfg.server_address = address;
 	if (api_new(&s->api, &cfg, e) < 0)
 		return -e->code;
@@ -441,13 +416,13 @@ static int server_open_agent(struct server *s, struct err *e)
 	_cleanup_free_ char *manifests = path_join(s->agent_dir, "pod-manifests");
 	struct run_config run = { .loop = s->loop, .state_dir = s->agent_dir, .cgroup_name = cgroup,
 				  .on_exit = server_on_exit, .on_sandbox_lost = server_on_sandbox_lost, .arg = s };
-	struct net_config net = { .bridge = s->opts->bridge, .table = server_table(s->opts->bridge), .pod_cidr = s->pod_cidr,
+	struct net_config net = { .bridge = s->opts->bridge, .table = server_table(s->opts->bridge), .pod_cidr = s->net_plan.pod_cidr,
 				  .cluster_cidr = s->opts->cluster_cidr, .state_file = allocations };
 	struct node_config node = { .loop = s->loop, .client = client_named(s->client, "kubelet"),
-				    .name = s->node_name, .ip = s->node_ip, .external_ip = s->opts->node_external_ip, .state_dir = s->agent_dir, .version = KINGLET_KUBERNETES,
+				    .name = s->node_name, .ip = s->node_ip, .ip2 = s->node_ip2, .pod_cidr = s->net_plan.pod_cidr, .external_ip = s->opts->node_external_ip, .state_dir = s->agent_dir, .version = KINGLET_KUBERNETES,
 				    .labels = s->node_labels.v, .taints = s->node_taints.v,
-				    .cluster_dns = s->dns_ip, .cluster_domain = s->opts->cluster_domain,
-				    .resolv_conf = s->opts->resolv_conf, .service_host = s->service_ip,
+				    .cluster_dns = s->net_plan.dns, .cluster_domain = s->opts->cluster_domain,
+				    .resolv_conf = s->opts->resolv_conf, .service_host = s->net_plan.first_ips[0],
 				    .service_port = 443, .max_pods = (int)s->opts->max_pods,
 				    .manifest_dir = str_empty(s->opts->manifest_dir) ? manifests : s->opts->manifest_dir,
 				    .kubelet_args = s->kubelet_args.v };
@@ -460,6 +435,7 @@ static int server_open_agent(struct server *s, struct err *e)
 		return -e->code;
 	if (path_mkdirs(s->agent_dir, 0711, e) < 0)
 		return -e->code;
+	cluster_net_warn(s->opts);
 	if (server_image_gc(s->opts, &node.image_gc, e) < 0 || server_open_images(s, e) < 0 || net_open(&s->net, &net, e) < 0)
 		return -e->code;
 	node.images = s->images;
@@ -481,7 +457,7 @@ static int server_open_services(struct server *s, struct err *e)
 	struct svc_config cfg = { .loop = s->loop, .client = client_named(s->client, "kinglet-services"), .net = s->net,
 				  .node_name = s->node_name, .node_ip = s->node_ip, .state_dir = s->agent_dir,
 				  .cluster_cidr = o->cluster_cidr, .service_cidr = o->service_cidr,
-				  .cluster_dns = s->dns_ip, .cluster_domain = o->cluster_domain,
+				  .cluster_dns = s->net_plan.dns, .cluster_domain = o->cluster_domain,
 				  .resolv_conf = o->resolv_conf, .lb_pool = o->lb_pool,
 				  .ingress_address = o->ingress_address, .ingress_http_port = (int)o->ingress_http,
 				  .ingress_https_port = (int)o->ingress_https, .ingress_access_log = o->ingress_log,
@@ -624,7 +600,7 @@ static int server_start(struct server *s, struct err *e)
 	s->agent_dir = path_join(s->opts->data_dir, "agent");
 	s->local_storage = s->opts->local_storage ? xstrdup(s->opts->local_storage) : path_join(s->opts->data_dir, "storage");
 	if (server_check_parts(s, e) < 0 || ctl_check_lb_pool(s->opts->lb_pool, e) < 0 || server_check_controllers(s, e) < 0 || server_names(s, e) < 0 ||
-	    server_pod_cidr(s, &s->pod_cidr, e) < 0 || server_lock(s, e) < 0)
+	    server_lock(s, e) < 0)
 		return -e->code;
 	s->loop = loop_new();
 	s->sigterm = loop_signal_new(s->loop, SIGTERM, server_on_signal, s);
@@ -685,9 +661,6 @@ static void server_stop(struct server *s)
 	VEC_RELEASE(&s->audiences);
 	free(s->issuer);
 	free(s->node_name);
-	free(s->service_ip);
-	free(s->dns_ip);
-	free(s->pod_cidr);
 	free(s->server_dir);
 	free(s->agent_dir);
 	free(s->local_storage);

@@ -7,6 +7,7 @@
 #include "base/err.h"
 #include "base/opt.h"
 #include "http/http.h"
+#include "net/net.h"
 
 struct server_opts {
 	char *data_dir, *config, *bind_address, *write_kubeconfig, *write_kubeconfig_mode, *token, *token_file;
@@ -27,6 +28,19 @@ struct server_opts {
 };
 
 extern const struct opt server_options[]; /* server-opts.c */
+
+/* What follows from --cluster-cidr, --service-cidr, --node-ip and --cluster-dns (cluster-net.c): the first family is the
+ * primary one. */
+struct cluster_net {
+	size_t n; /* families of Services, 1 or 2 */
+	char first_ips[NET_FAMILIES][NET_ADDR_TEXT]; /* of the service networks: the first is `kubernetes` */
+	char node_ips[NET_FAMILIES][NET_ADDR_TEXT]; /* as the pods' families are; "" where there is none */
+	char dns[2 * NET_ADDR_TEXT + 1]; /* the cluster's name server, two families by a comma */
+	char pod_cidr[2 * NET_ADDR_TEXT + 12]; /* this node's share of --cluster-cidr */
+};
+int cluster_net_read(struct cluster_net *c, const struct server_opts *o, struct err *e) MUST_CHECK;
+/* Networks of this machine that ours overlap with. */
+void cluster_net_warn(const struct server_opts *o);
 
 /* The cgroup of the server with this data directory: servers side by side have one each. Owned by the caller. */
 char *server_cgroup(const char *given, const char *data_dir);

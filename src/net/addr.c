@@ -42,6 +42,51 @@ bool net_prefix_parse(struct net_prefix *p, const char *text)
 	return true;
 }
 
+void net_prefix_first(struct net_prefix *p)
+{
+	for (unsigned i = 0, n = (unsigned)net_addr_len(&p->addr); i < n; i++)
+		if (8 * (i + 1) > p->bits)
+			p->addr.b[i] &= (uint8_t)(8 * i >= p->bits ? 0 : 0xff00u >> (p->bits - 8 * i));
+}
+
+struct net_addr net_addr_add(const struct net_addr *a, uint32_t n)
+{
+	struct net_addr r = *a;
+
+	for (size_t i = net_addr_len(a); i-- && n; n >>= 8) {
+		n += r.b[i];
+		r.b[i] = (uint8_t)n;
+	}
+	return r;
+}
+
+int net_prefixes_parse(struct net_prefix v[NET_FAMILIES], const char *text)
+{
+	struct str rest = str_of(text);
+	int n = 0;
+
+	while (rest.p) {
+		_cleanup_free_ char *one = str_dup(str_trim(str_cut(&rest, ',')));
+
+		if (n == NET_FAMILIES || !net_prefix_parse(&v[n], one) || (n && v[0].addr.family == v[n].addr.family))
+			return -1;
+		n++;
+	}
+	return n;
+}
+
+bool net_prefix_overlaps(const struct net_prefix *a, const struct net_prefix *b)
+{
+	const struct net_prefix *wide = a->bits < b->bits ? a : b, *narrow = wide == a ? b : a;
+
+	return net_prefix_has(wide, &narrow->addr);
+}
+
+bool net_addr_is_private(const struct net_addr *a)
+{
+	return a->family == AF_INET || (a->b[0] & 0xfe) == 0xfc || (a->b[0] == 0xfe && (a->b[1] & 0xc0) == 0x80);
+}
+
 bool net_prefix_has(const struct net_prefix *p, const struct net_addr *a)
 {
 	unsigned whole = p->bits / 8, rest = p->bits % 8;

@@ -23,32 +23,38 @@ int nl_request(struct nl_sock *s, struct nl_msg *msg);
 int nl_open_in(struct nl_sock **ret, int netns_fd, struct err *e) MUST_CHECK;
 
 /* --- link.c --- */
-struct net_cidr {
-	struct in_addr addr; /* as written, network order */
-	unsigned bits;
-};
-bool net_cidr_parse(struct net_cidr *c, const char *text);
 int link_index(struct nl_sock *s, const char *name); /* > 0, or -ENODEV */
 int link_master(struct nl_sock *s, const char *name); /* index of the bridge that it is on, 0, or -errno */
-int link_bridge(struct nl_sock *s, const char *name, struct in_addr gateway, int mtu, struct err *e) MUST_CHECK;
-/* A veth pair: host_if on the bridge here, eth0 in the other namespace; both down. */
-int link_veth(struct nl_sock *s, const char *host_if, int bridge_index, int netns_fd, int mtu, struct in_addr ip,
+/* 0a:58 and the address' last bytes: stays the same whatever is plugged in. */
+struct link_mac {
+	uint8_t b[6];
+};
+struct link_mac link_mac(const struct net_addr *a);
+int link_bridge(struct nl_sock *s, const char *name, struct link_mac mac, int mtu, struct err *e) MUST_CHECK;
+/* A veth pair: host_if on the bridge here, eth0 with that address in the other namespace; both down. */
+int link_veth(struct nl_sock *s, const char *host_if, int bridge_index, int netns_fd, int mtu, struct link_mac mac,
 	      struct err *e) MUST_CHECK;
-/* What comes from a port of the bridge may go out there again: a pod that calls itself by a host port or a service,
- * where bridges filter as routers do (br_netfilter). */
-int link_hairpin(struct nl_sock *s, const char *name, struct err *e) MUST_CHECK;
+/* Nothing is learnt from the port and nothing is flooded to it; isolated: nothing passes from it to other such ports. What
+ * comes from it may go out there again (a pod that calls itself, where bridges filter as routers do: br_netfilter). */
+int link_port(struct nl_sock *s, const char *name, bool isolated, struct err *e) MUST_CHECK;
+/* Frames for mac leave by the port name. */
+int link_fdb(struct nl_sock *s, const char *name, struct link_mac mac, struct err *e) MUST_CHECK;
+/* a is at mac, for good; MAC NULL: no more. */
+int link_neighbour(struct nl_sock *s, int index, const struct net_addr *a, const struct link_mac *mac); /* 0 or -errno */
 int link_up(struct nl_sock *s, const char *name, struct err *e) MUST_CHECK;
 int link_delete(struct nl_sock *s, const char *name); /* 0 or -errno; -ENODEV when absent */
-int link_address(struct nl_sock *s, const char *name, struct in_addr a, unsigned bits, struct err *e) MUST_CHECK;
+int link_address(struct nl_sock *s, const char *name, const struct net_addr *a, unsigned bits, struct err *e) MUST_CHECK;
 /* a alone, of this host's scope. */
 int link_local_address(struct nl_sock *s, const char *name, const struct net_addr *a, struct err *e) MUST_CHECK;
-int link_default_route(struct nl_sock *s, struct in_addr gateway, struct err *e) MUST_CHECK;
+/* The gateway is on the link, and all else behind it. */
+int link_default_route(struct nl_sock *s, const char *name, const struct net_addr *gateway, struct err *e) MUST_CHECK;
 
 /* --- nft-base.c: what our table holds from the start, and the host ports. nft.h is what others use, too --- */
 struct nft;
 #define NFT_MASQUERADE_MARK 0x2000u /* such a packet leaves with this machine's address */
 struct nft_net { /* of one family */
 	struct net_prefix pods, cluster;
+	bool no_masquerade; /* pods' addresses are known outside */
 };
 /* What pods send to outside the cluster is masqueraded, and what bears the mark. */
 int nft_install(struct nft *t, const struct nft_net *v, size_t n, struct err *e) MUST_CHECK;
@@ -71,13 +77,39 @@ bool net_has_family(const struct net *n, int family); /* AF_INET, AF_INET6: of p
 
 /* --- ipam.c --- */
 struct ipam;
-int ipam_open(struct ipam **ret, const char *file, const struct net_cidr *cidr, struct err *e) MUST_CHECK;
+struct ipam_lease {
+	struct net_addr addrs[NET_FAMILIES];
+	size_t n;
+	bool routed; /* its link is isolated */
+};
+int ipam_open(struct ipam **ret, const char *file, const struct net_prefix *nets, size_t n, struct err *e) MUST_CHECK;
 struct ipam *ipam_close(struct ipam *i);
-int ipam_take(struct ipam *i, const char *id, struct in_addr *ret, struct err *e) MUST_CHECK;
+int ipam_take(struct ipam *i, const char *id, struct ipam_lease *ret, struct err *e) MUST_CHECK;
 void ipam_give(struct ipam *i, const char *id);
-void ipam_keep(struct ipam *i, const char *const *keep, size_t n);
-int ipam_find(const struct ipam *i, const char *id, struct in_addr *ret); /* 0 or -ENOENT */
-struct in_addr ipam_gateway(const struct ipam *i);
+/* each is called for all, before those that are not kept go. */
+void ipam_keep(struct ipam *i, const char *const *keep, size_t n,
+	       void (*each)(void *arg, const char *id, const struct ipam_lease *l, bool kept), void *arg);
+int ipam_find(const struct ipam *i, const char *id, struct ipam_lease *ret); /* 0 or -ENOENT */
+struct net_addr ipam_gateway(const struct ipam *i, size_t k); /* of the k-th network */
+
+/* --- host.c --- */
+#define HOST_MTU 1500
+int host_mtu(const char *bridge); /* of the link that holds the address towards others, else HOST_MTU */
+
+/* --- guard.c: what may come from a pod's link --- */
+struct guard;
+struct guard_pod {
+	const char *link; /* of the host's side */
+	struct link_mac mac;
+	const struct net_addr *addrs;
+	size_t n;
+};
+/* The sets that are there stay. NULL with *missing told: the kernel can't. */
+struct guard *guard_open(const char *table, const char *bridge, struct link_mac gateway, struct buf *missing);
+struct guard *guard_close(struct guard *g);
+int guard_set(struct guard *g, const struct guard_pod *p, bool there, struct err *e) MUST_CHECK; /* g NULL: success */
+/* This machine doesn't tell pods that another pod is nearer than the gateway: all pass by it. t: of family inet. */
+int guard_redirects(struct nft *t, const char *bridge, struct err *e) MUST_CHECK;
 
 /* --- ports.c --- */
 struct ports;

@@ -4,6 +4,7 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <linux/if_link.h>
+#include <linux/neighbour.h>
 #include <linux/rtnetlink.h>
 #include <linux/veth.h>
 #include <net/if.h>
@@ -14,19 +15,6 @@
 
 #include "base/path.h"
 #include "net/internal.h"
-
-bool net_cidr_parse(struct net_cidr *c, const char *text)
-{
-	const char *slash = strchr(text, '/');
-	_cleanup_free_ char *addr = NULL;
-	uint64_t bits;
-
-	if (!slash || !str_to_u64(str_of(slash + 1), &bits) || bits > 32)
-		return false;
-	addr = xmemdupz(text, (size_t)(slash - text));
-	c->bits = (unsigned)bits;
-	return inet_pton(AF_INET, addr, &c->addr) == 1;
-}
 
 static struct nl_msg *link_msg(int type, int flags, int index)
 {
@@ -77,44 +65,49 @@ int link_master(struct nl_sock *s, const char *name)
 	return rc < 0 ? rc : master;
 }
 
-/* 0a:58 and the address: stays the same whatever is plugged in. */
-static void link_mac(uint8_t mac[6], struct in_addr a)
+struct link_mac link_mac(const struct net_addr *a)
 {
-	mac[0] = 0x0a;
-	mac[1] = 0x58;
-	memcpy(mac + 2, &a.s_addr, 4);
+	struct link_mac mac = { { 0x0a, 0x58 } };
+
+	memcpy(mac.b + 2, a->b + net_addr_len(a) - 4, 4);
+	return mac;
 }
 
-int link_bridge(struct nl_sock *s, const char *name, struct in_addr gateway, int mtu, struct err *e)
+static int link_set_mac(struct nl_sock *s, const char *name, struct link_mac mac)
+{
+	struct nl_msg *m = link_msg(RTM_NEWLINK, 0, 0);
+
+	nla_put_string(m, IFLA_IFNAME, name);
+	nla_put(m, IFLA_ADDRESS, sizeof(mac.b), mac.b);
+	return nl_request(s, m);
+}
+
+int link_bridge(struct nl_sock *s, const char *name, struct link_mac mac, int mtu, struct err *e)
 {
 	struct nl_msg *m = link_msg(RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL, 0);
-	uint8_t mac[6];
 	struct nlattr *info;
 	int rc;
 
-	link_mac(mac, gateway);
 	nla_put_string(m, IFLA_IFNAME, name);
-	nla_put(m, IFLA_ADDRESS, sizeof(mac), mac);
+	nla_put(m, IFLA_ADDRESS, sizeof(mac.b), mac.b);
 	nla_put_u32(m, IFLA_MTU, (uint32_t)mtu);
 	info = nla_nest_start(m, IFLA_LINKINFO);
 	nla_put_string(m, IFLA_INFO_KIND, "bridge");
 	nla_nest_end(m, info);
 	rc = nl_request(s, m);
-	if (rc < 0 && rc != -EEXIST)
-		return err_errno(e, -rc, "make the bridge '%s'", name);
-	return 0;
+	if (rc == -EEXIST)
+		rc = link_set_mac(s, name, mac);
+	return rc < 0 ? err_errno(e, -rc, "make the bridge '%s'", name) : 0;
 }
 
-int link_veth(struct nl_sock *s, const char *host_if, int bridge_index, int netns_fd, int mtu, struct in_addr ip,
+int link_veth(struct nl_sock *s, const char *host_if, int bridge_index, int netns_fd, int mtu, struct link_mac mac,
 	      struct err *e)
 {
 	struct nl_msg *m = link_msg(RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL, 0);
 	struct ifinfomsg peer = { .ifi_family = AF_UNSPEC };
 	struct nlattr *info, *data, *p;
-	uint8_t mac[6];
 	int rc;
 
-	link_mac(mac, ip);
 	nla_put_string(m, IFLA_IFNAME, host_if);
 	nla_put_u32(m, IFLA_MASTER, (uint32_t)bridge_index);
 	nla_put_u32(m, IFLA_MTU, (uint32_t)mtu);
@@ -124,7 +117,7 @@ int link_veth(struct nl_sock *s, const char *host_if, int bridge_index, int netn
 	p = nla_nest_start(m, VETH_INFO_PEER);
 	nlmsg_append(m, &peer, sizeof(peer), NLMSG_ALIGNTO);
 	nla_put_string(m, IFLA_IFNAME, "eth0");
-	nla_put(m, IFLA_ADDRESS, sizeof(mac), mac);
+	nla_put(m, IFLA_ADDRESS, sizeof(mac.b), mac.b);
 	nla_put_u32(m, IFLA_MTU, (uint32_t)mtu);
 	nla_put_u32(m, IFLA_NET_NS_FD, (uint32_t)netns_fd);
 	nla_nest_end(m, p);
@@ -136,17 +129,47 @@ int link_veth(struct nl_sock *s, const char *host_if, int bridge_index, int netn
 	return 0;
 }
 
-int link_hairpin(struct nl_sock *s, const char *name, struct err *e)
+int link_port(struct nl_sock *s, const char *name, bool isolated, struct err *e)
 {
+	const struct {
+		int attr;
+		uint8_t on;
+	} all[] = { { IFLA_BRPORT_MODE, 1 },        { IFLA_BRPORT_LEARNING, 0 },    { IFLA_BRPORT_UNICAST_FLOOD, 0 },
+		    { IFLA_BRPORT_MCAST_FLOOD, 0 }, { IFLA_BRPORT_BCAST_FLOOD, 0 }, { IFLA_BRPORT_ISOLATED, isolated } };
 	struct ifinfomsg ifi = { .ifi_family = AF_BRIDGE, .ifi_index = link_index(s, name) };
 	struct nl_msg *m = nl_msg_new(RTM_SETLINK, 0, &ifi, sizeof(ifi));
 	struct nlattr *port = nla_nest_start(m, IFLA_PROTINFO | NLA_F_NESTED);
 	int rc;
 
-	nla_put_u8(m, IFLA_BRPORT_MODE, 1);
+	for (size_t i = 0; i < ARRAY_SIZE(all); i++)
+		nla_put_u8(m, all[i].attr, all[i].on);
 	nla_nest_end(m, port);
 	rc = nl_request(s, m);
-	return rc < 0 ? err_errno(e, -rc, "let the link '%s' send back what it brought", name) : 0;
+	return rc < 0 ? err_errno(e, -rc, "isolate the link '%s' on its bridge", name) : 0;
+}
+
+int link_fdb(struct nl_sock *s, const char *name, struct link_mac mac, struct err *e)
+{
+	struct ndmsg nd = { .ndm_family = AF_BRIDGE, .ndm_ifindex = link_index(s, name), .ndm_state = NUD_NOARP,
+			    .ndm_flags = NTF_MASTER };
+	struct nl_msg *m = nl_msg_new(RTM_NEWNEIGH, NLM_F_CREATE | NLM_F_REPLACE, &nd, sizeof(nd));
+	int rc;
+
+	nla_put(m, NDA_LLADDR, sizeof(mac.b), mac.b);
+	rc = nl_request(s, m);
+	return rc < 0 ? err_errno(e, -rc, "tell the bridge who is behind the link '%s'", name) : 0;
+}
+
+int link_neighbour(struct nl_sock *s, int index, const struct net_addr *a, const struct link_mac *mac)
+{
+	struct ndmsg nd = { .ndm_family = (uint8_t)a->family, .ndm_ifindex = index, .ndm_state = NUD_PERMANENT };
+	struct nl_msg *m = nl_msg_new(mac ? RTM_NEWNEIGH : RTM_DELNEIGH, mac ? NLM_F_CREATE | NLM_F_REPLACE : 0, &nd,
+				      sizeof(nd));
+
+	nla_put(m, NDA_DST, (int)net_addr_len(a), a->b);
+	if (mac)
+		nla_put(m, NDA_LLADDR, sizeof(mac->b), mac->b);
+	return nl_request(s, m);
 }
 
 int link_up(struct nl_sock *s, const char *name, struct err *e)
@@ -168,22 +191,28 @@ int link_delete(struct nl_sock *s, const char *name)
 	return nl_request(s, m);
 }
 
-int link_address(struct nl_sock *s, const char *name, struct in_addr a, unsigned bits, struct err *e)
+int link_address(struct nl_sock *s, const char *name, const struct net_addr *a, unsigned bits, struct err *e)
 {
-	int index = link_index(s, name);
-	struct ifaddrmsg ifa = { .ifa_family = AF_INET, .ifa_prefixlen = (uint8_t)bits, .ifa_index = (unsigned)index };
-	struct in_addr broadcast = { a.s_addr | htonl(bits < 32 ? 0xffffffffu >> bits : 0) };
+	int index = link_index(s, name), len = (int)net_addr_len(a), rc;
+	struct ifaddrmsg ifa = { .ifa_family = (uint8_t)a->family, .ifa_prefixlen = (uint8_t)bits,
+				 .ifa_flags = a->family == AF_INET6 ? IFA_F_NODAD : 0, .ifa_index = (unsigned)index };
 	struct nl_msg *m;
-	int rc;
+	char text[NET_ADDR_TEXT];
 
 	if (index < 0)
 		return err_errno(e, -index, "look up the link '%s'", name);
 	m = nl_msg_new(RTM_NEWADDR, NLM_F_CREATE | NLM_F_REPLACE, &ifa, sizeof(ifa));
-	nla_put(m, IFA_LOCAL, sizeof(a), &a);
-	nla_put(m, IFA_ADDRESS, sizeof(a), &a);
-	nla_put(m, IFA_BROADCAST, sizeof(broadcast), &broadcast);
+	nla_put(m, IFA_LOCAL, len, a->b);
+	nla_put(m, IFA_ADDRESS, len, a->b);
+	if (a->family == AF_INET && bits < 31) {
+		uint32_t broadcast;
+
+		memcpy(&broadcast, a->b, sizeof(broadcast));
+		broadcast |= htonl(0xffffffffu >> bits);
+		nla_put(m, IFA_BROADCAST, sizeof(broadcast), &broadcast);
+	}
 	rc = nl_request(s, m);
-	return rc < 0 ? err_errno(e, -rc, "give the link '%s' its address", name) : 0;
+	return rc < 0 ? err_errno(e, -rc, "give the link '%s' the address %s", name, net_addr_print(a, text)) : 0;
 }
 
 int link_local_address(struct nl_sock *s, const char *name, const struct net_addr *a, struct err *e)
@@ -208,14 +237,29 @@ int link_local_address(struct nl_sock *s, const char *name, const struct net_add
 	return rc < 0 ? err_errno(e, -rc, "give the link '%s' the address %s", name, net_addr_print(a, text)) : 0;
 }
 
-int link_default_route(struct nl_sock *s, struct in_addr gateway, struct err *e)
+static int link_route(struct nl_sock *s, int index, const struct net_addr *to, const struct net_addr *gateway)
 {
-	struct rtmsg rt = { .rtm_family = AF_INET, .rtm_table = RT_TABLE_MAIN, .rtm_protocol = RTPROT_STATIC,
-			    .rtm_scope = RT_SCOPE_UNIVERSE, .rtm_type = RTN_UNICAST };
+	int len = (int)net_addr_len(to ? to : gateway);
+	struct rtmsg rt = { .rtm_family = (uint8_t)(to ? to : gateway)->family, .rtm_dst_len = (uint8_t)(to ? 8 * len : 0),
+			    .rtm_table = RT_TABLE_MAIN, .rtm_protocol = RTPROT_STATIC,
+			    .rtm_scope = gateway ? RT_SCOPE_UNIVERSE : RT_SCOPE_LINK, .rtm_type = RTN_UNICAST };
 	struct nl_msg *m = nl_msg_new(RTM_NEWROUTE, NLM_F_CREATE | NLM_F_REPLACE, &rt, sizeof(rt));
-	int rc;
 
-	nla_put(m, RTA_GATEWAY, sizeof(gateway), &gateway);
-	rc = nl_request(s, m);
+	if (to)
+		nla_put(m, RTA_DST, len, to->b);
+	if (gateway)
+		nla_put(m, RTA_GATEWAY, len, gateway->b);
+	nla_put_u32(m, RTA_OIF, (uint32_t)index);
+	return nl_request(s, m);
+}
+
+int link_default_route(struct nl_sock *s, const char *name, const struct net_addr *gateway, struct err *e)
+{
+	int index = link_index(s, name), rc = index;
+
+	if (rc > 0)
+		rc = link_route(s, index, gateway, NULL);
+	if (rc >= 0)
+		rc = link_route(s, index, NULL, gateway);
 	return rc < 0 ? err_errno(e, -rc, "set the pod's default route") : 0;
 }

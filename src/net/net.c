@@ -3,117 +3,202 @@
  */
 #include "net/net.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
-#include <ifaddrs.h>
+#include <linux/netlink.h>
 #include <net/if.h>
 #include <netinet/in.h>
-#include <linux/netlink.h>
 #include <stdio.h>
-#include <sys/ioctl.h>
-#include <sys/socket.h>
 
 #include "base/hash.h"
 #include "base/log.h"
 #include "base/path.h"
 #include "net/nft.h"
 
-#define NET_FORWARD "/proc/sys/net/ipv4/ip_forward"
+#define NET_V4_BITS_MIN 8 /* of a node's network */
+#define NET_V4_BITS_MAX 30
+#define NET_V6_BITS_MIN 16
+#define NET_V6_BITS_MAX 124
 
 struct net {
 	struct nl_sock *nl;
 	struct ipam *ipam;
 	struct ports *ports;
+	struct guard *guard;
 	struct nft *nft;
 	struct net_watch watch;
-	struct net_cidr pods, cluster;
+	struct nft_net nets[NET_FAMILIES];
+	size_t n_nets;
+	struct link_mac mac; /* the bridge's */
 	char *bridge;
 	int bridge_index, mtu;
 	struct buf missing;
 };
 
-/* The link that holds the address towards others tells the MTU. */
-static int net_default_mtu(const char *bridge)
-{
-	struct ifaddrs *all, *a;
-	char text[46];
-	struct in_addr host;
-	int mtu = 1500;
+/* --- what the kernel is told in /proc/sys --- */
 
-	net_host_address(bridge, text);
-	if (inet_pton(AF_INET, text, &host) != 1 || getifaddrs(&all) < 0)
-		return mtu;
-	for (a = all; a; a = a->ifa_next) {
-		struct ifreq r = { 0 };
-		_cleanup_close_ int fd = -1;
-
-		if (!a->ifa_addr || a->ifa_addr->sa_family != AF_INET ||
-		    ((struct sockaddr_in *)a->ifa_addr)->sin_addr.s_addr != host.s_addr ||
-		    (a->ifa_flags & IFF_LOOPBACK))
-			continue;
-		fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-		snprintf(r.ifr_name, sizeof(r.ifr_name), "%s", a->ifa_name);
-		if (fd >= 0 && ioctl(fd, SIOCGIFMTU, &r) == 0 && r.ifr_mtu >= 576 && r.ifr_mtu <= 65535)
-			mtu = r.ifr_mtu;
-		break;
-	}
-	freeifaddrs(all);
-	return mtu;
-}
-
-static void net_forwarding(struct net *n)
+static int net_sysctl(const char *path, const char *value, struct err *e)
 {
 	_cleanup_buf_ struct buf now = BUF_INIT;
-	_cleanup_err_ struct err e = ERR_INIT;
+	_cleanup_err_ struct err none = ERR_INIT;
 
-	if (path_read(NET_FORWARD, 16, &now, &e) == 0 && now.s[0] == '1')
-		return;
-	err_release(&e);
-	if (path_write(NET_FORWARD, STR_LIT("1"), 0644, &e) < 0)
-		buf_addf(&n->missing, "forwarding is off and can't be turned on, pods reach only this machine: %s\n",
-			 err_msg(&e));
+	if (path_read(path, 16, &now, &none) == 0 && str_eqc(str_trim(buf_str(&now)), value))
+		return 0;
+	return path_write(path, str_of(value), 0644, e);
 }
 
-static void net_masquerade(struct net *n, const struct nft_net *nets, size_t n_nets)
+/* Routers don't listen to other routers, unless they are told so: this machine must not lose its own way out. */
+static void net_keep_listening(const struct net *n)
+{
+	struct if_nameindex *links = if_nameindex();
+
+	for (struct if_nameindex *l = links; l && l->if_index; l++) {
+		_cleanup_free_ char *path = xasprintf("/proc/sys/net/ipv6/conf/%s/accept_ra", l->if_name);
+		_cleanup_buf_ struct buf now = BUF_INIT;
+		_cleanup_err_ struct err e = ERR_INIT;
+
+		if (streq(l->if_name, n->bridge) || starts_with(l->if_name, "kv") || path_read(path, 16, &now, &e) < 0 ||
+		    now.s[0] != '1')
+			continue;
+		if (path_write(path, STR_LIT("2"), 0644, &e) < 0)
+			log_warn("can't keep accepting router advertisements", LS("link", l->if_name), LE(&e));
+	}
+	if_freenameindex(links);
+}
+
+static void net_forwarding(struct net *n, int family)
+{
+	const char *path = family == AF_INET ? "/proc/sys/net/ipv4/ip_forward" : "/proc/sys/net/ipv6/conf/all/forwarding";
+	_cleanup_err_ struct err e = ERR_INIT;
+
+	if (family == AF_INET6)
+		net_keep_listening(n);
+	if (net_sysctl(path, "1", &e) < 0)
+		buf_addf(&n->missing, "forwarding%s is off and can't be turned on, pods reach only this machine: %s\n",
+			 family == AF_INET6 ? " of IPv6" : "", err_msg(&e));
+}
+
+/* proxy_arp_pvlan: pods of an earlier version ask for the address of each other pod. */
+static void net_bridge_sysctls(const struct net *n)
+{
+	static const struct {
+		const char *family, *name, *value;
+	} all[] = { { "ipv4", "send_redirects", "0" }, { "ipv4", "proxy_arp_pvlan", "1" }, { "ipv6", "accept_ra", "0" } };
+
+	for (size_t i = 0; i < ARRAY_SIZE(all); i++) {
+		_cleanup_free_ char *path = xasprintf("/proc/sys/net/%s/conf/%s/%s", all[i].family, n->bridge, all[i].name);
+		_cleanup_err_ struct err e = ERR_INIT;
+
+		if (path_exists(path) && net_sysctl(path, all[i].value, &e) < 0)
+			log_warn("can't configure the bridge", LE(&e));
+	}
+}
+
+/* Where bridges filter as routers do (br_netfilter), what is led from a Service to a pod passes from port to port, and all
+ * of it through the tables. */
+static bool net_bridges_filter(void)
+{
+	static const char *const all[] = { "iptables", "ip6tables" };
+
+	for (size_t i = 0; i < ARRAY_SIZE(all); i++) {
+		_cleanup_free_ char *path = xasprintf("/proc/sys/net/bridge/bridge-nf-call-%s", all[i]);
+		_cleanup_buf_ struct buf now = BUF_INIT;
+		_cleanup_err_ struct err e = ERR_INIT;
+
+		if (path_read(path, 16, &now, &e) == 0 && now.s[0] != '0')
+			return true;
+	}
+	return false;
+}
+
+/* --- life --- */
+
+static void net_rules(struct net *n)
 {
 	_cleanup_err_ struct err e = ERR_INIT;
 
-	if (nft_install(n->nft, nets, n_nets, &e) < 0)
+	if (nft_install(n->nft, n->nets, n->n_nets, &e) < 0) {
 		buf_addf(&n->missing,
 			 "pods can't reach other networks: %s; load the kernel's nf_tables and nft_masq modules\n",
 			 err_msg(&e));
+		return;
+	}
+	if (guard_redirects(n->nft, n->bridge, &e) < 0)
+		log_warn("pods may be told to send past this machine's routing", LE(&e));
 }
 
 static int net_open_rules(struct net *n, const struct net_config *cfg, struct err *e)
 {
 	_cleanup_free_ char *file = xasprintf("%s.ports", cfg->state_file);
-	struct nft_net net = { 0 };
-	struct ports_config pc = { .bridge = n->bridge, .file = file, .nets = &net, .n_nets = 1 };
+	struct ports_config pc = { .bridge = n->bridge, .file = file, .nets = n->nets, .n_nets = n->n_nets };
 
-	if (!net_prefix_parse(&net.pods, cfg->pod_cidr) || !net_prefix_parse(&net.cluster, cfg->cluster_cidr))
-		return err_set(e, ERR_BAD_REQUEST, "'%s' in '%s' is no pod network", cfg->pod_cidr, cfg->cluster_cidr);
 	n->nft = pc.nft = nft_new(NFPROTO_INET, cfg->table);
-	net_masquerade(n, &net, 1);
+	net_rules(n);
+	n->guard = guard_open(cfg->table, n->bridge, n->mac, &n->missing);
 	return ports_open(&n->ports, &pc, &n->missing, e);
+}
+
+static bool net_has_room(const struct net_prefix *p)
+{
+	return p->addr.family == AF_INET ? p->bits >= NET_V4_BITS_MIN && p->bits <= NET_V4_BITS_MAX :
+					   p->bits >= NET_V6_BITS_MIN && p->bits <= NET_V6_BITS_MAX;
+}
+
+static int net_read_config(struct net *n, const struct net_config *cfg, struct err *e)
+{
+	struct net_prefix pods[NET_FAMILIES], cluster[NET_FAMILIES];
+	int count = net_prefixes_parse(pods, cfg->pod_cidr);
+
+	if (count < 1 || net_prefixes_parse(cluster, cfg->cluster_cidr) != count)
+		return err_set(e, ERR_BAD_REQUEST, "'%s' in '%s' is no pod network such as 10.42.0.0/24", cfg->pod_cidr,
+			       cfg->cluster_cidr);
+	for (n->n_nets = 0; n->n_nets < (size_t)count; n->n_nets++) {
+		size_t k = n->n_nets;
+
+		if (!net_has_room(&pods[k]) || pods[k].addr.family != cluster[k].addr.family)
+			return err_set(e, ERR_BAD_REQUEST, "'%s' in '%s' is no pod network such as 10.42.0.0/24 or fd42::/64",
+				       cfg->pod_cidr, cfg->cluster_cidr);
+		n->nets[k] = (struct nft_net){ pods[k], cluster[k], !net_addr_is_private(&cluster[k].addr) };
+	}
+	if (strlen(cfg->bridge) >= IF_NAMESIZE || !*cfg->bridge)
+		return err_set(e, ERR_BAD_REQUEST, "the bridge's name '%s' must have 1 to %d characters", cfg->bridge,
+			       IF_NAMESIZE - 1);
+	return 0;
+}
+
+static int net_open_bridge(struct net *n, struct err *e)
+{
+	struct net_addr gateway = ipam_gateway(n->ipam, 0);
+
+	n->mac = link_mac(&gateway);
+	if (link_bridge(n->nl, n->bridge, n->mac, n->mtu, e) < 0)
+		return -e->code;
+	net_bridge_sysctls(n);
+	for (size_t k = 0; k < n->n_nets; k++) {
+		_cleanup_free_ char *off = xasprintf("/proc/sys/net/ipv6/conf/%s/disable_ipv6", n->bridge);
+
+		gateway = ipam_gateway(n->ipam, k);
+		if (gateway.family == AF_INET6 && net_sysctl(off, "0", e) < 0)
+			return err_wrap(e, "this machine's kernel has no IPv6");
+		if (link_address(n->nl, n->bridge, &gateway, n->nets[k].pods.bits, e) < 0)
+			return -e->code;
+	}
+	return link_up(n->nl, n->bridge, e);
 }
 
 static int net_setup(struct net *n, const struct net_config *cfg, struct err *e)
 {
-	if (!net_cidr_parse(&n->pods, cfg->pod_cidr) || !net_cidr_parse(&n->cluster, cfg->cluster_cidr) ||
-	    n->pods.bits > 30 || n->pods.bits < 8)
-		return err_set(e, ERR_BAD_REQUEST, "'%s' in '%s' is no pod network such as 10.42.0.0/24", cfg->pod_cidr,
-			       cfg->cluster_cidr);
-	if (strlen(cfg->bridge) >= IF_NAMESIZE || !*cfg->bridge)
-		return err_set(e, ERR_BAD_REQUEST, "the bridge's name '%s' must have 1 to %d characters", cfg->bridge,
-			       IF_NAMESIZE - 1);
-	if (ipam_open(&n->ipam, cfg->state_file, &n->pods, e) < 0 || nl_open(&n->nl, NETLINK_ROUTE, e) < 0)
+	struct net_prefix pods[NET_FAMILIES];
+
+	if (net_read_config(n, cfg, e) < 0)
 		return -e->code;
-	if (link_bridge(n->nl, cfg->bridge, ipam_gateway(n->ipam), n->mtu, e) < 0 ||
-	    link_address(n->nl, cfg->bridge, ipam_gateway(n->ipam), n->pods.bits, e) < 0 ||
-	    link_up(n->nl, cfg->bridge, e) < 0)
+	for (size_t k = 0; k < n->n_nets; k++)
+		pods[k] = n->nets[k].pods;
+	if (ipam_open(&n->ipam, cfg->state_file, pods, n->n_nets, e) < 0 || nl_open(&n->nl, NETLINK_ROUTE, e) < 0 ||
+	    net_open_bridge(n, e) < 0)
 		return -e->code;
 	n->bridge_index = link_index(n->nl, cfg->bridge);
-	net_forwarding(n);
+	for (size_t k = 0; k < n->n_nets; k++)
+		net_forwarding(n, n->nets[k].pods.addr.family);
 	return net_open_rules(n, cfg, e);
 }
 
@@ -123,7 +208,7 @@ int net_open(struct net **ret, const struct net_config *cfg, struct err *e)
 
 	buf_init(&n->missing);
 	n->bridge = xstrdup(cfg->bridge);
-	n->mtu = cfg->mtu ? cfg->mtu : net_default_mtu(cfg->bridge);
+	n->mtu = cfg->mtu ? cfg->mtu : host_mtu(cfg->bridge);
 	if (net_setup(n, cfg, e) < 0) {
 		net_close(n);
 		return err_wrap(e, "set up the pod network");
@@ -139,6 +224,7 @@ struct net *net_close(struct net *n)
 	nl_close_(n->nl);
 	ipam_close(n->ipam);
 	ports_close(n->ports);
+	guard_close(n->guard);
 	nft_free(n->nft);
 	buf_release(&n->missing);
 	free(n->bridge);
@@ -164,25 +250,58 @@ static void net_host_if(const struct net *n, const char *id, char out[16])
 	snprintf(out, 16, "kv%012llx", (unsigned long long)(hash_fnv64a(str_of(text)) & 0xffffffffffffull));
 }
 
-static int net_attach_pod_side(struct nl_sock *pod, const struct net *n, struct in_addr ip, struct err *e)
+static int net_attach_pod_side(struct nl_sock *pod, const struct net *n, const struct ipam_lease *l, struct err *e)
 {
-	if (link_up(pod, "lo", e) < 0 || link_address(pod, "eth0", ip, n->pods.bits, e) < 0 ||
-	    link_up(pod, "eth0", e) < 0)
+	if (link_up(pod, "lo", e) < 0)
 		return -e->code;
-	return link_default_route(pod, ipam_gateway(n->ipam), e);
+	for (size_t k = 0; k < l->n; k++)
+		if (link_address(pod, "eth0", &l->addrs[k], 8 * (unsigned)net_addr_len(&l->addrs[k]), e) < 0)
+			return -e->code;
+	if (link_up(pod, "eth0", e) < 0)
+		return -e->code;
+	for (size_t k = 0; k < l->n; k++) {
+		struct net_addr gateway = ipam_gateway(n->ipam, k);
+
+		if (link_default_route(pod, "eth0", &gateway, e) < 0)
+			return -e->code;
+	}
+	return 0;
 }
 
-static int net_attach_link(struct net *n, const char *host_if, int netns_fd, struct in_addr ip, struct err *e)
+static int net_guard(struct net *n, const char *host_if, const struct ipam_lease *l, bool there, struct err *e)
 {
+	struct guard_pod p = { host_if, link_mac(&l->addrs[0]), l->addrs, l->n };
+
+	return guard_set(n->guard, &p, there, e);
+}
+
+static void net_forget_neighbours(struct net *n, const struct ipam_lease *l)
+{
+	for (size_t k = 0; k < l->n; k++)
+		(void)link_neighbour(n->nl, n->bridge_index, &l->addrs[k], NULL);
+}
+
+/* The link is guarded before it is up. */
+static int net_attach_link(struct net *n, const char *host_if, int netns_fd, const struct ipam_lease *l, struct err *e)
+{
+	struct link_mac mac = link_mac(&l->addrs[0]);
 	struct nl_sock *pod = NULL;
 	int rc;
 
 	(void)link_delete(n->nl, host_if); /* a half-made one of before */
-	if (link_veth(n->nl, host_if, n->bridge_index, netns_fd, n->mtu, ip, e) < 0)
+	if (link_veth(n->nl, host_if, n->bridge_index, netns_fd, n->mtu, mac, e) < 0)
 		return -e->code;
-	if (link_hairpin(n->nl, host_if, e) < 0 || link_up(n->nl, host_if, e) < 0 || nl_open_in(&pod, netns_fd, e) < 0)
+	if (link_port(n->nl, host_if, !net_bridges_filter(), e) < 0 || link_fdb(n->nl, host_if, mac, e) < 0 ||
+	    net_guard(n, host_if, l, true, e) < 0 || link_up(n->nl, host_if, e) < 0)
 		return -e->code;
-	rc = net_attach_pod_side(pod, n, ip, e);
+	for (size_t k = 0; k < l->n; k++) {
+		rc = link_neighbour(n->nl, n->bridge_index, &l->addrs[k], &mac);
+		if (rc < 0)
+			return err_errno(e, -rc, "tell where the pod's address is");
+	}
+	if (nl_open_in(&pod, netns_fd, e) < 0)
+		return -e->code;
+	rc = net_attach_pod_side(pod, n, l, e);
 	nl_close_(pod);
 	return rc;
 }
@@ -194,19 +313,36 @@ static void net_give_address(struct net *n, const char *id)
 		n->watch.detached(n->watch.arg, id);
 }
 
+static void net_unlink(struct net *n, const char *id, const struct ipam_lease *l)
+{
+	_cleanup_err_ struct err e = ERR_INIT;
+	char host_if[16];
+
+	net_forget_neighbours(n, l);
+	net_host_if(n, id, host_if);
+	if (net_guard(n, host_if, l, false, &e) < 0)
+		log_warn("a pod's addresses stay in the table of links", LS("link", host_if), LE(&e));
+}
+
 int net_attach(struct net *n, const char *id, int netns_fd, struct net_attachment *out, struct err *e)
 {
-	struct in_addr ip, gateway = ipam_gateway(n->ipam);
+	struct ipam_lease l;
 
-	if (ipam_take(n->ipam, id, &ip, e) < 0)
+	*out = (struct net_attachment){ 0 };
+	if (ipam_take(n->ipam, id, &l, e) < 0)
 		return -e->code;
 	net_host_if(n, id, out->host_if);
-	inet_ntop(AF_INET, &ip, out->ip, sizeof(out->ip));
-	inet_ntop(AF_INET, &gateway, out->gateway, sizeof(out->gateway));
+	for (size_t k = 0; k < l.n; k++) {
+		struct net_addr gateway = ipam_gateway(n->ipam, k);
+
+		net_addr_print(&l.addrs[k], out->ip[k]);
+		net_addr_print(&gateway, out->gateway[k]);
+	}
 	if (n->watch.attached)
 		n->watch.attached(n->watch.arg, id);
-	if (net_attach_link(n, out->host_if, netns_fd, ip, e) < 0) {
+	if (net_attach_link(n, out->host_if, netns_fd, &l, e) < 0) {
 		(void)link_delete(n->nl, out->host_if);
+		net_unlink(n, id, &l);
 		net_give_address(n, id);
 		return -e->code;
 	}
@@ -215,6 +351,7 @@ int net_attach(struct net *n, const char *id, int netns_fd, struct net_attachmen
 
 int net_detach(struct net *n, const char *id, struct err *e)
 {
+	struct ipam_lease l;
 	char host_if[16];
 	int rc;
 
@@ -224,24 +361,42 @@ int net_detach(struct net *n, const char *id, struct err *e)
 		return err_errno(e, -rc, "remove the pod's network link '%s'", host_if);
 	if (ports_set(n->ports, id, NULL, 0, NULL, 0, e) < 0)
 		return -e->code;
+	if (ipam_find(n->ipam, id, &l) == 0)
+		net_unlink(n, id, &l);
 	net_give_address(n, id);
 	return 0;
 }
 
 int net_set_ports(struct net *n, const char *id, const struct net_port *v, size_t count, struct err *e)
 {
-	struct net_addr ip = { .family = AF_INET };
-	struct in_addr in = { 0 };
+	struct ipam_lease l = { 0 };
 
-	if (count && ipam_find(n->ipam, id, &in) < 0)
+	if (count && ipam_find(n->ipam, id, &l) < 0)
 		return err_set(e, ERR_INTERNAL, "the pod has no address");
-	memcpy(ip.b, &in, sizeof(in));
-	return ports_set(n->ports, id, &ip, 1, v, count, e);
+	return ports_set(n->ports, id, l.addrs, l.n, v, count, e);
+}
+
+/* Those that stay are set up again as far as others may have taken it away: sysctls and tables are everybody's. */
+static void net_reconcile_pod(void *arg, const char *id, const struct ipam_lease *l, bool kept)
+{
+	_cleanup_err_ struct err e = ERR_INIT;
+	struct net *n = arg;
+	char host_if[16];
+
+	if (!kept) {
+		net_unlink(n, id, l);
+		return;
+	}
+	net_host_if(n, id, host_if);
+	if (!l->routed || link_index(n->nl, host_if) < 0)
+		return;
+	if (link_port(n->nl, host_if, !net_bridges_filter(), &e) < 0 || net_guard(n, host_if, l, true, &e) < 0)
+		log_warn("a pod's link is not as it should be", LS("link", host_if), LE(&e));
 }
 
 void net_reconcile(struct net *n, const char *const *keep, size_t n_keep)
 {
-	ipam_keep(n->ipam, keep, n_keep);
+	ipam_keep(n->ipam, keep, n_keep, net_reconcile_pod, n);
 	ports_keep(n->ports, keep, n_keep);
 }
 
@@ -257,9 +412,12 @@ struct nft *net_nft(const struct net *n)
 	return n->nft;
 }
 
-bool net_has_family(const struct net *n UNUSED, int family)
+bool net_has_family(const struct net *n, int family)
 {
-	return family == AF_INET;
+	for (size_t k = 0; k < n->n_nets; k++)
+		if (n->nets[k].pods.addr.family == family)
+			return true;
+	return false;
 }
 
 void net_set_watch(struct net *n, const struct net_watch *w)
@@ -267,57 +425,36 @@ void net_set_watch(struct net *n, const struct net_watch *w)
 	n->watch = w ? *w : (struct net_watch){ .arg = NULL };
 }
 
-size_t net_addresses(const struct net *n, const char *id, struct net_addr out[2])
+size_t net_addresses(const struct net *n, const char *id, struct net_addr out[NET_FAMILIES])
 {
-	struct in_addr in;
+	struct ipam_lease l;
 
-	if (ipam_find(n->ipam, id, &in) < 0)
+	if (ipam_find(n->ipam, id, &l) < 0)
 		return 0;
-	out[0] = (struct net_addr){ .family = AF_INET };
-	memcpy(out[0].b, &in, sizeof(in));
-	return 1;
+	memcpy(out, l.addrs, l.n * sizeof(*out));
+	return l.n;
 }
 
-/* --- the host --- */
+/* --- the end --- */
 
-/* Which source address a packet to the world would have; nothing is sent. */
-static bool net_source_address(char out[46])
+static int net_kill_table(uint8_t family, const char *table, struct buf *report, struct err *e)
 {
-	struct sockaddr_in to = { .sin_family = AF_INET, .sin_port = htons(9) }, from;
-	socklen_t len = sizeof(from);
-	_cleanup_close_ int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	struct nft *t = nft_new(family, table);
+	const char *of = family == NFPROTO_BRIDGE ? "bridge " : "";
+	int rc = nft_remove(t);
 
-	inet_pton(AF_INET, "192.0.2.1", &to.sin_addr); /* TEST-NET-1 */
-	if (fd < 0 || connect(fd, (struct sockaddr *)&to, sizeof(to)) < 0 ||
-	    getsockname(fd, (struct sockaddr *)&from, &len) < 0)
-		return false;
-	return inet_ntop(AF_INET, &from.sin_addr, out, 46) != NULL;
-}
-
-void net_host_address(const char *bridge, char out[46])
-{
-	struct ifaddrs *all, *a;
-
-	if (net_source_address(out))
-		return;
-	snprintf(out, 46, "127.0.0.1");
-	if (getifaddrs(&all) < 0)
-		return;
-	for (a = all; a; a = a->ifa_next) {
-		if (!a->ifa_addr || a->ifa_addr->sa_family != AF_INET || (a->ifa_flags & IFF_LOOPBACK) ||
-		    !(a->ifa_flags & IFF_UP) || streq(a->ifa_name, bridge))
-			continue;
-		inet_ntop(AF_INET, &((struct sockaddr_in *)a->ifa_addr)->sin_addr, out, 46);
-		break;
-	}
-	freeifaddrs(all);
+	nft_free(t);
+	if (rc == 0)
+		buf_addf(report, "removed the nf_tables table %s%s\n", of, table);
+	else if (rc != -ENOENT && rc != -EPROTONOSUPPORT && rc != -EOPNOTSUPP && rc != -EINVAL && rc != -EAFNOSUPPORT)
+		return err_errno(e, -rc, "remove the nf_tables table '%s%s'", of, table);
+	return 0;
 }
 
 int net_kill_all(const char *bridge, const char *table, struct buf *report, struct err *e)
 {
 	struct if_nameindex *links = if_nameindex(), *l;
 	struct nl_sock *s;
-	struct nft *t;
 	int rc, index;
 
 	/* A pod's link disappears with its namespace; those left on our bridge are taken down by name. */
@@ -337,12 +474,7 @@ int net_kill_all(const char *bridge, const char *table, struct buf *report, stru
 		buf_addf(report, "removed the bridge %s\n", bridge);
 	else if (rc != -ENODEV)
 		return err_errno(e, -rc, "remove the bridge '%s'", bridge);
-	t = nft_new(NFPROTO_INET, table);
-	rc = nft_remove(t);
-	nft_free(t);
-	if (rc == 0)
-		buf_addf(report, "removed the nf_tables table %s\n", table);
-	else if (rc != -ENOENT && rc != -EPROTONOSUPPORT && rc != -EOPNOTSUPP && rc != -EINVAL)
-		return err_errno(e, -rc, "remove the nf_tables table '%s'", table);
-	return 0;
+	if (net_kill_table(NFPROTO_BRIDGE, table, report, e) < 0)
+		return -e->code;
+	return net_kill_table(NFPROTO_INET, table, report, e);
 }

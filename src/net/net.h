@@ -2,6 +2,11 @@
  * The pod network of one node: a bridge, a veth pair for each pod, addresses,
  * routes, and masquerading by nf_tables; all through netlink. Plain structs in,
  * no API types.
+ *
+ * A pod has one address of each family, alone (/32, /128), and everything goes by the
+ * gateway: its link is an isolated port of the bridge, without learning and flooding,
+ * so that nothing passes between pods but what this machine's routing and our table
+ * let pass. From its link comes only what bears its own addresses (guard.c).
  */
 #ifndef NET_NET_H
 #define NET_NET_H
@@ -31,6 +36,13 @@ static inline size_t net_addr_len(const struct net_addr *a)
 }
 bool net_prefix_parse(struct net_prefix *p, const char *text); /* "10.0.0.0/8" */
 bool net_prefix_has(const struct net_prefix *p, const struct net_addr *a); /* false for the other family */
+void net_prefix_first(struct net_prefix *p); /* addr becomes the network's first */
+bool net_prefix_overlaps(const struct net_prefix *a, const struct net_prefix *b);
+struct net_addr net_addr_add(const struct net_addr *a, uint32_t n); /* the n-th behind it */
+bool net_addr_is_private(const struct net_addr *a); /* no router of the Internet leads there; of IPv4: always */
+/* "10.42.0.0/16,fd42::/56": one or two, the second of the other family. How many; -1: it is none of that. */
+#define NET_FAMILIES 2
+int net_prefixes_parse(struct net_prefix v[NET_FAMILIES], const char *text);
 
 /* --- the pod network --- */
 struct net;
@@ -38,8 +50,8 @@ struct net;
 struct net_config {
 	const char *bridge; /* "kinglet0" */
 	const char *table; /* nf_tables table, "kinglet" */
-	const char *pod_cidr; /* this node's, "10.42.0.0/24" */
-	const char *cluster_cidr; /* no masquerade inside, "10.42.0.0/16" */
+	const char *pod_cidr; /* this node's, "10.42.0.0/24", of two families by a comma, the primary one first */
+	const char *cluster_cidr; /* no masquerade inside, "10.42.0.0/16"; of the same families */
 	const char *state_file; /* address allocations; survives restarts */
 	int mtu; /* 0: of the default route's link, else 1500 */
 };
@@ -50,8 +62,8 @@ const char *net_bridge(const struct net *n); /* its name */
 const char *net_missing(const struct net *n); /* what the kernel lacks (nf_tables, ...), lines; "" */
 
 struct net_attachment {
-	char ip[16]; /* "10.42.0.5" */
-	char gateway[16];
+	char ip[NET_FAMILIES][NET_ADDR_TEXT]; /* "10.42.0.5"; the second one "" where there is one family */
+	char gateway[NET_FAMILIES][NET_ADDR_TEXT];
 	char host_if[16];
 };
 /* id: the sandbox's. The same id gets the same address again. netns_fd: its network namespace. lo is brought up. */
@@ -125,9 +137,12 @@ struct net_watch {
 void net_set_watch(struct net *n, const struct net_watch *w);
 size_t net_addresses(const struct net *n, const char *id, struct net_addr out[2]); /* 0: it is not attached */
 
-/* The address that this node has towards others: of the default route, else the first one that is not our bridge's, else
- * 127.0.0.1. */
-void net_host_address(const char *bridge, char out[46]);
+/* The address of the family (AF_INET, AF_INET6) that this node has towards others: of the default route, else the first
+ * one of a wider scope than the link that is not our bridge's, else 127.0.0.1 or ::1 (then false). */
+bool net_host_address(const char *bridge, int family, char out[NET_ADDR_TEXT]);
+/* The first network or address of this machine's other links that overlaps with one of the networks (comma list): true,
+ * and what it is, as "192.168.0.0/16 of eth0". */
+bool net_conflict(const char *bridge, const char *networks, char out[NET_ADDR_TEXT + 32]);
 /* For `kinglet killall`: removes bridge, its veths and the table. */
 int net_kill_all(const char *bridge, const char *table, struct buf *report, struct err *e) MUST_CHECK;
 

@@ -4,7 +4,7 @@
  *	table inet kinglet {
  *		chain postrouting { type nat hook postrouting priority srcnat;
  *			meta mark & 0x2000 == 0x2000 meta mark set mark & ~0x2000 masquerade	# or the answer would go past us
- *			ip saddr PODS ip daddr != CLUSTER masquerade				# for each family
+ *			ip saddr PODS ip daddr != CLUSTER masquerade				# each family that is private
  *		}
  *		chain guard { type filter hook prerouting priority raw;
  *			iifname BRIDGE ip daddr 127.0.0.0/8 drop	# route_localnet lets them in
@@ -49,6 +49,8 @@ static void nft_fill_postrouting(struct nft_batch *b, const struct nft_net *v, s
 	nft_masquerade(b);
 	nft_rule_end(b);
 	for (size_t i = 0; i < n; i++) {
+		if (v[i].no_masquerade)
+			continue;
 		nft_rule(b, "postrouting");
 		nft_match_family(b, v[i].pods.addr.family);
 		nft_match_prefix(b, true, NFT_CMP_EQ, &v[i].pods);

@@ -63,6 +63,8 @@ int agent_new(struct node_agent **ret, const struct node_config *cfg, struct err
 	n->client = cfg->client;
 	n->name = xstrdup(cfg->name);
 	n->ip = xstrdup(cfg->ip ? cfg->ip : "");
+	n->ip2 = xstrdup(cfg->ip2 ? cfg->ip2 : "");
+	n->pod_cidr = xstrdup_null(cfg->pod_cidr);
 	n->external_ip = xstrdup_null(cfg->external_ip);
 	n->state_dir = xstrdup(cfg->state_dir);
 	n->version = xstrdup(cfg->version);
@@ -146,6 +148,8 @@ struct node_agent *agent_free(struct node_agent *n)
 	free(n->status_sent);
 	free(n->name);
 	free(n->ip);
+	free(n->ip2);
+	free(n->pod_cidr);
 	free(n->external_ip);
 	free(n->state_dir);
 	free(n->version);

@@ -51,10 +51,14 @@ static const char *map_lines(struct arena *a, const struct node *map)
 	return arena_memdupz(a, out.s, out.len);
 }
 
-static const char *field_simple(struct pod *p, const char *path)
+static const char *field_ips(const char *ip, const char *ip2, struct arena *a)
+{
+	return *ip2 ? arena_printf(a, "%s,%s", ip, ip2) : ip;
+}
+
+static const char *field_simple(struct pod *p, const char *path, struct arena *a)
 {
 	const struct node *spec = pod_spec(p);
-	const char *host = p->agent->ip;
 
 	if (streq(path, "metadata.name"))
 		return p->name;
@@ -66,17 +70,21 @@ static const char *field_simple(struct pod *p, const char *path)
 		return p->agent->name;
 	if (streq(path, "spec.serviceAccountName"))
 		return node_gets(spec, F_serviceAccountName);
-	if (streq(path, "status.hostIP") || streq(path, "status.hostIPs"))
-		return host ? host : "";
-	if (streq(path, "status.podIP") || streq(path, "status.podIPs"))
+	if (streq(path, "status.hostIP"))
+		return p->agent->ip;
+	if (streq(path, "status.hostIPs"))
+		return field_ips(p->agent->ip, p->agent->ip2, a);
+	if (streq(path, "status.podIP"))
 		return p->ip;
+	if (streq(path, "status.podIPs"))
+		return field_ips(p->ip, p->ip2, a);
 	return NULL;
 }
 
 int env_field_ref(struct pod *p, const char *path, struct arena *a, const char **ret, struct err *e)
 {
 	const struct node *meta = meta_of(obj_node(p->obj));
-	const char *v = field_simple(p, path);
+	const char *v = field_simple(p, path, a);
 	struct str key;
 
 	if (v) {

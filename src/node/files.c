@@ -13,7 +13,15 @@
 #define DNS_NAME_CHARS 253
 #define DNS_SEARCH_CHARS 2048
 
-void files_hosts(struct buf *out, const char *ip, const char *hostname, const char *fqdn,
+static void hosts_line(struct buf *out, const char *ip, const char *hostname, const char *fqdn)
+{
+	if (*ip && !str_empty(fqdn))
+		buf_addf(out, "%s\t%s\t%s\n", ip, fqdn, hostname);
+	else if (*ip)
+		buf_addf(out, "%s\t%s\n", ip, hostname);
+}
+
+void files_hosts(struct buf *out, const char *ip, const char *ip2, const char *hostname, const char *fqdn,
 		 const struct node *aliases)
 {
 	buf_adds(out, "# Kubernetes-managed hosts file.\n"
@@ -23,10 +31,8 @@ void files_hosts(struct buf *out, const char *ip, const char *hostname, const ch
 		      "fe00::0\tip6-mcastprefix\n"
 		      "fe00::1\tip6-allnodes\n"
 		      "fe00::2\tip6-allrouters\n");
-	if (*ip && !str_empty(fqdn))
-		buf_addf(out, "%s\t%s\t%s\n", ip, fqdn, hostname);
-	else if (*ip)
-		buf_addf(out, "%s\t%s\n", ip, hostname);
+	hosts_line(out, ip, hostname, fqdn);
+	hosts_line(out, ip2, hostname, fqdn);
 	if (!node_count(aliases))
 		return;
 	buf_adds(out, "\n# Entries added by HostAliases.\n");
@@ -47,7 +53,7 @@ static void hosts_of_host(struct buf *out, const struct node *aliases)
 	buf_adds(out, "# Kubernetes-managed hosts file (host network).\n");
 	if (path_read("/etc/hosts", FILES_MAX, &host, &e) == 0)
 		buf_add(out, host.s, host.len);
-	files_hosts(&tail, "", "", NULL, aliases);
+	files_hosts(&tail, "", "", "", NULL, aliases);
 	p = strstr(tail.s, "\n# Entries added by HostAliases.");
 	if (p)
 		buf_adds(out, p);
@@ -151,7 +157,11 @@ static void cluster_parts(struct resolv_parts *p, const struct resolv *r)
 	host.searches.v = p->searches.v, host.searches.n = p->searches.n, host.searches.cap = p->searches.cap;
 	p->searches.v = NULL;
 	p->searches.n = p->searches.cap = 0;
-	PUSH_UNIQUE(&p->servers, str_of(r->dns));
+	for (struct str dns = str_of(r->dns); dns.p;) {
+		struct str one = str_trim(str_cut(&dns, ','));
+
+		PUSH_UNIQUE(&p->servers, one);
+	}
 	if (!str_empty(r->domain)) {
 		VEC_PUSH(&p->searches, xasprintf("%s.svc.%s", r->ns, r->domain));
 		VEC_PUSH(&p->searches, xasprintf("svc.%s", r->domain));
@@ -322,7 +332,7 @@ int files_write(struct pod *p, struct err *e)
 	if (pod_host_network(p))
 		hosts_of_host(&hosts, node_get(spec, F_hostAliases));
 	else
-		files_hosts(&hosts, p->ip, host, fqdn, node_get(spec, F_hostAliases));
+		files_hosts(&hosts, p->ip, p->ip2, host, fqdn, node_get(spec, F_hostAliases));
 	buf_addf(&name, "%s\n", kernel);
 	write_resolv(p, &resolv);
 	if (put(p, "etc-hosts", &hosts, e) < 0 || put(p, "hostname", &name, e) < 0 ||

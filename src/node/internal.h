@@ -167,6 +167,7 @@ struct pod {
 	bool refs_changed; /* a ConfigMap or Secret of its namespace changed */
 	struct sandbox *sandbox;
 	char ip[46];	   /* "" before the network step */
+	char ip2[46];	   /* of the second family, or "" */
 	struct ctr **ctrs; /* init (with sidecars) first, in order; then main; then ephemeral */
 	size_t n_ctrs;
 	bool initialized;	 /* all init containers are through */
@@ -203,7 +204,7 @@ struct node_agent {
 	struct loop *loop;
 	struct client *client;
 	char *external_ip; /* or NULL */
-	char *name, *ip, *state_dir, *version, *dns, *domain, *resolv_conf, *service_host, *hostname;
+	char *name, *ip, *ip2, *pod_cidr, *state_dir, *version, *dns, *domain, *resolv_conf, *service_host, *hostname;
 	char **labels, **taints;
 	int service_port, max_pods;
 	struct runtime *runtime;
@@ -392,7 +393,7 @@ int spec_mounts(struct ctr *c, const struct node *spec, const struct env_list *e
 
 /* files.c */
 int files_write(struct pod *p, struct err *e) MUST_CHECK;
-void files_hosts(struct buf *out, const char *ip, const char *hostname, const char *fqdn,
+void files_hosts(struct buf *out, const char *ip, const char *ip2, const char *hostname, const char *fqdn,
 		 const struct node *aliases);
 struct resolv {
 	/* What did not fit in, as the kubelet words it; owned by the caller afterwards, NULL: all did. */

@@ -33,13 +33,14 @@ struct node_config {
 	struct loop *loop;
 	struct client *client;
 	const char *name;	   /* Node's metadata.name */
-	const char *ip;		   /* InternalIP */
+	const char *ip, *ip2;	   /* InternalIP, and that of the second family or NULL */
+	const char *pod_cidr;	   /* spec.podCIDRs, by a comma; NULL: none */
 	const char *external_ip;   /* ExternalIP, several by commas; NULL: none */
 	const char *state_dir;	   /* <data-dir>/agent */
 	const char *version;	   /* kubeletVersion, "v1.36.2+kinglet1" */
 	const char *const *labels; /* "k=v", NULL-terminated or NULL; at first registration only */
 	const char *const *taints;
-	const char *cluster_dns, *cluster_domain; /* "10.43.0.10" or NULL, "cluster.local" */
+	const char *cluster_dns, *cluster_domain; /* "10.43.0.10", two by a comma, or NULL; "cluster.local" */
 	const char *pod_logs_dir;		  /* NULL: <state_dir>/logs/pods */
 	const char *resolv_conf;		  /* NULL: /etc/resolv.conf */
 	const char *service_host; /* KUBERNETES_SERVICE_HOST and port for containers; may be NULL */

@@ -287,7 +287,7 @@ static void pod_adopt_dead(struct pod *p)
 
 void pod_adopt(struct pod *p, struct sandbox *s, bool alive)
 {
-	const char *ip = s ? sandbox_note(s, "ip") : NULL;
+	const char *ip = s ? sandbox_note(s, "ip") : NULL, *ip2 = s ? sandbox_note(s, "ip2") : NULL;
 	bool final = status_terminal(node_gets(pod_status_node(p), F_phase));
 
 	p->settled = final;
@@ -301,6 +301,8 @@ void pod_adopt(struct pod *p, struct sandbox *s, bool alive)
 	adopt_ctrs(p, s, alive);
 	if (ip)
 		snprintf(p->ip, sizeof(p->ip), "%s", ip);
+	if (ip2)
+		snprintf(p->ip2, sizeof(p->ip2), "%s", ip2);
 	if (final) {
 		p->state = s ? POD_STOP : POD_OVER;
 	} else if (!alive) {
@@ -430,7 +432,7 @@ static void pod_in_teardown(struct pod *p)
 		return;
 	if (p->rebuild) {
 		p->rebuild = false;
-		p->ip[0] = '\0';
+		p->ip[0] = p->ip2[0] = '\0';
 		rerun_inits(p);
 		pod_enter(p, POD_SETUP);
 		return;

@@ -226,6 +226,8 @@ static void put_addresses(struct node_agent *n, struct doc *d, struct node *stat
 	struct node *list = node_need_array(d, status, F_addresses);
 
 	put_address(d, list, "InternalIP", str_of(n->ip));
+	if (*n->ip2)
+		put_address(d, list, "InternalIP", str_of(n->ip2));
 	for (struct str rest = str_of(n->external_ip); rest.p;)
 		put_address(d, list, "ExternalIP", str_trim(str_cut(&rest, ',')));
 	put_address(d, list, "Hostname", str_of(n->name));
@@ -315,6 +317,18 @@ static void put_taints(struct node_agent *n, struct doc *d, struct node *root)
 	}
 }
 
+static void put_pod_cidrs(struct node_agent *n, struct doc *d, struct node *root)
+{
+	struct node *spec = node_need_object(d, root, F_spec), *list;
+
+	if (!n->pod_cidr)
+		return;
+	list = node_need_array(d, spec, F_podCIDRs);
+	for (struct str rest = str_of(n->pod_cidr); rest.p;)
+		node_append(list, node_new_str(d, str_trim(str_cut(&rest, ','))));
+	node_set(d, spec, F_podCIDR, node_copy(d, node_first(list)));
+}
+
 static struct doc *node_make(struct node_agent *n)
 {
 	struct doc *d = doc_new();
@@ -328,6 +342,7 @@ static struct doc *node_make(struct node_agent *n)
 	put_labels(n, d, meta);
 	node_set(d, node_need_object(d, root, F_spec), F_providerID, node_new_fmt(d, NODE_RUNTIME "://%s", n->name));
 	put_taints(n, d, root);
+	put_pod_cidrs(n, d, root);
 	put_status(n, d, root);
 	return d;
 }
@@ -354,7 +369,9 @@ static void register_repair(struct node_agent *n)
 	for (size_t i = 0; n->node && i < ARRAY_SIZE(default_labels); i++)
 		if (!node_streq(node_getc(have, default_labels[i].key), default_label(n, i)))
 			put_label(d, l, default_labels[i].key, default_label(n, i));
-	if (node_count(l))
+	if (n->node && !*node_gets(node_get(obj_node(n->node), F_spec), F_podCIDR))
+		put_pod_cidrs(n, d, root);
+	if (node_count(l) || node_get(root, F_spec))
 		client_patch(n->client, n->r_nodes, NULL, n->name, NULL, PATCH_MERGE, d, NULL, n);
 	else
 		doc_unref(d);

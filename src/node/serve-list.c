@@ -71,8 +71,12 @@ void serve_configz(struct server *srv, struct http_req *r, struct str rest UNUSE
 	config_strings(&b, "podLogsDir", n->pod_logs_dir);
 	config_strings(&b, "cgroupDriver", "cgroupfs");
 	if (n->dns) {
-		buf_adds(&b, ",\"clusterDNS\":[");
-		buf_add_json_string(&b, str_of(n->dns));
+		const char *sep = ",\"clusterDNS\":[";
+
+		for (struct str dns = str_of(n->dns); dns.p; sep = ",") {
+			buf_adds(&b, sep);
+			buf_add_json_string(&b, str_trim(str_cut(&dns, ',')));
+		}
 		buf_addch(&b, ']');
 	}
 	buf_adds(&b, "}}");

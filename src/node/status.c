@@ -449,7 +449,7 @@ static void put_conditions(struct doc *d, struct node *status, struct pod *p, co
 
 /* --- the whole --- */
 
-static void put_ip(struct doc *d, struct node *status, enum field one, enum field list, const char *ip)
+static void put_ip(struct doc *d, struct node *status, enum field one, enum field list, const char *ip, const char *ip2)
 {
 	struct node *o;
 
@@ -458,6 +458,10 @@ static void put_ip(struct doc *d, struct node *status, enum field one, enum fiel
 	node_sets(d, status, one, ip);
 	o = node_append(node_need_array(d, status, list), node_new(d, DOC_OBJECT));
 	node_sets(d, o, F_ip, ip);
+	if (str_empty(ip2))
+		return;
+	o = node_append(node_get(status, list), node_new(d, DOC_OBJECT));
+	node_sets(d, o, F_ip, ip2);
 }
 
 struct doc *status_make(struct pod *p)
@@ -478,8 +482,8 @@ struct doc *status_make(struct pod *p)
 		node_sets(d, status, F_message, p->fail_message);
 	}
 	put_conditions(d, status, p, phase);
-	put_ip(d, status, F_hostIP, F_hostIPs, p->agent->ip);
-	put_ip(d, status, F_podIP, F_podIPs, p->ip);
+	put_ip(d, status, F_hostIP, F_hostIPs, p->agent->ip, p->agent->ip2);
+	put_ip(d, status, F_podIP, F_podIPs, p->ip, p->ip2);
 	put_time(d, status, F_startTime, p->start_s);
 	node_sets(d, status, F_qosClass, qos_name(qos_of(pod_spec(p))));
 	if (!p->rejected)

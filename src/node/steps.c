@@ -183,14 +183,16 @@ static int step_network(struct pod *p, struct err *e)
 
 	if (pod_host_network(p)) {
 		snprintf(p->ip, sizeof(p->ip), "%s", p->agent->ip);
+		snprintf(p->ip2, sizeof(p->ip2), "%s", p->agent->ip2);
 		return STEP_DONE;
 	}
 	if (net_attach(p->agent->net, p->uid, sandbox_netns(p->sandbox), &at, e) < 0)
 		return err_wrap(e, "failed to set up the network of pod \"%s_%s\"", p->name, p->ns);
-	snprintf(p->ip, sizeof(p->ip), "%s", at.ip);
+	snprintf(p->ip, sizeof(p->ip), "%s", at.ip[0]);
+	snprintf(p->ip2, sizeof(p->ip2), "%s", at.ip[1]);
 	if (ports_up(p, e) < 0)
 		return err_wrap(e, "failed to set up the host ports of pod \"%s_%s\"", p->name, p->ns);
-	if (sandbox_set_note(p->sandbox, "ip", p->ip, e) < 0)
+	if (sandbox_set_note(p->sandbox, "ip", p->ip, e) < 0 || sandbox_set_note(p->sandbox, "ip2", p->ip2, e) < 0)
 		return -e->code;
 	return STEP_DONE;
 }

@@ -753,7 +753,8 @@ void image_store_unwatch(struct image_store *s UNUSED)
 int net_attach(struct net *n UNUSED, const char *id UNUSED, int netns_fd UNUSED, struct net_attachment *out,
 	       struct err *e UNUSED)
 {
-	snprintf(out->ip, sizeof(out->ip), "%s", fake.pod_ip ? fake.pod_ip : "10.42.0.5");
+	*out = (struct net_attachment){ 0 };
+	snprintf(out->ip[0], sizeof(out->ip[0]), "%s", fake.pod_ip ? fake.pod_ip : "10.42.0.5");
 	return 0;
 }
 int net_set_ports(struct net *n UNUSED, const char *id UNUSED, const struct net_port *v UNUSED, size_t count UNUSED,

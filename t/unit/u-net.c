@@ -72,9 +72,10 @@ int main(void)
 	p1 = pod_start(&hold1, &ns1);
 	p2 = pod_start(&hold2, &ns2);
 	ok(net_attach(n, "pod-one", ns1, &a, &e) == 0 && net_attach(n, "pod-two", ns2, &b, &e) == 0, "attach two pods");
-	is_str(a.ip, "10.99.0.2", "the first address");
-	is_str(b.ip, "10.99.0.3", "the second address");
-	is_str(a.gateway, "10.99.0.1", "the gateway");
+	is_str(a.ip[0], "10.99.0.2", "the first address");
+	is_str(b.ip[0], "10.99.0.3", "the second address");
+	is_str(a.gateway[0], "10.99.0.1", "the gateway");
+	is_str(a.ip[1], "", "there is no second family");
 	ok(run("busybox ping -c1 -W2 10.99.0.2 >/dev/null"), "the host reaches a pod");
 	ok(run("ip route get 10.99.0.2 | grep -q kltest0"), "by the bridge");
 	{
@@ -88,7 +89,7 @@ int main(void)
 	net_close(n);
 	ok(net_open(&n, &cfg, &e) == 0, "open again");
 	ok(net_detach(n, "pod-one", &e) == 0 && net_attach(n, "pod-one", ns1, &again, &e) == 0, "detach and attach");
-	ok(strcmp(again.ip, "10.99.0.4") == 0 || strcmp(again.ip, "10.99.0.2") == 0, "gets an address that is free");
+	ok(strcmp(again.ip[0], "10.99.0.4") == 0 || strcmp(again.ip[0], "10.99.0.2") == 0, "gets an address that is free");
 	net_reconcile(n, keep, 1);
 	ok(net_attach(n, "pod-one", ns1, &again, &e) == 0, "attaching twice repairs");
 	net_close(n);

@@ -170,7 +170,7 @@ static void test_files(void)
 		.domain = "cluster.local",
 		.host = STR_LIT("# x\nnameserver 8.8.8.8\nsearch corp.example\noptions timeout:1\n")};
 
-	files_hosts(&b, "10.42.0.9", "web", "web.sub.ns1.svc.cluster.local",
+	files_hosts(&b, "10.42.0.9", "", "web", "web.sub.ns1.svc.cluster.local",
 		    node_getc(doc_root(d), "aliases"));
 	ok(strstr(b.s, "10.42.0.9\tweb.sub.ns1.svc.cluster.local\tweb\n") && strstr(b.s, "1.2.3.4\ta\tb\n"),
 	   "/etc/hosts");
