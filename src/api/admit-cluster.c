@@ -11,6 +11,7 @@
 
 #include "http/http.h"
 #include "schema/claims.h"
+#include "schema/ingress.h"
 #include "schema/usage.h"
 
 /* --- default classes --- */
@@ -42,11 +43,6 @@ int admit_storage_class(struct admission *a, struct err *e)
 	if (class)
 		node_sets(a->d, node_need_object(a->d, a->root, F_spec), F_storageClassName, class->name);
 	return 0;
-}
-
-static bool ingress_class_is_default(const struct node *class)
-{
-	return streq_null(meta_annotation(class, "ingressclass.kubernetes.io/is-default-class"), "true");
 }
 
 int admit_ingress_class(struct admission *a, struct err *e)

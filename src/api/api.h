@@ -37,6 +37,7 @@ struct api_config {
 	const char *admission_config_file; /* kube-apiserver's AdmissionConfiguration, or NULL */
 	bool anonymous; /* to health and version only */
 	bool local_storage; /* there is a StorageClass local-path, the default one */
+	bool ingress; /* there is an IngressClass kinglet, the default one */
 	struct audit_config audit;
 	int64_t slow_ms; /* requests that take longer are logged; 0: none */
 	/* A connected socket to the node's agent for streams and logs: fd or -errno. */

@@ -2,14 +2,16 @@
  * Objects that every Kubernetes cluster has: priority classes for pods that the
  * cluster itself needs, the flow schemas and priority levels of API priority and
  * fairness (kinglet needs none, but clients list them and tools refer to them),
- * the range of service addresses, the storage class of local directories, and the
- * authority of client certificates for extension API servers, the Service of the cluster's name servers. Every flow schema gets its condition Dangling.
+ * the range of service addresses, the storage class of local directories, the class
+ * of the ingress, the authority of client certificates for extension API servers, the
+ * Service of the cluster's name servers. Every flow schema gets its condition Dangling.
  *
  * They are made when they are missing. Those that Kubernetes keeps up to date
  * are put right: mandatory ones always, suggested ones while their annotation
  * apf.kubernetes.io/autoupdate-spec is "true". Nothing that is right is written.
  */
 #include "api/internal.h"
+#include "schema/ingress.h"
 
 #define FLOWCONTROL "flowcontrol.apiserver.k8s.io"
 #define AUTOUPDATE "apf.kubernetes.io/autoupdate-spec"
@@ -299,6 +301,21 @@ static void objects_storage(struct objects_sync *s)
 		objects_submit(s, VERB_DELETE, res, "", have, NULL, NULL);
 }
 
+/* The same of the ingress's class. */
+static void objects_ingress(struct objects_sync *s)
+{
+	const struct resource *res = schema_res("networking.k8s.io", "ingressclasses");
+	struct obj *have = store_get(s->api->store, res, "", INGRESS_CLASS);
+
+	if (s->api->cfg.ingress)
+		objects_put(s, res, "", INGRESS_CLASS, KEEP_THERE, F_spec,
+			    "{\"metadata\":{\"name\":\"" INGRESS_CLASS
+			    "\",\"annotations\":{\"ingressclass.kubernetes.io/is-default-class\":\"true\"}},"
+			    "\"spec\":{\"controller\":\"" INGRESS_CONTROLLER "\"}}");
+	else if (have && ingress_class_is_ours(obj_node(have)))
+		objects_submit(s, VERB_DELETE, res, "", have, NULL, NULL);
+}
+
 static void objects_service_cidr(struct objects_sync *s)
 {
 	const struct resource *res = schema_res("networking.k8s.io", "servicecidrs");
@@ -385,6 +402,7 @@ bool objects_sync(struct api *a, void (*done)(void *arg, bool failed), void *arg
 	objects_flowcontrol(s);
 	objects_flows_status(s);
 	objects_storage(s);
+	objects_ingress(s);
 	objects_service_cidr(s);
 	objects_authentication(s);
 	objects_dns(s);

@@ -299,6 +299,7 @@ static int server_open_api(struct server *s, struct err *e)
 				  .admission_on = s->opts->admission_on, .admission_off = s->opts->admission_off,
 				  .admission_config_file = s->opts->admission_config,
 				  .local_storage = !server_disabled(s, "local-storage"),
+				  .ingress = !server_disabled(s, "ingress"),
 				  .cluster_dns = server_disabled(s, "dns") ? NULL : s->net_plan.dns, .dial_node = server_dial_node, .arg = s };
 	_cleanup_free_ char *address = NULL;
 

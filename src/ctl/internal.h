@@ -139,6 +139,10 @@ struct obj *ctl_find(struct informer *i, const char *key);
 /* What a controller object selects by. NULL: nothing (e is set only if it is malformed). */
 struct selector *ctl_selector(const struct node *root, struct err *e);
 
+/* ingress.c */
+void *ingress_status_open(struct ctl_run *run);
+void ingress_status_close(void *data);
+int ingress_status_reconcile(const struct ctl_view *v, const char *key, struct plan *out, struct err *e);
 /* gc.c */
 void *gc_open(struct ctl_run *run);
 void gc_close(void *data);

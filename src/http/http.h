@@ -25,6 +25,9 @@ struct tls_config {
 };
 int tls_new(struct tls **ret, const struct tls_config *cfg, bool server, struct err *e) MUST_CHECK;
 struct tls *tls_free(struct tls *t);
+struct tls *tls_ref(struct tls *t); /* tls_free undoes it */
+/* Server: the client's SNI picks whose certificate is shown; NULL: t's own. To be set before the first session. */
+void tls_set_sni(struct tls *t, struct tls *(*pick)(void *arg, const char *name), void *arg);
 /* Keys and certificates (ECDSA P-256). Texts are PEM, owned by the caller. */
 struct tls_cert_spec {
 	const char *common_name;
@@ -61,6 +64,17 @@ struct tls_csr_terms {
 int tls_csr_sign(char **ret_cert_pem, struct str pem, const struct tls_csr_terms *t, const char *ca_cert_pem,
 		 const char *ca_key_pem, struct err *e) MUST_CHECK;
 bool tls_cert_check(const char *cert_pem, const struct tls_cert_spec *spec, const char *ca_cert_pem, int min_days);
+
+/* --- TLS on a non-blocking socket that its owner watches himself (tls-sock.c) --- */
+struct tls_sock;
+struct tls_sock *tls_sock_new(struct tls *t, int fd, const char *server_name); /* server_name: client only */
+struct tls_sock *tls_sock_free(struct tls_sock *s); /* does not close the fd */
+/* All three may answer -EAGAIN, and then say in *want what the socket must be ready for (LOOP_READ, LOOP_WRITE). */
+int tls_sock_handshake(struct tls_sock *s, int *want, struct err *e) MUST_CHECK; /* 0: done; not -EAGAIN: e says why */
+ssize_t tls_sock_read(struct tls_sock *s, void *p, size_t n, int *want); /* 0: the end; else -errno */
+ssize_t tls_sock_write(struct tls_sock *s, const void *p, size_t n, int *want);
+bool tls_sock_pending(const struct tls_sock *s); /* something may be read though the socket is not ready */
+void tls_sock_shutdown(struct tls_sock *s); /* sends close_notify when it fits into the socket */
 
 /* --- a byte stream after an upgrade, or under a client: back-pressured both ways --- */
 struct stream;

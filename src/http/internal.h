@@ -10,7 +10,6 @@
 
 /* --- tls.c: OpenSSL stays behind these --- */
 struct ssl_st;
-struct tls *tls_ref(struct tls *t);
 bool tls_is_server(const struct tls *t);
 /* A session, server or client by what t is. server_name: client only, SNI and what the certificate must say. */
 struct ssl_st *tls_session_new(struct tls *t, const char *server_name);

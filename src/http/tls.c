@@ -23,6 +23,8 @@ struct tls {
 	int refs;
 	bool server;
 	SSL_CTX *ctx;
+	struct tls *(*pick)(void *arg, const char *name);
+	void *pick_arg;
 };
 
 /* Sets e from OpenSSL's queue and empties that. */
@@ -170,6 +172,25 @@ struct tls *tls_ref(struct tls *t)
 	if (t)
 		t->refs++;
 	return t;
+}
+
+static int tls_on_name(SSL *s, int *alert UNUSED, void *arg)
+{
+	struct tls *t = arg, *other;
+	const char *name = SSL_get_servername(s, TLSEXT_NAMETYPE_host_name);
+
+	other = name ? t->pick(t->pick_arg, name) : NULL;
+	if (other)
+		SSL_set_SSL_CTX(s, other->ctx);
+	return SSL_TLSEXT_ERR_OK;
+}
+
+void tls_set_sni(struct tls *t, struct tls *(*pick)(void *arg, const char *name), void *arg)
+{
+	t->pick = pick;
+	t->pick_arg = arg;
+	SSL_CTX_set_tlsext_servername_callback(t->ctx, tls_on_name);
+	SSL_CTX_set_tlsext_servername_arg(t->ctx, t);
 }
 
 bool tls_is_server(const struct tls *t)

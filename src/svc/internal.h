@@ -30,6 +30,9 @@ struct svc_part {
 /* --- dns.c: the cluster's names --- */
 int dns_open(void **ret, struct svc *s, struct err *e) MUST_CHECK;
 void dns_close(void *part);
+/* --- ingress.c: HTTP from outside --- */
+int ingress_open(void **ret, struct svc *s, struct err *e) MUST_CHECK;
+void ingress_close(void *part);
 
 /* --- slices.c: EndpointSlices by Service --- */
 struct svc_slices;

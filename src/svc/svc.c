@@ -13,6 +13,7 @@ static const struct svc_part parts[] = {
 	{ "announcements", OFF(no_lb), announce_open, announce_close, NULL },
 	{ "ports", OFF(no_lb), listening_open, listening_close, NULL },
 	{ "policies", OFF(no_policy), policies_open, policies_close, policies_off },
+	{ "ingress", OFF(no_ingress), ingress_open, ingress_close, NULL },
 	{ .name = NULL },
 };
 
