@@ -17,7 +17,7 @@ else		"ADDRESS TARGET"
 """
 import hashlib
 import http.server
-import socket
+import socketserver
 import sys
 import threading
 import time
@@ -143,8 +143,9 @@ class Handler(http.server.BaseHTTPRequestHandler):
     do_PUT = do_POST
 
 
-class Server(http.server.ThreadingHTTPServer):
+class Server(socketserver.ThreadingTCPServer):  # one that looks up no names
     daemon_threads = True
+    allow_reuse_address = True
     request_queue_size = 128
 
 
