@@ -44,6 +44,93 @@ static bool run(const char *cmd)
 	return system(cmd) == 0;
 }
 
+static bool in_pod(pid_t pid, const char *cmd)
+{
+	char line[400];
+
+	snprintf(line, sizeof(line), "nsenter -n/proc/%d/ns/net %s", (int)pid, cmd);
+	return run(line);
+}
+
+static void test_prefixes(void)
+{
+	struct net_prefix v[NET_FAMILIES], w;
+	struct net_addr a;
+	char text[NET_ADDR_TEXT];
+
+	ok(net_prefixes_parse(v, "10.42.0.0/16") == 1, "one network");
+	ok(net_prefixes_parse(v, "fd42::/56, 10.42.0.0/16") == 2 && v[0].addr.family == AF_INET6, "two, in their order");
+	ok(net_prefixes_parse(v, "10.42.0.0/16,10.43.0.0/16") < 0, "not two of one family");
+	ok(net_prefixes_parse(v, "10.42.0.0/16,fd42::/56,fd43::/56") < 0 && net_prefixes_parse(v, "") < 0 &&
+		   net_prefixes_parse(v, "10.42.0.0/16,") < 0 && net_prefixes_parse(v, "10.42.0.0/33") < 0,
+	   "not three, none, half of one, and none that is too long");
+	ok(net_prefix_parse(&w, "10.42.77.9/20"), "as written");
+	net_prefix_first(&w);
+	is_str(net_addr_print(&w.addr, text), "10.42.64.0", "the first of it");
+	ok(net_prefix_parse(&w, "fd42:1:2:3ff::9/58"), "of IPv6");
+	net_prefix_first(&w);
+	is_str(net_addr_print(&w.addr, text), "fd42:1:2:3c0::", "and the first of that");
+	ok(net_addr_parse(&a, "fd43::ffff"), "an address");
+	a = net_addr_add(&a, 2);
+	is_str(net_addr_print(&a, text), "fd43::1:1", "the second one behind it");
+	ok(net_addr_parse(&a, "fd43::1") && net_addr_is_private(&a) && net_addr_parse(&a, "2001:db8::1") &&
+		   !net_addr_is_private(&a),
+	   "what is private");
+	ok(net_prefixes_parse(v, "fd42::/56,10.42.0.0/16") == 2 && net_prefix_parse(&w, "10.0.0.0/8") &&
+		   net_prefix_overlaps(&v[1], &w) && net_prefix_overlaps(&w, &v[1]) && !net_prefix_overlaps(&v[0], &w),
+	   "overlaps, both ways, and of one family only");
+}
+
+/* Two families, IPv6 the primary one; an allocation of before the second one. */
+static void test_two_families(pid_t pid, int ns)
+{
+	struct net_config cfg = { .bridge = "kltest1", .table = "kinglet-two", .pod_cidr = "fd99::/64,10.98.0.0/24",
+				  .cluster_cidr = "fd99::/56,10.98.0.0/16", .state_file = "u-net.two" };
+	_cleanup_err_ struct err e = ERR_INIT;
+	struct buf report = BUF_INIT;
+	struct net_addr addrs[NET_FAMILIES];
+	struct net_attachment a;
+	struct net *n = NULL;
+	const char *keep[] = { "pod-two" };
+	char what[NET_ADDR_TEXT + 32];
+
+	unlink(cfg.state_file);
+	ok(run("echo '10.98.0.7 pod-old' >u-net.two") && net_open(&n, &cfg, &e) == 0, "open for two families");
+	is_str(err_msg(&e), "", "without a complaint");
+	is_str(net_missing(n), "", "nothing is missing");
+	ok(run("nft list table inet kinglet-two | grep -q 'ip6 saddr fd99::/64 ip6 daddr != fd99::/56 masquerade'"),
+	   "private addresses of IPv6 are masqueraded");
+	ok(net_addresses(n, "pod-old", addrs) == 1 && addrs[0].family == AF_INET, "who had one address has one");
+	ok(net_attach(n, "pod-two", ns, &a, &e) == 0, "attach");
+	is_str(a.ip[0], "fd99::2", "an address of the first family");
+	is_str(a.ip[1], "10.98.0.2", "and of the second");
+	ok(run("busybox ping -c1 -W2 10.98.0.2 >/dev/null && busybox ping -6 -c1 -W2 fd99::2 >/dev/null"), "it answers at both");
+	ok(in_pod(pid, "ip -6 route | grep -q 'default via fd99::1 dev eth0'"), "its way out by IPv6");
+	ok(in_pod(pid, "ip -o -6 addr show dev eth0 scope global | grep -q 'fd99::2/128'"), "its address alone");
+	ok(run("! test -e /proc/sys/net/bridge || echo 0 | tee /proc/sys/net/bridge/bridge-nf-call-ip6tables "
+	       ">/proc/sys/net/bridge/bridge-nf-call-iptables"), "bridges don't filter here");
+	net_reconcile(n, keep, 1);
+	ok(run("bridge -d link show | grep -A2 'master kltest1' | grep -q 'learning off flood off .*isolated on'"),
+	   "its link learns and floods nothing, and is isolated");
+	ok(run("ip neigh show dev kltest1 | grep -q '^fd99::2 .* PERMANENT'"), "nobody has to ask where it is");
+	ok(run("nft list set bridge kinglet-two addresses6 | grep -q 'fd99::2'"), "it is guarded");
+	ok(net_addresses(n, "pod-old", addrs) == 0 && net_addresses(n, "pod-two", addrs) == 2, "who is not kept goes");
+	ok(run("ip link add klother type bridge && ip addr add 10.98.200.1/24 dev klother && ip link set klother up") &&
+		   net_conflict(cfg.bridge, cfg.cluster_cidr, what),
+	   "a network that is there already is found");
+	is_str(what, "10.98.200.0/24 of klother", "and named");
+	ok(!net_conflict(cfg.bridge, "10.97.0.0/16,fd98::/56", what), "others are free");
+	ok(net_detach(n, "pod-two", &e) == 0, "detach");
+	ok(run("test -z \"$(ip neigh show dev kltest1)\"") &&
+		   run("! nft list table bridge kinglet-two | grep -q -e elements"),
+	   "nothing is known of it any more");
+	net_close(n);
+	ok(net_kill_all(cfg.bridge, cfg.table, &report, &e) == 0 && strstr(report.s, "bridge kinglet-two"), "kill all");
+	ok(run("ip link del klother"), "the other link goes");
+	buf_release(&report);
+	unlink(cfg.state_file);
+}
+
 int main(void)
 {
 	struct err e = ERR_INIT;
@@ -60,6 +147,7 @@ int main(void)
 		printf("1..0 # SKIP needs root for a network namespace\n");
 		return 0;
 	}
+	test_prefixes();
 	unlink(cfg.state_file);
 	ok(net_open(&n, &cfg, &e) == 0, "open");
 	if (!n) {
@@ -99,6 +187,7 @@ int main(void)
 	ok(run("! ip -o link | grep -q \"kv[0-9a-f]\\{12\\}\""), "no link is left");
 	buf_clear(&report);
 	ok(net_kill_all(cfg.bridge, cfg.table, &report, &e) == 0 && report.len == 0, "kill all of nothing");
+	test_two_families(p2, ns2);
 	close(hold1);
 	close(hold2);
 	waitpid(p1, NULL, 0);
