@@ -38,6 +38,11 @@ test_expect_success 'it answers when the server says it is ready; the Service is
 	test_equal "10.43.0.10 kube-dns kinglet dns:53/UDP dns-tcp:53/TCP metrics:9153/TCP " "$(kubectl get service -n kube-system kube-dns \
 		-o jsonpath="{.spec.clusterIP} {.metadata.labels.k8s-app} {.metadata.labels.service\.kubernetes\.io/service-proxy-name} {range .spec.ports[*]}{.name}:{.port}/{.protocol} {end}")" &&
 	test_equal 10.43.0.10 "$(ask A kube-dns.kube-system.svc.$D)" &&
+	test_equal 10.43.0.10 "$(kubectl get endpoints -n kube-system kube-dns -o "jsonpath={.subsets[*].addresses[*].ip}")" &&
+	kubectl delete service -n kube-system kube-dns &&
+	wait_for "kubectl get service -n kube-system kube-dns" &&
+	wait_for "kubectl get endpoints -n kube-system kube-dns | grep 10.43.0.10:9153" &&
+	wait_for "kubectl get endpointslices -n kube-system -l kubernetes.io/service-name=kube-dns | grep 10.43.0.10" &&
 	test_equal "$(kubectl get node n1 -o jsonpath="{.status.addresses[0].address}")" "$(ask A n1)"
 '
 
@@ -226,6 +231,17 @@ test_expect_success 'killed and started again, it answers at once, and never wro
 	test_grep "$ip" polled &&
 	! grep "status: NXDOMAIN" polled &&
 	inside db-0 nslookup web.default.svc.$D
+'
+
+test_expect_success 'without DNS its Service goes, with it at another address it moves' '
+	restart_server --disable coredns &&
+	wait_for "! kubectl get service -n kube-system kube-dns" &&
+	! ss -uln | grep ":53 " &&
+	restart_server --cluster-dns 10.43.0.77 --cluster-domain kl.test --resolv-conf "$PWD/resolv.conf" &&
+	wait_for "test \"\$(kubectl get service -n kube-system kube-dns -o "jsonpath={.spec.clusterIP}")\" = 10.43.0.77" &&
+	wait_for "test \"\$(dig @10.43.0.77 +short A kubernetes.default.svc.kl.test)\" = 10.43.0.1" &&
+	restart_server --resolv-conf "$PWD/resolv.conf" &&
+	wait_for "test \"\$(kubectl get service -n kube-system kube-dns -o "jsonpath={.spec.clusterIP}")\" = 10.43.0.10"
 '
 
 test_done

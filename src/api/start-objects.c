@@ -351,6 +351,23 @@ static void objects_dns_spec(const char *addresses, struct buf *b)
 		    "\"protocol\":\"TCP\"},{\"name\":\"metrics\",\"port\":9153,\"protocol\":\"TCP\"}]}");
 }
 
+/* Where that Service leads, for those who look: the same address. */
+static void objects_dns_endpoints(struct objects_sync *s)
+{
+	struct str rest = str_of(s->api->cfg.cluster_dns);
+	_cleanup_buf_ struct buf b = BUF_INIT;
+
+	buf_adds(&b, "{\"metadata\":{\"name\":\"kube-dns\",\"namespace\":\"kube-system\"},\"subsets\":[{\"addresses\":[");
+	for (bool first = true; rest.p; first = false) {
+		struct str one = str_trim(str_cut(&rest, ','));
+
+		buf_addf(&b, "%s{\"ip\":\"%" STR_FMT "\"}", first ? "" : ",", STR_ARG(one));
+	}
+	buf_adds(&b, "],\"ports\":[{\"name\":\"dns\",\"port\":53,\"protocol\":\"UDP\"},{\"name\":\"dns-tcp\",\"port\":53,"
+		     "\"protocol\":\"TCP\"},{\"name\":\"metrics\",\"port\":9153,\"protocol\":\"TCP\"}]}]}");
+	objects_put(s, schema_res("", "endpoints"), "kube-system", "kube-dns", KEEP_SAME, F_subsets, b.s);
+}
+
 static void objects_dns(struct objects_sync *s)
 {
 	const struct resource *res = schema_res("", "services");
@@ -364,6 +381,8 @@ static void objects_dns(struct objects_sync *s)
 		objects_submit(s, VERB_DELETE, res, "kube-system", have, NULL, NULL); /* made anew: it is looked at again then */
 		return;
 	}
+	if (address && (!have || streq_null(proxy, DNS_PROXY)))
+		objects_dns_endpoints(s);
 	if (have || !address)
 		return;
 	buf_adds(&b, "{\"metadata\":{\"name\":\"kube-dns\",\"namespace\":\"kube-system\",\"labels\":{\"k8s-app\":\"kube-dns\","

@@ -556,7 +556,7 @@ static void answer_copy(struct dns_reply *r, const struct dns_head *h, struct st
 	struct dns_rr rr;
 
 	r->w.rcode = h->rcode;
-	if (h->flags & DNS_AD && !r->cnames)
+	if (h->flags & DNS_AD && !r->cnames && (r->q->flags & DNS_AD || r->q->edns.dnssec_ok))
 		r->w.flags |= DNS_AD;
 	for (enum dns_section s = DNS_ANSWER; s < DNS_SECTIONS; s++)
 		for (unsigned i = 0; i < h->count[s]; i++) {
@@ -615,11 +615,11 @@ static int answer_follow(struct dns_reply *r, const struct dns_name *name)
 	if (found == FOUND_NAME)
 		return found;
 	below = dns_name_below(&lower, &r->d->domain);
+	if (!dns_is_synced(r->d) && (below >= 0 || (dns_reverse_parse(&a, &lower) && reverse_is_ours(r->d, &a)))) {
+		r->w.rcode = DNS_SERVFAIL; /* it may be there */
+		return FOUND_NAME;
+	}
 	if (below >= 0) {
-		if (!dns_is_synced(r->d)) {
-			r->w.rcode = DNS_SERVFAIL;
-			return FOUND_NAME;
-		}
 		found = answer_domain(r, name, &lower, (size_t)below);
 	} else if (dns_reverse_parse(&a, &lower) &&
 		   ((found = answer_reverse(r, name, &a)) == FOUND_NAME || reverse_is_ours(r->d, &a))) {

@@ -52,11 +52,13 @@ bool dns_is_own_address(const struct dns *d, const struct net_addr *a, uint16_t 
 	return false;
 }
 
-/* The longest domain that has servers of its own, else those for all. */
+/* The longest domain that has servers of its own, else those for all. Nobody before it is known what is configured. */
 struct dns_servers *dns_route(struct dns *d, const struct dns_name *lower)
 {
 	struct dns_servers *best = d->config.upstream ? d->config.upstream : d->upstream;
 
+	if (!informer_synced(d->configs))
+		return NULL;
 	for (size_t i = 0; i < d->config.stubs.n; i++) {
 		struct dns_servers *s = d->config.stubs.v[i];
 
@@ -227,6 +229,13 @@ static void dns_drop_own(struct dns *d, struct dns_servers *s)
 	}
 }
 
+/* Those that are asked for most names now. */
+static void dns_probe(struct dns *d)
+{
+	dns_cache_clear(d->cache);
+	dns_forward_probe(d->forward, d->config.upstream ? d->config.upstream : d->upstream);
+}
+
 static int dns_take_config(struct dns *d, const struct node *data, struct err *e)
 {
 	struct dns_config c;
@@ -248,9 +257,7 @@ static int dns_take_config(struct dns *d, const struct node *data, struct err *e
 	for (size_t i = 0; i < c.stubs.n; i++)
 		dns_drop_own(d, c.stubs.v[i]);
 	dns_drop_own(d, c.upstream);
-	dns_cache_clear(d->cache);
-	if (c.upstream)
-		dns_forward_probe(d->forward, c.upstream);
+	dns_probe(d);
 	return 0;
 }
 
@@ -281,12 +288,11 @@ static void dns_on_resolv(void *arg)
 	dns_servers_unref(d->upstream);
 	d->upstream = dns_resolv_read(d->resolv);
 	dns_drop_own(d, d->upstream);
-	dns_cache_clear(d->cache);
 	if (d->upstream->n)
 		net_addr_print(&d->upstream->v[0].addr, first);
 	log_info("names outside the cluster are asked of the host's name servers", LI("servers", d->upstream->n),
 		 LS("first", first));
-	dns_forward_probe(d->forward, d->upstream);
+	dns_probe(d);
 }
 
 static const struct informer_ops dns_service_ops = { dns_on_service, NULL }, dns_namespace_ops = { dns_on_namespace, NULL },
