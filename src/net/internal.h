@@ -12,6 +12,8 @@
 
 struct nl_sock;
 struct nl_msg;
+struct nft;
+struct nft_net;
 
 /* --- nl.c: requests and their answers --- */
 int nl_open(struct nl_sock **ret, int protocol, struct err *e) MUST_CHECK;
@@ -48,6 +50,8 @@ int link_address(struct nl_sock *s, const char *name, const struct net_addr *a, 
 int link_local_address(struct nl_sock *s, const char *name, const struct net_addr *a, struct err *e) MUST_CHECK;
 /* The gateway is on the link, and all else behind it. */
 int link_default_route(struct nl_sock *s, const char *name, const struct net_addr *gateway, struct err *e) MUST_CHECK;
+/* What goes to that network leaves by that link; 0 or -errno. */
+int link_network_route(struct nl_sock *s, const char *name, const struct net_prefix *to);
 
 /* --- nft-base.c: what our table holds from the start, and the host ports. nft.h is what others use, too --- */
 struct nft;
@@ -74,6 +78,36 @@ int nft_set_ports(struct nft *t, const struct nft_net *nets, size_t n_nets, cons
 /* --- net.c --- */
 struct nft *net_nft(const struct net *n); /* our table of family inet */
 bool net_has_family(const struct net *n, int family); /* AF_INET, AF_INET6: of pods' addresses */
+size_t net_nets(const struct net *n, const struct nft_net **ret); /* one of each family */
+
+/* --- service-rules.c: what is in the chains of one port of a Service --- */
+enum service_chain { SERVICE_ALLOW, SERVICE_EXT, SERVICE_LOC, SERVICE_SVC, SERVICE_CHAINS };
+#define SERVICE_NAME 256 /* of a chain or set */
+struct nft_batch;
+struct service_rules {
+	char generation; /* 'a', 'b' */
+	const char *key;
+	const struct net_service_port *p;
+	const struct net_prefix *cluster; /* of the family; NULL: unknown */
+};
+/* Which chains the port needs: bits 1 << enum service_chain. In the order of the enum no chain is referred to by one
+ * before it that is gone. */
+unsigned service_chains(const struct net_service_port *p);
+void service_chain_name(char out[SERVICE_NAME], enum service_chain c, char generation, const char *key, const char *port,
+			int family);
+void service_affinity_name(char out[SERVICE_NAME], const char *key, const char *port, int family, uint32_t seconds);
+void service_chain_fill(struct nft_batch *b, const struct service_rules *r, enum service_chain c);
+uint64_t service_chain_hash(const struct net_service_port *p, enum service_chain c); /* of what fill would write */
+
+/* --- conntrack.c: connections that the kernel remembers --- */
+struct conntrack_match { /* of UDP */
+	struct net_addr addr; /* family, and no address: any of this machine */
+	int family;
+	uint16_t port;
+	const struct net_endpoint *to; /* those that lead elsewhere are forgotten; borrowed */
+	size_t n;
+};
+int conntrack_forget(const struct conntrack_match *v, size_t n); /* how many, or -errno */
 
 /* --- ipam.c --- */
 struct ipam;

@@ -263,3 +263,19 @@ int link_default_route(struct nl_sock *s, const char *name, const struct net_add
 		rc = link_route(s, index, NULL, gateway);
 	return rc < 0 ? err_errno(e, -rc, "set the pod's default route") : 0;
 }
+
+int link_network_route(struct nl_sock *s, const char *name, const struct net_prefix *to)
+{
+	struct rtmsg rt = { .rtm_family = (unsigned char)to->addr.family, .rtm_dst_len = (unsigned char)to->bits,
+			    .rtm_table = RT_TABLE_MAIN, .rtm_protocol = RTPROT_STATIC, .rtm_type = RTN_UNICAST,
+			    .rtm_scope = to->addr.family == AF_INET6 ? RT_SCOPE_UNIVERSE : RT_SCOPE_LINK };
+	struct nl_msg *m = nl_msg_new(RTM_NEWROUTE, NLM_F_CREATE | NLM_F_REPLACE, &rt, sizeof(rt));
+	uint32_t index = if_nametoindex(name);
+	uint8_t net[16] = { 0 };
+
+	for (unsigned i = 0; i < to->bits; i++)
+		net[i / 8] |= to->addr.b[i / 8] & (0x80u >> i % 8);
+	nla_put(m, RTA_DST, (int)net_addr_len(&to->addr), net);
+	nla_put(m, RTA_OIF, sizeof(index), &index);
+	return nl_request(s, m);
+}

@@ -412,6 +412,12 @@ struct nft *net_nft(const struct net *n)
 	return n->nft;
 }
 
+size_t net_nets(const struct net *n, const struct nft_net **ret)
+{
+	*ret = n->nets;
+	return n->n_nets;
+}
+
 bool net_has_family(const struct net *n, int family)
 {
 	for (size_t k = 0; k < n->n_nets; k++)

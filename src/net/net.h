@@ -137,6 +137,62 @@ struct net_watch {
 void net_set_watch(struct net *n, const struct net_watch *w);
 size_t net_addresses(const struct net *n, const char *id, struct net_addr out[2]); /* 0: it is not attached */
 
+/*
+ * --- Services: addresses and ports of ours that lead to endpoints (service.c) ---
+ *
+ * What is set goes into one transaction, which commit sends. It costs what has changed, however many Services there
+ * are. begin starts anew: what is set from then on becomes valid in whole with switch, and what was in the kernel until
+ * then, be it of a process before this one, is used until then.
+ *
+ * Of two Services that want the same address and port the older one has it (by name where they are of one age), and
+ * the other gets it when that one is gone.
+ */
+struct net_endpoint {
+	struct net_addr addr;
+	uint16_t port;
+};
+struct net_service_port {
+	const char *name; /* "" or unlike that of every other port; '/6' is added for IPv6 */
+	int family; /* of all that follows */
+	uint8_t protocol; /* IPPROTO_TCP, IPPROTO_UDP, IPPROTO_SCTP */
+	uint16_t port, node_port; /* node_port 0: none */
+	struct net_addr cluster_ip;
+	const struct net_addr *external, *lb; /* externalIPs, and addresses of a load balancer */
+	size_t n_external, n_lb;
+	const struct net_prefix *sources; /* who may come by lb; none: anybody. Those of the other family are of no account */
+	size_t n_sources;
+	bool restricted; /* sources count, even when there are none */
+	bool internal_local, external_local; /* traffic from inside, from outside: to local endpoints only */
+	bool any; /* there are endpoints somewhere: what finds none here is dropped; else it is rejected */
+	uint32_t affinity_s; /* a client comes to the same endpoint until it was away for so long; 0: to any */
+	const struct net_endpoint *cluster, *local;
+	size_t n_cluster, n_local;
+};
+struct net_services;
+struct net_services_config {
+	struct net *net;
+	const char *service_cidr; /* the machine's own packets to it find their way; two families by a comma */
+	/* who has not got what it wants, once for each Service: "10.0.0.1:80/TCP" is that of owner; keys as below */
+	void (*lost)(void *arg, const char *key, const char *what, const char *owner);
+	void *arg;
+};
+struct net_services *net_services_new(const struct net_services_config *cfg);
+struct net_services *net_services_free(struct net_services *s); /* the kernel keeps what it has */
+void net_services_begin(struct net_services *s);
+/* key: "NAMESPACE/NAME"; created: seconds, for the order of those that want the same; n 0: it is gone. */
+void net_services_set(struct net_services *s, const char *key, int64_t created, const struct net_service_port *v,
+		      size_t n);
+/* After a failure nothing fits any more: begin again. */
+int net_services_commit(struct net_services *s, struct err *e) MUST_CHECK;
+int net_services_switch(struct net_services *s, struct err *e) MUST_CHECK; /* commits, too */
+/* Removes some of what was in the kernel before; true: there is more. */
+bool net_services_tidy(struct net_services *s);
+size_t net_services_memory(const struct net_services *s);
+struct net_service_stats {
+	uint64_t batches, messages, bytes, refused;
+};
+struct net_service_stats net_services_stats(const struct net_services *s);
+
 /* The address of the family (AF_INET, AF_INET6) that this node has towards others: of the default route, else the first
  * one of a wider scope than the link that is not our bridge's, else 127.0.0.1 or ::1 (then false). */
 bool net_host_address(const char *bridge, int family, char out[NET_ADDR_TEXT]);

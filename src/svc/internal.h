@@ -34,6 +34,11 @@ void dns_close(void *part);
 int ingress_open(void **ret, struct svc *s, struct err *e) MUST_CHECK;
 void ingress_close(void *part);
 
+/* --- proxy.c: a Service's addresses lead to its endpoints --- */
+int proxy_open(void **ret, struct svc *s, struct err *e) MUST_CHECK;
+void proxy_close(void *part);
+void proxy_off(struct svc *s);
+
 /* --- slices.c: EndpointSlices by Service --- */
 struct svc_slices;
 /* Called when the slices of a Service changed: one was added, modified, deleted. Not while the first list comes in

@@ -9,6 +9,7 @@
 
 #define OFF(m) offsetof(struct svc_config, m)
 static const struct svc_part parts[] = {
+	{ "service proxy", OFF(no_proxy), proxy_open, proxy_close, proxy_off },
 	{ "DNS", OFF(no_dns), dns_open, dns_close, NULL },
 	{ "announcements", OFF(no_lb), announce_open, announce_close, NULL },
 	{ "ports", OFF(no_lb), listening_open, listening_close, NULL },
