@@ -49,12 +49,16 @@ script_image_() # TAR NAME SCRIPT [CMD-JSON [FILE:PATH...]]
 		"$book/$test_script:/bin/$test_script $*"
 }
 
-# An image with programs of this machine, and the libraries that they want.
-tool_image_() # TAR NAME PROGRAM...
+# An image with programs (and files) of this machine, and the libraries that they want.
+tool_image_() # TAR NAME PROGRAM|/FILE...
 {
 	test_tar=$1 test_name_=$2 test_list=
 	shift 2
 	for test_program; do
+		if [ "${test_program#/}" != "$test_program" ]; then
+			test_list="$test_list $test_program:$test_program"
+			continue
+		fi
 		test_path=$(command -v "$test_program") || return 1
 		test_list="$test_list $(readlink -f "$test_path"):/usr/bin/$test_program"
 		test_list="$test_list $(ldd "$test_path" | sed -n 's,.* \(/[^ ]*\) (.*,\1:\1,p; s,^[[:space:]]*\(/[^ ]*\) (.*,\1:\1,p')"
@@ -77,11 +81,39 @@ book_image() # WHICH
 	batch-job) test_of=zou8944/batch-job && script_image_ "$test_tar" $test_of batch-job.sh '' ;;
 	kubectl-proxy) test_of=luksa/kubectl-proxy:1.6.2 && script_image_ "$test_tar" $test_of kubectl-proxy.sh '' "$(oldest_kubectl):/bin/kubectl" ;;
 	dnsutils) test_of=tutum/dnsutils && tool_image_ "$test_tar" $test_of dig nslookup ;;
-	curl) test_of=tutum/curl && tool_image_ "$test_tar" $test_of curl ;;
+	curl) test_of=tutum/curl && tool_image_ "$test_tar" $test_of curl /etc/ssl/certs/ca-certificates.crt ;;
 	*) echo "no such image: $1"; return 1 ;;
 	esac &&
 	"$KINGLET" image --data-dir "$DATA" import "$test_tar" &&
 	"$KINGLET" image --data-dir "$DATA" push "${test_of#library/}" "127.0.0.1:5000/$test_of"
+}
+
+# Before start_book: a network that the node (192.0.2.1) shares with another machine (192.0.2.2, a network namespace).
+start_lan()
+{
+	test_expect_success 'a network, and another machine in it' '
+		{ unshare -n sleep 6000 & } && test_lan=$! &&
+		wait_for "test \"\$(readlink /proc/$test_lan/ns/net)\" != \"\$(readlink /proc/self/ns/net)\"" &&
+		ip link add lan0 type veth peer name eth0 netns $test_lan &&
+		ip address add 192.0.2.1/24 dev lan0 && ip link set lan0 up &&
+		outside ip address add 192.0.2.2/24 dev eth0 && outside ip link set eth0 up && outside ip link set lo up &&
+		outside ip route add default via 192.0.2.1
+	'
+}
+
+end_lan()
+{
+	ip link del lan0 && kill $test_lan && { wait $test_lan || :; }
+}
+
+outside() # COMMAND...: on the other machine
+{
+	nsenter -t $test_lan -n "$@"
+}
+
+outside_bg() # in the background there, as kubectl_bg
+{
+	exec nsenter -t $test_lan -n "$@"
 }
 
 start_book() # [--OPTION-OF-THE-SERVER=VALUE...] IMAGE...
