@@ -1,190 +1,273 @@
 /*
- * What a Service gets from the cluster: an address of the service network and
+ * What a Service gets from the cluster: addresses of the service networks and
  * ports on every node.
  *
- * Two bitmaps, made from the Services that are there when the server starts.
- * They are kept true by whoever writes: a create or update reserves before the
- * store is asked and gives back when it fails (alloc_undo); what a stored change
- * or delete frees is seen on the watch of Services. An address is chosen at
- * random from the upper band of the network, so that the lower one stays free for
- * those who ask for a certain one (KEP-3070); the first is the `kubernetes`
- * Service's. Node ports likewise (KEP-3668).
+ * Pools of numbers (alloc-pool.c), made from the Services that are there when the
+ * server starts. They are kept true by whoever writes: a create or update reserves
+ * before the store is asked and gives back when it fails (alloc_undo); what a
+ * stored change or delete frees is seen on the watch of Services. The first
+ * address of the primary network is the `kubernetes` Service's.
  *
- * Defaults of ipFamilies, ipFamilyPolicy and clusterIPs are set here too, as
- * they depend on the cluster and not on the type: one IPv4 network.
+ * Addresses come from the networks that the server was started with and from those
+ * of ServiceCIDRs that are ready and not about to go. IPAddresses that others than
+ * the controller of ctl/ipaddress.c have made keep theirs from being given.
+ *
+ * A request that is done again, because a program outside was asked, comes to the
+ * same addresses and ports again: chance depends on the request alone.
  */
-#include "api/internal.h"
-
-#include <arpa/inet.h>
-#include <stdio.h>
+#include "api/alloc.h"
 
 #include "base/rand.h"
 
-struct bitmap {
-	uint8_t *bits;
-	uint32_t n; /* items */
-	uint32_t band; /* the first of the upper band */
-};
+/* --- ranges --- */
 
-struct alloc {
-	uint32_t base; /* of the network, host order */
-	int prefix;
-	struct bitmap ips, ports;
-	int port_min;
-	struct store_watch *watch;
-	char first_ip[INET_ADDRSTRLEN];
-};
-
-/* --- bitmaps --- */
-
-static void bitmap_init(struct bitmap *b, uint32_t n, uint32_t lo, uint32_t hi, uint32_t step)
+static void alloc_mark(struct alloc *al, const struct ip_addr *a, bool foreign, bool on)
 {
-	uint32_t band = n / step;
+	for (size_t i = 0; i < al->ranges.n; i++) {
+		struct alloc_range *g = al->ranges.v[i];
+		int64_t k = alloc_range_index(g, a);
 
-	b->n = n;
-	b->bits = xcalloc(n / 8 + 1, 1);
-	band = band < lo ? lo : band > hi ? hi : band;
-	b->band = n > 2 * band ? band : 0;
-}
-
-static bool bitmap_get(const struct bitmap *b, uint32_t i)
-{
-	return b->bits[i / 8] >> (i % 8) & 1;
-}
-
-static void bitmap_set(struct bitmap *b, uint32_t i, bool on)
-{
-	if (on)
-		b->bits[i / 8] |= (uint8_t)(1u << (i % 8));
-	else
-		b->bits[i / 8] &= (uint8_t) ~(1u << (i % 8));
-}
-
-static int64_t bitmap_search(const struct bitmap *b, uint32_t from, uint32_t to)
-{
-	uint32_t n = to - from, at = n ? (uint32_t)rand_below(n) : 0;
-
-	for (uint32_t i = 0; i < n; i++) {
-		uint32_t k = from + (at + i) % n;
-
-		if (!bitmap_get(b, k))
-			return k;
+		if (k >= 0)
+			pool_bits_set(foreign ? &g->pool.foreign : &g->pool.used, (uint32_t)k, on);
 	}
-	return -1;
 }
 
-/* A free one, the upper band first; -1: none. */
-static int64_t bitmap_pick(const struct bitmap *b)
+static struct alloc_range *alloc_find_range(const struct alloc *al, const struct ip_prefix *p)
 {
-	int64_t k = bitmap_search(b, b->band, b->n);
-
-	return k >= 0 ? k : bitmap_search(b, 0, b->band);
+	for (size_t i = 0; i < al->ranges.n; i++)
+		if (ip_prefix_equal(&al->ranges.v[i]->net, p))
+			return al->ranges.v[i];
+	return NULL;
 }
 
-/* --- addresses --- */
-
-static int64_t ip_index(const struct alloc *al, const char *text)
+static void mark_service_ips(struct alloc *al, const struct node *spec, bool on)
 {
-	struct in_addr a;
-	uint32_t i;
+	struct ip_addr a;
 
-	if (inet_pton(AF_INET, text, &a) != 1)
-		return -1;
-	i = ntohl(a.s_addr) - al->base;
-	return i < al->ips.n ? (int64_t)i : -1;
+	NODE_FOREACH(ip, node_get(spec, F_clusterIPs))
+		if (ip_parse(&a, node_str(ip)))
+			alloc_mark(al, &a, false, on);
 }
 
-static void ip_text(const struct alloc *al, uint32_t i, char out[INET_ADDRSTRLEN])
+static void mark_address(struct alloc *al, struct obj *o, bool on)
 {
-	struct in_addr a = { htonl(al->base + i) };
+	struct ip_addr a;
 
-	inet_ntop(AF_INET, &a, out, INET_ADDRSTRLEN);
+	if (!streq_null(meta_label(obj_node(o), "ipaddress.kubernetes.io/managed-by"), "ipallocator.k8s.io") &&
+	    ip_parse(&a, str_of(o->name)))
+		alloc_mark(al, &a, true, on);
 }
 
-static int alloc_parse_cidr(struct alloc *al, const char *cidr, struct err *e)
+/* Writes that are under way are seen in the ranges that overlap, others in what is stored. */
+static void range_copy_overlap(const struct alloc_range *from, struct alloc_range *to)
 {
-	struct str rest = str_of(cidr);
-	_cleanup_free_ char *ip = str_dup(str_cut(&rest, '/'));
-	struct in_addr a;
-	int64_t bits;
+	if (!ip_prefix_covers(&from->net, &to->net) && !ip_prefix_covers(&to->net, &from->net))
+		return;
+	for (uint32_t i = from->pool.first; i < from->pool.end; i++) {
+		struct ip_addr a = alloc_range_at(from, i);
+		int64_t k = pool_bits_get(&from->pool.used, i) ? alloc_range_index(to, &a) : -1;
 
-	if (inet_pton(AF_INET, ip, &a) != 1 || !str_to_i64(rest, &bits) || bits < 8 || bits > 30)
-		return err_set(e, ERR_BAD_REQUEST, "the service network '%s' is no IPv4 network of /8 to /30", cidr);
-	al->prefix = (int)bits;
-	al->base = ntohl(a.s_addr) & ~(uint32_t)((1ull << (32 - bits)) - 1);
+		if (k >= 0)
+			pool_bits_set(&to->pool.used, (uint32_t)k, true);
+	}
+}
+
+static int each_object(struct api *a, const struct resource *res, void (*f)(struct alloc *al, struct obj *o), int64_t *rv,
+		       struct err *e)
+{
+	struct store_list l = { .res = res };
+
+	if (store_list(a->store, &l, e) < 0)
+		return -e->code;
+	for (size_t i = 0; i < l.n; i++)
+		f(a->alloc, l.objs[i]);
+	*rv = l.rv;
+	store_list_release(&l);
+	return 0;
+}
+
+static void fill_from_service(struct alloc *al, struct obj *o)
+{
+	mark_service_ips(al, node_get(obj_node(o), F_spec), true);
+}
+
+static void fill_from_address(struct alloc *al, struct obj *o)
+{
+	mark_address(al, o, true);
+}
+
+static struct alloc_range *alloc_add_range(struct alloc *al, const struct ip_prefix *p)
+{
+	struct alloc_range *g = alloc_range_new(p);
+
+	for (size_t i = 0; i < al->ranges.n; i++)
+		range_copy_overlap(al->ranges.v[i], g);
+	VEC_PUSH(&al->ranges, g);
+	return g;
+}
+
+static void list_cidr(struct alloc *al, struct obj *o)
+{
+	const struct node *root = obj_node(o), *conditions = node_path(root, F_status, F_conditions);
+	bool ready = !meta_is_deleting(root) && (!cond_find(conditions, "Ready") || cond_is_true(conditions, "Ready"));
+
+	NODE_FOREACH(c, node_path(root, F_spec, F_cidrs)) {
+		struct alloc_range *g;
+		struct ip_prefix p;
+
+		if (!ip_prefix_parse(&p, node_str(c)))
+			continue;
+		g = alloc_find_range(al, &p);
+		if (!g)
+			g = alloc_add_range(al, &p);
+		g->listed = true;
+		g->ready = g->ready || ready;
+	}
+}
+
+/* Ranges are those of the configuration and of all ServiceCIDRs. */
+static int alloc_sync_ranges(struct api *a, int64_t *rv, struct err *e)
+{
+	struct alloc *al = a->alloc;
+	size_t before = al->ranges.n;
+	int64_t at = 0;
+
+	for (size_t i = 0; i < al->ranges.n; i++)
+		al->ranges.v[i]->listed = al->ranges.v[i]->ready = false;
+	if (each_object(a, al->cidr_res, list_cidr, rv, e) < 0)
+		return -e->code;
+	if (al->ranges.n > before &&
+	    (each_object(a, &a->services->r, fill_from_service, &at, e) < 0 ||
+	     each_object(a, al->address_res, fill_from_address, &at, e) < 0))
+		return -e->code;
+	for (size_t i = al->ranges.n; i-- > 0;)
+		if (!al->ranges.v[i]->listed && !al->ranges.v[i]->configured) {
+			alloc_range_free(al->ranges.v[i]);
+			VEC_REMOVE(&al->ranges, i);
+		}
 	return 0;
 }
 
 /* --- what is there --- */
 
-static bool service_has_ip(const struct node *spec)
+static void mark_port(struct alloc *al, int64_t number, bool on)
 {
-	const char *ip = node_gets(spec, F_clusterIP);
+	int64_t i = number - al->port_min;
 
-	return *ip && !streq(ip, "None");
+	if (i >= 0 && i < al->ports.used.n)
+		pool_bits_set(&al->ports.used, (uint32_t)i, on);
 }
 
-static void service_mark(struct alloc *al, struct obj *o, bool on)
+static void mark_service(struct alloc *al, struct obj *o, bool on)
 {
 	const struct node *spec = node_get(obj_node(o), F_spec);
-	int64_t i = service_has_ip(spec) ? ip_index(al, node_gets(spec, F_clusterIP)) : -1;
-	int64_t health = node_int(node_get(spec, F_healthCheckNodePort), 0) - al->port_min;
 
-	if (i >= 0)
-		bitmap_set(&al->ips, (uint32_t)i, on);
-	NODE_FOREACH(p, node_get(spec, F_ports)) {
-		int64_t port = node_int(node_get(p, F_nodePort), 0) - al->port_min;
-
-		if (port >= 0 && port < al->ports.n)
-			bitmap_set(&al->ports, (uint32_t)port, on);
-	}
-	if (health >= 0 && health < al->ports.n)
-		bitmap_set(&al->ports, (uint32_t)health, on);
+	mark_service_ips(al, spec, on);
+	NODE_FOREACH(p, node_get(spec, F_ports))
+		mark_port(al, node_int(node_get(p, F_nodePort), 0), on);
+	mark_port(al, node_int(node_get(spec, F_healthCheckNodePort), 0), on);
 }
 
-static void alloc_on_event(void *arg, const struct store_event *ev)
+static void load_service(struct alloc *al, struct obj *o)
+{
+	mark_service(al, o, true);
+}
+
+static void alloc_on_service(void *arg, const struct store_event *ev)
 {
 	struct api *a = arg;
 
 	if (ev->old)
-		service_mark(a->alloc, ev->old, false);
-	service_mark(a->alloc, ev->obj, ev->type != WATCH_DELETED);
+		mark_service(a->alloc, ev->old, false);
+	mark_service(a->alloc, ev->obj, ev->type != WATCH_DELETED);
 }
 
-static int alloc_load(struct api *a, struct alloc *al, struct err *e)
+static void alloc_on_address(void *arg, const struct store_event *ev)
 {
-	struct store_list l = { .res = &a->services->r };
+	struct api *a = arg;
 
-	if (store_list(a->store, &l, e) < 0)
+	if (ev->old)
+		mark_address(a->alloc, ev->old, false);
+	mark_address(a->alloc, ev->obj, ev->type != WATCH_DELETED);
+}
+
+static void alloc_on_cidr(void *arg, const struct store_event *ev UNUSED)
+{
+	_cleanup_err_ struct err e = ERR_INIT;
+	int64_t rv;
+
+	BUG_ON(alloc_sync_ranges(arg, &rv, &e) < 0); /* newest states are always there to be read */
+}
+
+static int alloc_load(struct api *a, struct err *e)
+{
+	struct alloc *al = a->alloc;
+	int64_t cidrs = 0, services = 0, addresses = 0;
+
+	if (alloc_sync_ranges(a, &cidrs, e) < 0 || each_object(a, &a->services->r, load_service, &services, e) < 0 ||
+	    each_object(a, al->address_res, fill_from_address, &addresses, e) < 0)
 		return -e->code;
-	for (size_t i = 0; i < l.n; i++)
-		service_mark(al, l.objs[i], true);
-	store_list_release(&l);
-	return store_watch(&al->watch, a->store, &a->services->r, NULL, l.rv, alloc_on_event, a, e);
+	if (store_watch(&al->services, a->store, &a->services->r, NULL, services, alloc_on_service, a, e) < 0 ||
+	    store_watch(&al->addresses, a->store, al->address_res, NULL, addresses, alloc_on_address, a, e) < 0 ||
+	    store_watch(&al->cidrs, a->store, al->cidr_res, NULL, cidrs, alloc_on_cidr, a, e) < 0)
+		return -e->code;
+	return 0;
+}
+
+/* --- configuration --- */
+
+static int alloc_add_network(struct alloc *al, struct str cidr, struct err *e)
+{
+	struct alloc_range *g;
+	struct ip_prefix p;
+
+	if (!ip_prefix_parse(&p, cidr) || (!p.addr.six && (p.bits < 8 || p.bits > 30)))
+		return err_set(e, ERR_BAD_REQUEST, "the service network '%" STR_FMT "' is no network of /8 to /30 (IPv4), or "
+			       "/64 to /126 (IPv6)", STR_ARG(cidr));
+	if (p.addr.six && (p.bits < 64 || p.bits > 126))
+		return err_set(e, ERR_BAD_REQUEST, "the service network '%" STR_FMT "' is not of /64 to /126", STR_ARG(cidr));
+	if (al->has[p.addr.six])
+		return err_set(e, ERR_BAD_REQUEST, "two service networks of one family, %s: '%" STR_FMT "'",
+			       alloc_family_name(p.addr.six), STR_ARG(cidr));
+	al->has[p.addr.six] = true;
+	g = alloc_add_range(al, &p);
+	g->configured = true;
+	return 0;
+}
+
+static int alloc_configure(struct alloc *al, const char *cidrs, struct err *e)
+{
+	struct str rest = str_of(cidrs);
+
+	do {
+		if (alloc_add_network(al, str_trim(str_cut(&rest, ',')), e) < 0)
+			return -e->code;
+	} while (rest.p);
+	al->six_first = al->ranges.v[0]->net.addr.six;
+	al->first = alloc_range_at(al->ranges.v[0], 1);
+	ip_print(&al->first, al->first_text);
+	return 0;
 }
 
 int alloc_new(struct api *a, struct err *e)
 {
 	struct alloc *al = xcalloc(1, sizeof(*al));
 	int max = a->cfg.node_port_max ? a->cfg.node_port_max : 32767;
-	uint32_t hosts;
+	uint32_t ports;
 
 	a->alloc = al;
+	al->address_res = schema_res("networking.k8s.io", "ipaddresses");
+	al->cidr_res = schema_res("networking.k8s.io", "servicecidrs");
 	al->port_min = a->cfg.node_port_min ? a->cfg.node_port_min : 30000;
-	if (alloc_parse_cidr(al, a->cfg.service_cidr ? a->cfg.service_cidr : "10.43.0.0/16", e) < 0)
+	if (alloc_configure(al, a->cfg.service_cidr ? a->cfg.service_cidr : "10.43.0.0/16", e) < 0)
 		return -e->code;
 	if (max < al->port_min)
 		return err_set(e, ERR_BAD_REQUEST, "the range of node ports is empty");
-	hosts = 1u << (32 - al->prefix);
-	if (hosts > 1u << 20)
-		hosts = 1u << 20; /* as kube-apiserver: a larger network is used in part */
-	bitmap_init(&al->ips, hosts, 16, 256, 16);
-	bitmap_init(&al->ports, (uint32_t)(max - al->port_min + 1), 16, 128, 32);
-	bitmap_set(&al->ips, 0, true);
-	bitmap_set(&al->ips, 1, true);
-	bitmap_set(&al->ips, hosts - 1, true);
-	ip_text(al, 1, al->first_ip);
-	return alloc_load(a, al, e);
+	ports = (uint32_t)(max - al->port_min + 1);
+	pool_bits_init(&al->ports.used, ports);
+	al->ports.end = ports;
+	al->ports.band = pool_band(ports, 32, 16, 128);
+	return alloc_load(a, e);
 }
 
 void alloc_free(struct api *a)
@@ -193,16 +276,20 @@ void alloc_free(struct api *a)
 
 	if (!al)
 		return;
-	store_watch_stop(al->watch);
-	free(al->ips.bits);
-	free(al->ports.bits);
+	store_watch_stop(al->services);
+	store_watch_stop(al->addresses);
+	store_watch_stop(al->cidrs);
+	for (size_t i = 0; i < al->ranges.n; i++)
+		alloc_range_free(al->ranges.v[i]);
+	VEC_RELEASE(&al->ranges);
+	pool_bits_release(&al->ports.used);
 	free(al);
 	a->alloc = NULL;
 }
 
 const char *alloc_first_ip(struct api *a)
 {
-	return a->alloc->first_ip;
+	return a->alloc->first_text;
 }
 
 /* --- reserving --- */
@@ -211,14 +298,11 @@ void alloc_undo(struct req *r)
 {
 	struct alloc *al = r->api->alloc;
 
-	if (!al)
-		return;
-	if (r->reserved_ip)
-		bitmap_set(&al->ips, (uint32_t)r->reserved_ip, false);
-	for (size_t i = 0; i < r->reserved_ports.n; i++)
-		bitmap_set(&al->ports, (uint32_t)r->reserved_ports.v[i], false);
-	r->reserved_ip = 0;
-	r->reserved_ports.n = 0;
+	for (size_t i = 0; al && i < r->reserved_ips.n; i++)
+		alloc_mark(al, &r->reserved_ips.v[i], false, false);
+	for (size_t i = 0; al && i < r->reserved_ports.n; i++)
+		pool_bits_set(&al->ports.used, (uint32_t)r->reserved_ports.v[i], false);
+	r->reserved_ips.n = r->reserved_ports.n = 0;
 }
 
 static int alloc_invalid(struct req *r, const char *field, struct err *e, const char *fmt, ...) ATTR_PRINTF(4, 5);
@@ -233,47 +317,105 @@ static int alloc_invalid(struct req *r, const char *field, struct err *e, const 
 	return err_invalid(e, NULL, "Service", r->at.name, "FieldValueInvalid", field, "%s", text);
 }
 
-static int reserve_ip(struct req *r, struct doc *d, struct node *spec, struct err *e)
+/* A number for the n-th choice of this request. */
+static uint64_t alloc_chance(struct req *r)
+{
+	uint64_t x;
+
+	if (!r->alloc_seed)
+		r->alloc_seed = rand_u64() | 1;
+	x = r->alloc_seed + (r->reserved_ips.n + r->reserved_ports.n) * 0x9e3779b97f4a7c15u;
+	x = (x ^ x >> 30) * 0xbf58476d1ce4e5b9u;
+	x = (x ^ x >> 27) * 0x94d049bb133111ebu;
+	return x ^ x >> 31;
+}
+
+static void hold_ip(struct req *r, const struct ip_addr *a)
+{
+	alloc_mark(r->api->alloc, a, false, true);
+	VEC_PUSH(&r->reserved_ips, *a);
+}
+
+static int pick_ip(struct req *r, bool six, struct ip_addr *ret, struct err *e)
 {
 	struct alloc *al = r->api->alloc;
-	const char *want = node_gets(spec, F_clusterIP);
-	char text[INET_ADDRSTRLEN];
-	int64_t i;
 
-	if (!*want) {
-		i = bitmap_pick(&al->ips);
-		if (i < 0)
-			return err_set(e, ERR_INTERNAL,
-				       "Internal error occurred: failed to allocate a serviceIP: range is full");
-		ip_text(al, (uint32_t)i, text);
+	for (size_t i = 0; i < al->ranges.n; i++) {
+		struct alloc_range *g = al->ranges.v[i];
+		struct pool p = g->pool;
+		int64_t k;
+
+		if (g->net.addr.six != six || !alloc_range_is_open(g))
+			continue;
+		if (alloc_range_index(g, &al->first) == p.first)
+			p.first++;
+		k = pool_pick(&p, alloc_chance(r));
+		if (k >= 0) {
+			*ret = alloc_range_at(g, (uint32_t)k);
+			hold_ip(r, ret);
+			return 0;
+		}
+	}
+	return err_set(e, ERR_INTERNAL, "Internal error occurred: failed to allocate a serviceIP: range is full");
+}
+
+/* Why this address can't be had, or NULL. */
+static const char *ip_refused(struct req *r, const struct ip_addr *a)
+{
+	struct alloc *al = r->api->alloc;
+	const char *why = "the provided network does not match the current range";
+
+	if (ip_equal(a, &al->first) && !r->user->part)
+		return "provided IP is already allocated";
+	for (size_t i = 0; i < al->ranges.n; i++) {
+		struct alloc_range *g = al->ranges.v[i];
+		int64_t k = alloc_range_is_open(g) ? alloc_range_index(g, a) : -1;
+
+		if (k < 0)
+			continue;
+		if (!pool_is_free(&g->pool, (uint32_t)k))
+			return "provided IP is already allocated";
+		why = NULL;
+	}
+	return why;
+}
+
+/* The i-th of clusterIPs, of the i-th family: the one that is written there, or one that is free. */
+static int reserve_ip(struct req *r, struct doc *d, struct node *spec, size_t i, struct err *e)
+{
+	bool six = node_streq(node_at(node_get(spec, F_ipFamilies), i), "IPv6");
+	struct node *ips = node_need_array(d, spec, F_clusterIPs);
+	const char *why;
+	struct ip_addr a;
+	char text[IP_TEXT];
+
+	if (i < node_count(ips)) {
+		const char *want = node_cstr_or(node_at(ips, i), "");
+		_cleanup_buf_ struct buf list = BUF_INIT;
+
+		why = ip_parse(&a, str_of(want)) ? ip_refused(r, &a) : "not a valid IP";
+		if (!why) {
+			hold_ip(r, &a);
+			return 0;
+		}
+		doc_print_json(&list, ips, DOC_PRINT_COMPACT);
+		return alloc_invalid(r, "spec.clusterIPs", e, "%s: failed to allocate IP %s: %s", list.s, want, why);
+	}
+	if (pick_ip(r, six, &a, e) < 0)
+		return -e->code;
+	node_append(ips, node_new_cstr(d, ip_print(&a, text)));
+	if (i == 0)
 		node_sets(d, spec, F_clusterIP, text);
-	} else {
-		i = ip_index(al, want);
-		if (i < 0)
-			return alloc_invalid(r, "spec.clusterIPs", e,
-					     "[]string{\"%s\"}: failed to allocate IP %s: the provided IP (%s) is not in "
-					     "the valid range. The range of valid IPs is %s",
-					     want, want, want, r->api->cfg.service_cidr);
-		if (bitmap_get(&al->ips, (uint32_t)i) && !(i == 1 && r->user->part))
-			return alloc_invalid(r, "spec.clusterIPs", e,
-					     "[]string{\"%s\"}: failed to allocate IP %s: provided IP is already allocated",
-					     want, want);
-	}
-	if (i > 1) {
-		bitmap_set(&al->ips, (uint32_t)i, true);
-		r->reserved_ip = i;
-	}
 	return 0;
 }
 
-static void reserve_mark_port(struct req *r, int64_t i)
+static void hold_port(struct req *r, int64_t i)
 {
-	bitmap_set(&r->api->alloc->ports, (uint32_t)i, true);
+	pool_bits_set(&r->api->alloc->ports.used, (uint32_t)i, true);
 	VEC_PUSH(&r->reserved_ports, (int)i);
 }
 
-/* The same number may serve two protocols of one Service. */
-static bool port_reserved_here(const struct req *r, int64_t i)
+static bool port_held_here(const struct req *r, int64_t i)
 {
 	for (size_t k = 0; k < r->reserved_ports.n; k++)
 		if (r->reserved_ports.v[k] == i)
@@ -281,157 +423,162 @@ static bool port_reserved_here(const struct req *r, int64_t i)
 	return false;
 }
 
-/* The port that member f of n names; when it names none, one that is free is written there. */
-static int reserve_port(struct req *r, struct doc *d, struct node *n, enum field f, const char *field, struct err *e)
+/* Why this port can't be had, or NULL: then it is held. The same number may serve two protocols of one Service. */
+static const char *take_port(struct req *r, int64_t want)
 {
 	struct alloc *al = r->api->alloc;
-	int64_t want = node_int(node_get(n, f), 0), i = want - al->port_min;
+	int64_t i = want - al->port_min;
 
-	if (!want) {
-		i = bitmap_pick(&al->ports);
-		if (i < 0)
-			return err_set(e, ERR_INTERNAL, "Internal error occurred: failed to allocate a nodePort: range is full");
-		node_seti(d, n, f, i + al->port_min);
-	} else if (i < 0 || i >= al->ports.n) {
-		return alloc_invalid(r, field, e,
-				     "%lld: provided port is not in the valid range. The range of valid ports is %d-%d",
-				     (long long)want, al->port_min, al->port_min + (int)al->ports.n - 1);
-	} else if (bitmap_get(&al->ports, (uint32_t)i)) {
-		if (port_reserved_here(r, i))
-			return 0;
-		return alloc_invalid(r, field, e, "%lld: provided port is already allocated", (long long)want);
-	}
-	reserve_mark_port(r, i);
+	if (i < 0 || i >= al->ports.end)
+		return arena_printf(r->arena, "provided port is not in the valid range. The range of valid ports is %d-%d",
+				    al->port_min, al->port_min + (int)al->ports.end - 1);
+	if (port_held_here(r, i))
+		return NULL;
+	if (pool_bits_get(&al->ports.used, (uint32_t)i))
+		return "provided port is already allocated";
+	hold_port(r, i);
+	return NULL;
+}
+
+static int64_t next_port(struct req *r)
+{
+	struct alloc *al = r->api->alloc;
+	int64_t i = pool_pick(&al->ports, alloc_chance(r));
+
+	if (i < 0)
+		return 0;
+	hold_port(r, i);
+	return i + al->port_min;
+}
+
+static int give_port(struct req *r, struct doc *d, struct node *port, struct err *e)
+{
+	int64_t number = next_port(r);
+
+	if (!number)
+		return err_set(e, ERR_INTERNAL, "Internal error occurred: failed to allocate a nodePort: range is full");
+	node_seti(d, port, F_nodePort, number);
 	return 0;
+}
+
+static int want_port(struct req *r, size_t at, int64_t number, struct err *e)
+{
+	const char *why = take_port(r, number);
+
+	if (!why)
+		return 0;
+	return alloc_invalid(r, arena_printf(r->arena, "spec.ports[%zu].nodePort", at), e, "%lld: %s", (long long)number, why);
 }
 
 /* --- a Service on its way in --- */
 
-static bool type_has_ip(const char *type)
+static int alloc_addresses(struct req *r, struct doc *d, struct node *spec, const struct node *old, struct err *e)
 {
-	return !streq(type, "ExternalName");
+	size_t n = node_count(node_get(spec, F_ipFamilies)), had = node_count(node_get(old, F_ipFamilies));
+	size_t from = 0;
+
+	if (!service_has_ip(spec) || service_is_headless(spec) || alloc_families_stay(spec, old))
+		return 0;
+	if (old && service_has_ip(old)) {
+		if (service_is_headless(old) || n <= had)
+			return 0; /* what goes is free when the change is stored */
+		from = had;
+	}
+	for (size_t i = from; i < n; i++)
+		if (reserve_ip(r, d, spec, i, e) < 0)
+			return -e->code;
+	return 0;
 }
 
-static bool type_has_node_ports(const struct node *spec)
+static int64_t port_number(const struct node *p)
 {
-	const char *type = node_gets(spec, F_type);
-
-	return streq(type, "NodePort") ||
-	       (streq(type, "LoadBalancer") && node_bool(node_get(spec, F_allocateLoadBalancerNodePorts), true));
+	return node_int(node_get(p, F_port), 0);
 }
 
-/* Balancers that send to nodes with a pod only ask each node at this port whether it has one. */
-static bool type_has_health_port(const struct node *spec)
+static int64_t node_port(const struct node *p)
 {
-	return streq(node_gets(spec, F_type), "LoadBalancer") && streq(node_gets(spec, F_externalTrafficPolicy), "Local");
+	return node_int(node_get(p, F_nodePort), 0);
 }
 
-static const struct node *same_port(const struct node *old_ports, const struct node *port)
+/* The node port of the first among ports[..end) with p's number that has one, or 0. */
+static int64_t same_port(const struct node *ports, const struct node *p, const struct node *end)
 {
-	NODE_FOREACH(p, old_ports)
-		if (node_int(node_get(p, F_port), 0) == node_int(node_get(port, F_port), -1) &&
-		    streq(node_gets(p, F_protocol), node_gets(port, F_protocol)))
-			return p;
-	return NULL;
+	NODE_FOREACH(o, ports) {
+		if (o == end)
+			break;
+		if (port_number(o) == port_number(p) && node_port(o))
+			return node_port(o);
+	}
+	return 0;
 }
 
-static bool old_has_node_port(const struct node *old_spec, int64_t port)
+/* Ports that differ in their protocol alone (DNS) get one node port. */
+static int alloc_new_ports(struct req *r, struct doc *d, struct node *spec, struct err *e)
 {
-	NODE_FOREACH(p, node_get(old_spec, F_ports))
-		if (port && node_int(node_get(p, F_nodePort), 0) == port)
+	struct node *ports = node_get(spec, F_ports);
+	size_t at = 0;
+
+	NODE_FOREACH(p, ports) {
+		size_t i = at++;
+		int64_t shared;
+
+		if (!node_port(p) && !service_wants_node_ports(spec))
+			continue;
+		shared = node_port(p) ? node_port(p) : same_port(ports, p, NULL);
+		if (shared && want_port(r, i, shared, e) < 0)
+			return -e->code;
+		if (shared)
+			node_seti(d, p, F_nodePort, shared);
+		else if (give_port(r, d, p, e) < 0)
+			return -e->code;
+	}
+	return 0;
+}
+
+static bool old_has_node_port(const struct node *old, int64_t number)
+{
+	NODE_FOREACH(p, node_get(old, F_ports))
+		if (node_port(p) == number)
 			return true;
 	return false;
 }
 
-/* An update that leaves out what was given keeps it. */
-static void keep_allocated(struct doc *d, struct node *spec, const struct node *old)
-{
-	const char *type = node_gets(spec, F_type), *old_type = node_gets(old, F_type);
-
-	if (type_has_ip(type) && type_has_ip(old_type) && !*node_gets(spec, F_clusterIP))
-		node_sets(d, spec, F_clusterIP, node_gets(old, F_clusterIP));
-	if (type_has_health_port(spec) && !node_int(node_get(spec, F_healthCheckNodePort), 0) &&
-	    node_get(old, F_healthCheckNodePort))
-		node_seti(d, spec, F_healthCheckNodePort, node_int(node_get(old, F_healthCheckNodePort), 0));
-	if (type_has_node_ports(spec) && !streq(old_type, "ClusterIP"))
-		NODE_FOREACH(p, node_get(spec, F_ports)) {
-			const struct node *o = same_port(node_get(old, F_ports), p);
-			int64_t port = node_int(node_get(o, F_nodePort), 0);
-
-			if (!node_int(node_get(p, F_nodePort), 0) && port)
-				node_seti(d, p, F_nodePort, port);
-		}
-}
-
-static void set_families(struct doc *d, struct node *spec, bool headless_external)
-{
-	struct node *ips, *families;
-	const char *ip = node_gets(spec, F_clusterIP);
-
-	ips = node_set(d, spec, F_clusterIPs, node_new(d, DOC_ARRAY));
-	node_append(ips, node_new_cstr(d, ip));
-	if (!node_count(node_get(spec, F_ipFamilies))) {
-		families = node_set(d, spec, F_ipFamilies, node_new(d, DOC_ARRAY));
-		node_append(families, node_new_cstr(d, "IPv4"));
-		if (headless_external)
-			node_append(families, node_new_cstr(d, "IPv6"));
-	}
-	if (!*node_gets(spec, F_ipFamilyPolicy))
-		node_sets(d, spec, F_ipFamilyPolicy, headless_external ? "RequireDualStack" : "SingleStack");
-}
-
-static void clear_families(struct node *spec)
-{
-	static const enum field all[] = { F_clusterIP, F_clusterIPs, F_ipFamilies, F_ipFamilyPolicy };
-
-	for (size_t i = 0; i < ARRAY_SIZE(all); i++)
-		node_remove(spec, all[i]);
-}
-
-static int alloc_address(struct req *r, struct doc *d, struct node *spec, const struct node *old, struct err *e)
-{
-	const char *ip = node_gets(spec, F_clusterIP), *first = node_cstr_or(node_at(node_get(spec, F_clusterIPs), 0), "");
-
-	if (!type_has_ip(node_gets(spec, F_type))) {
-		clear_families(spec);
-		return 0;
-	}
-	if (!*ip && *first) {
-		node_sets(d, spec, F_clusterIP, first);
-		ip = node_gets(spec, F_clusterIP);
-	}
-	if (streq(ip, "None")) {
-		set_families(d, spec, !node_count(node_get(spec, F_selector)));
-		return 0;
-	}
-	if (!(*ip && old && streq(node_gets(old, F_clusterIP), ip)) && reserve_ip(r, d, spec, e) < 0)
-		return -e->code;
-	set_families(d, spec, false);
-	return 0;
-}
-
-static int alloc_ports(struct req *r, struct doc *d, struct node *spec, const struct node *old, struct err *e)
+static int alloc_changed_ports(struct req *r, struct doc *d, struct node *spec, const struct node *old, struct err *e)
 {
 	size_t at = 0;
 
 	NODE_FOREACH(p, node_get(spec, F_ports)) {
-		if (!type_has_node_ports(spec) && streq(node_gets(spec, F_type), "ClusterIP"))
-			node_remove(p, F_nodePort);
-		else if (type_has_node_ports(spec) && !old_has_node_port(old, node_int(node_get(p, F_nodePort), 0)) &&
-			 reserve_port(r, d, p, F_nodePort, arena_printf(r->arena, "spec.ports[%zu].nodePort", at), e) < 0)
+		size_t i = at++;
+
+		if (!node_port(p) && service_wants_node_ports(spec) && give_port(r, d, p, e) < 0)
 			return -e->code;
-		at++;
+		if (node_port(p) && !port_held_here(r, node_port(p) - r->api->alloc->port_min) &&
+		    !old_has_node_port(old, node_port(p)) && want_port(r, i, node_port(p), e) < 0)
+			return -e->code;
 	}
 	return 0;
 }
 
-static int alloc_health(struct req *r, struct doc *d, struct node *spec, const struct node *old, struct err *e)
+static int alloc_health_port(struct req *r, struct doc *d, struct node *spec, const struct node *old, struct err *e)
 {
-	int64_t now = node_int(node_get(spec, F_healthCheckNodePort), 0);
+	int64_t number = node_int(node_get(spec, F_healthCheckNodePort), 0);
+	const char *why;
 
-	if (!type_has_health_port(spec) || (now && now == node_int(node_get(old, F_healthCheckNodePort), 0)))
+	if (!service_wants_health_port(spec) || (old && service_wants_health_port(old)))
 		return 0;
-	return reserve_port(r, d, spec, F_healthCheckNodePort, "spec.healthCheckNodePort", e);
+	why = number ? take_port(r, number) : NULL;
+	if (why)
+		return err_set(e, ERR_INTERNAL,
+			       "Internal error occurred: failed to allocate requested HealthCheck NodePort %lld: %s",
+			       (long long)number, why);
+	if (!number) {
+		number = next_port(r);
+		if (!number)
+			return err_set(e, ERR_INTERNAL,
+				       "Internal error occurred: failed to allocate a HealthCheck NodePort 0: range is full");
+		node_seti(d, spec, F_healthCheckNodePort, number);
+	}
+	return 0;
 }
 
 static bool alloc_concerns(const struct req *r)
@@ -439,24 +586,25 @@ static bool alloc_concerns(const struct req *r)
 	return r->st == r->api->services && !*r->at.subresource && r->api->alloc;
 }
 
-void alloc_keep(struct req *r, struct doc *d, struct obj *old)
+int alloc_service(struct req *r, struct doc *d, struct obj *old_obj, struct err *e)
 {
-	if (old && alloc_concerns(r))
-		keep_allocated(d, node_need_object(d, doc_root(d), F_spec), node_get(obj_node(old), F_spec));
-}
-
-int alloc_service(struct req *r, struct doc *d, struct obj *old, struct err *e)
-{
+	const struct node *old = old_obj ? node_get(obj_node(old_obj), F_spec) : NULL;
 	struct node *spec;
-	const struct node *old_spec = NULL;
+	int rc;
 
 	if (!alloc_concerns(r))
 		return 0;
+	alloc_undo(r); /* of a former try */
 	spec = node_need_object(d, doc_root(d), F_spec);
-	if (old)
-		old_spec = node_get(obj_node(old), F_spec);
-	if (alloc_address(r, d, spec, old_spec, e) < 0 || alloc_ports(r, d, spec, old_spec, e) < 0 ||
-	    alloc_health(r, d, spec, old_spec, e) < 0)
+	if (node_count(node_get(spec, F_ports)) > LIMIT_LIST_ITEMS)
+		return 0; /* validation refuses it */
+	alloc_normalize(d, spec, old);
+	if (alloc_families(r, d, spec, old, e) < 0 || alloc_addresses(r, d, spec, old, e) < 0)
 		return -e->code;
-	return 0;
+	if (service_has_node_ports(spec)) {
+		rc = old ? alloc_changed_ports(r, d, spec, old, e) : alloc_new_ports(r, d, spec, e);
+		if (rc < 0)
+			return rc;
+	}
+	return alloc_health_port(r, d, spec, old, e);
 }

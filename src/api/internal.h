@@ -8,6 +8,7 @@
 
 #include "api/api.h"
 #include "base/arena.h"
+#include "base/ip.h"
 #include "base/limits.h"
 #include "base/tree.h"
 #include "base/vec.h"
@@ -156,8 +157,9 @@ struct req {
 	const char *generate_name;
 	int tries;
 	bool created, removed;
-	int64_t reserved_ip; /* alloc.c */
-	VEC(int) reserved_ports;
+	VEC(struct ip_addr) reserved_ips; /* alloc.c */
+	VEC(int) reserved_ports; /* offsets in the range */
+	uint64_t alloc_seed; /* 0: nothing was chosen yet */
 	struct obj *before; /* what was there when it was this write's turn; referenced */
 	struct quota_hold *holds; /* admit-quota.c */
 	struct loop_timer *wait; /* admit-account.c */
@@ -502,8 +504,8 @@ void quota_undo(struct req *r);
 bool quota_stored(struct req *r, struct obj *o);
 int alloc_new(struct api *a, struct err *e) MUST_CHECK;
 void alloc_free(struct api *a);
-/* Before validation: an update keeps what it was given. After it: reserves what is new. */
-void alloc_keep(struct req *r, struct doc *d, struct obj *old);
+/* d, which is to follow old, as it will be with what it is given; what is new is reserved until alloc_undo, or until it is
+ * stored. */
 int alloc_service(struct req *r, struct doc *d, struct obj *old, struct err *e);
 void alloc_undo(struct req *r);
 const char *alloc_first_ip(struct api *a);

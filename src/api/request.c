@@ -325,6 +325,7 @@ static void req_free_writes(struct req *r)
 	VEC_RELEASE(&r->warnings);
 	VEC_RELEASE(&r->parse_issues);
 	doc_unref(r->parsed);
+	VEC_RELEASE(&r->reserved_ips);
 	VEC_RELEASE(&r->reserved_ports);
 	obj_unref(r->before);
 	loop_timer_free(r->wait);

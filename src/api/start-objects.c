@@ -13,6 +13,8 @@
 #include "api/internal.h"
 #include "schema/ingress.h"
 
+#include "base/log.h"
+
 #define FLOWCONTROL "flowcontrol.apiserver.k8s.io"
 #define AUTOUPDATE "apf.kubernetes.io/autoupdate-spec"
 
@@ -316,21 +318,48 @@ static void objects_ingress(struct objects_sync *s)
 		objects_submit(s, VERB_DELETE, res, "", have, NULL, NULL);
 }
 
+/* The networks as ServiceCIDRs write them: a list, its first the primary one. */
+static struct node *service_cidr_list(const struct api *a, struct doc *d)
+{
+	struct node *list = node_new(d, DOC_ARRAY);
+	struct str rest = str_of(a->cfg.service_cidr);
+	struct ip_prefix p;
+	char text[IP_TEXT];
+
+	do {
+		if (ip_prefix_parse(&p, str_trim(str_cut(&rest, ','))))
+			node_append(list, node_new_cstr(d, ip_prefix_print(&p, text)));
+	} while (rest.p);
+	return list;
+}
+
+/* The ServiceCIDR `kubernetes` is made when it is missing. One that has the first network alone gets the second, when the
+ * server is started with two; anything else that it says stays, as in Kubernetes, and is reported. */
 static void objects_service_cidr(struct objects_sync *s)
 {
 	const struct resource *res = schema_res("networking.k8s.io", "servicecidrs");
 	struct obj *have = store_get(s->api->store, res, "", "kubernetes");
-	_cleanup_free_ char *json = xasprintf("{\"metadata\":{\"name\":\"kubernetes\"},\"spec\":{\"cidrs\":[\"%s\"]}}",
-					      s->api->cfg.service_cidr);
-	struct doc *d;
+	const struct node *is = have ? node_path(obj_node(have), F_spec, F_cidrs) : NULL;
+	struct doc *d = have ? doc_clone(obj_doc(have)) : doc_new();
+	struct node *spec, *want = service_cidr_list(s->api, d);
 
-	objects_put(s, res, "", "kubernetes", KEEP_THERE, F_spec, json);
-	if (!have || cond_is_true(node_path(obj_node(have), F_status, F_conditions), "Ready"))
+	if (have && (meta_is_deleting(obj_node(have)) || node_equal(is, want))) {
+		doc_unref(d);
 		return;
-	d = doc_clone(obj_doc(have));
-	cond_set(d, node_need_array(d, node_need_object(d, doc_root(d), F_status), F_conditions), "Ready", "True", "",
-		 "Kubernetes Service CIDR is ready");
-	objects_submit(s, VERB_UPDATE, res, "", have, "status", d);
+	}
+	if (have && !(node_count(is) == 1 && node_count(want) == 2 && node_equal(node_first(is), node_first(want)))) {
+		log_warn("the ServiceCIDR does not have the service network that this server was started with",
+			 LS("name", have->name), LS("service_cidr", s->api->cfg.service_cidr));
+		doc_unref(d);
+		return;
+	}
+	if (!have) {
+		doc_set_root(d, node_new(d, DOC_OBJECT));
+		node_sets(d, node_need_object(d, doc_root(d), F_metadata), F_name, "kubernetes");
+	}
+	spec = node_need_object(d, doc_root(d), F_spec);
+	node_set(d, spec, F_cidrs, want);
+	objects_submit(s, have ? VERB_UPDATE : VERB_CREATE, res, "", have, NULL, d);
 }
 
 /* What the name servers of the nodes answer at (svc/dns.c), as a Service that other proxies leave alone too. It has no

@@ -77,6 +77,14 @@ static void start_done(struct call *c, const struct err *err)
 	start_settle(s);
 }
 
+/* A slice of the other family can't be changed: it goes, which brings us here again. */
+static bool start_must_go(const struct obj *have, const struct doc *want)
+{
+	const struct node *type = node_get(doc_root(want), F_addressType);
+
+	return have && type && !node_equal(type, node_get(obj_node((struct obj *)have), F_addressType));
+}
+
 /* Creates the object of this JSON, or (follow) makes what is there the same. */
 static void start_put(struct start *s, const struct resource *res, const char *ns, const char *name, bool follow,
 		      const char *json)
@@ -92,8 +100,10 @@ static void start_put(struct start *s, const struct resource *res, const char *n
 	BUG_ON(s->running >= START_CALLS);
 	sc = &s->calls[s->running++];
 	sc->s = s;
-	sc->call = (struct call){ .verb = have ? VERB_UPDATE : VERB_CREATE, .res = res, .ns = ns,
-				  .name = have ? name : NULL, .body = d, .done = start_done };
+	sc->call = (struct call){ .verb = start_must_go(have, d) ? VERB_DELETE : have ? VERB_UPDATE : VERB_CREATE,
+				  .res = res, .ns = ns, .name = have ? name : NULL, .body = d, .done = start_done };
+	if (sc->call.verb == VERB_DELETE)
+		sc->call.body = doc_unref(d);
 	req_submit_call(s->api, &s->api->self, &sc->call);
 }
 

@@ -9,10 +9,10 @@
  *
  * The steps of every write (write_chain):
  *	mutate		admission's first half (table in admit.c)
+ *	allocate	a Service's addresses and ports
  *	prepare		what this verb may not set is put right (schema)
  *	validate	all errors at once (schema)
  *	admit		admission's second half
- *	allocate	a Service's addresses and ports
  *
  * dryRun plays the same through without the store. A write that changes nothing
  * is none: no new revision, the present object answers.
@@ -81,6 +81,7 @@ static void req_stored(struct store_write *w, struct obj *o, const struct err *e
 		return;
 	}
 	r->obj = o ? obj_ref(o) : NULL;
+	r->undo = NULL; /* what was reserved is the object's now */
 	if (r->stored)
 		r->stored(r);
 	if (!quota_stored(r, o))
@@ -196,10 +197,10 @@ static int write_chain_steps(struct req *r, struct doc *d, struct obj *old, stru
 
 	if (write_mutate(r, d, old, e) < 0)
 		return -e->code;
+	if (alloc_service(r, d, old, e) < 0)
+		return -e->code;
 	schema_prepare(r->st, d, o, sub);
-	alloc_keep(r, d, old);
-	if (schema_validate(r->st, doc_root(d), o, sub, e) < 0 || admit_validate(r, d, old, e) < 0 ||
-	    alloc_service(r, d, old, e) < 0)
+	if (schema_validate(r->st, doc_root(d), o, sub, e) < 0 || admit_validate(r, d, old, e) < 0)
 		return -e->code;
 	if (r->http)
 		schema_warnings(r->st, doc_root(d), write_warning, r);

@@ -111,6 +111,15 @@ static const struct ctl_def ctl_defs[] = {
 	    { "", "services", NULL, ctl_key_self },
 	    { "discovery.k8s.io", "endpointslices", NULL, endpoints_mirror_key } },
 	  .reconcile = endpoints_mirror_reconcile },
+	{ "ipaddress", 5,
+	  { { "", "services", NULL, ipaddress_key_of_service, .before = true },
+	    { "networking.k8s.io", "ipaddresses", NULL, ipaddress_key, .before = true },
+	    { "networking.k8s.io", "servicecidrs", NULL, NULL, .all = true } },
+	  .reconcile = ipaddress_reconcile, .component = "ipallocator-repair-controller" },
+	{ "service-cidr-controller", 1,
+	  { { "networking.k8s.io", "servicecidrs", NULL, ctl_key_self },
+	    { "networking.k8s.io", "ipaddresses", NULL, servicecidr_key_of_address } },
+	  .reconcile = servicecidr_reconcile },
 	{ "service-lb", 1,
 	  { { "", "services", NULL, NULL }, { "", "nodes", NULL, NULL }, { "", "pods", NULL, NULL },
 	    { "discovery.k8s.io", "endpointslices", NULL, NULL } },
@@ -595,8 +604,12 @@ void ctl_run_wake_all(struct ctl_run *run)
 	for (struct obj *o = NULL; (o = informer_next(run->view.of[0], NULL, o));) {
 		_cleanup_buf_ struct buf key = BUF_INIT;
 
-		obj_key_print(&key, o->ns, o->name);
-		ctl_wake(run, key.s);
+		if (run->def->watches[0].key)
+			run->def->watches[0].key(o, &key);
+		else
+			obj_key_print(&key, o->ns, o->name);
+		if (key.len)
+			ctl_wake(run, key.s);
 	}
 }
 
@@ -611,7 +624,7 @@ static bool ctl_is_same_but_status(enum watch_type t, struct obj *a, struct obj 
 static void ctl_on_event(void *arg, enum watch_type t, struct obj *obj, struct obj *old)
 {
 	struct ctl_sub *sub = arg;
-	_cleanup_buf_ struct buf key = BUF_INIT;
+	_cleanup_buf_ struct buf key = BUF_INIT, was = BUF_INIT;
 
 	if (sub->watch->all && !ctl_is_same_but_status(t, obj, old))
 		ctl_run_wake_all(sub->run);
@@ -619,6 +632,11 @@ static void ctl_on_event(void *arg, enum watch_type t, struct obj *obj, struct o
 		sub->watch->key(obj, &key);
 	if (key.len)
 		ctl_wake(sub->run, key.s);
+	if (sub->watch->before && old) {
+		sub->watch->key(old, &was);
+		if (was.len && !streq(was.s, key.s))
+			ctl_wake(sub->run, was.s);
+	}
 	loop_defer(client_loop(sub->run->ctl->cfg.client), &sub->run->ctl->task);
 }
 

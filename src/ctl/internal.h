@@ -93,6 +93,7 @@ struct ctl_watch {
 	const char *field_selector; /* or NULL */
 	/* Appends the key ("ns/name" or "name") that obj wakes, or nothing. NULL: it wakes none itself. */
 	void (*key)(struct obj *obj, struct buf *out);
+	bool before; /* a change also wakes the key that the object had before it */
 	bool all; /* when its spec or labels change, all of the first watch are woken */
 };
 
@@ -237,6 +238,14 @@ void endpoints_key(struct obj *o, struct buf *out);
 int endpoints_reconcile(const struct ctl_view *v, const char *key, struct plan *out, struct err *e);
 void endpoints_mirror_key(struct obj *o, struct buf *out);
 int endpoints_mirror_reconcile(const struct ctl_view *v, const char *key, struct plan *out, struct err *e);
+/* ipaddress.c */
+bool ipaddress_is_managed(const struct node *root); /* by us, not by somebody else */
+void ipaddress_key(struct obj *o, struct buf *out);
+void ipaddress_key_of_service(struct obj *o, struct buf *out);
+int ipaddress_reconcile(const struct ctl_view *v, const char *key, struct plan *out, struct err *e);
+/* servicecidr.c */
+void servicecidr_key_of_address(struct obj *o, struct buf *out);
+int servicecidr_reconcile(const struct ctl_view *v, const char *key, struct plan *out, struct err *e);
 /* loadbalancer.c */
 void *loadbalancer_open(struct ctl_run *run);
 void loadbalancer_close(void *data);

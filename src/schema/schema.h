@@ -100,6 +100,8 @@ const char *const *schema_reset_fields(const struct schema_res *r, const char *s
  * labels, metadata) and the hand-written ones. old NULL: create. subresource: NULL, "status", ... */
 int schema_validate(const struct schema_res *r, const struct node *root, const struct node *old,
 		    const char *subresource, struct err *e) MUST_CHECK;
+/* Of a Service's addresses and IP families alone: what allocation takes for granted. */
+int schema_validate_service_ips(const struct schema_res *r, const struct node *root, struct err *e) MUST_CHECK;
 /* Warnings for headers (deprecated fields, suspicious values): f for each text. */
 void schema_warnings(const struct schema_res *r, const struct node *root,
 		     void (*f)(void *arg, const char *text), void *arg);

@@ -235,36 +235,6 @@ static bool service_checks_health(const struct node *svc)
 	return service_balances(svc) && streq(node_gets(node_get(svc, F_spec), F_externalTrafficPolicy), "Local");
 }
 
-static void service_one_ip(const struct prepare *x, struct node *spec)
-{
-	struct node *list = node_new(x->d, DOC_ARRAY);
-
-	node_append(list, node_copy(x->d, node_get(spec, F_clusterIP)));
-	node_set(x->d, spec, F_clusterIPs, list);
-}
-
-static void service_create(const struct prepare *x)
-{
-	struct node *spec = node_get(x->root, F_spec);
-
-	if (*node_gets(spec, F_clusterIP) && node_count(node_get(spec, F_clusterIPs)) == 0)
-		service_one_ip(x, spec);
-}
-
-/* Node ports that a client left out stay what they were, port for port. */
-static void service_keep_node_ports(const struct prepare *x, struct node *spec, const struct node *old)
-{
-	NODE_FOREACH(port, node_get(spec, F_ports)) {
-		if (node_int(node_get(port, F_nodePort), 0) != 0)
-			continue;
-		NODE_FOREACH(o, node_get(old, F_ports)) {
-			if (node_int(node_get(o, F_port), 0) == node_int(node_get(port, F_port), 0) &&
-			    streq(node_gets(o, F_protocol), node_gets(port, F_protocol)) && node_get(o, F_nodePort))
-				prepare_take(x, port, o, F_nodePort);
-		}
-	}
-}
-
 /* Every node port that the new ports name was one before. */
 static bool service_old_node_ports(const struct node *spec, const struct node *old)
 {
@@ -313,31 +283,8 @@ static void service_drop(const struct prepare *x, struct node *spec, const struc
 
 static void service_update(const struct prepare *x)
 {
-	struct node *spec = node_get(x->root, F_spec);
-	const struct node *old = node_get(x->old, F_spec);
-
-	if (*x->sub)
-		return;
-	if (!node_equal(node_get(spec, F_clusterIP), node_get(old, F_clusterIP)) &&
-	    prepare_same(node_get(spec, F_clusterIPs), node_get(old, F_clusterIPs))) {
-		if (*node_gets(spec, F_clusterIP))
-			service_one_ip(x, spec);
-		else
-			node_remove(spec, F_clusterIPs);
-	}
-	service_drop(x, spec, old);
-	if (!service_has_ip(x->root))
-		return;
-	if (service_has_ip(x->old) && !*node_gets(spec, F_clusterIP) && node_get(old, F_clusterIP)) {
-		prepare_take(x, spec, old, F_clusterIP);
-		prepare_take(x, spec, old, F_clusterIPs);
-	}
-	if (service_has_ip(x->old) && !node_get(spec, F_ipFamilies) && node_get(old, F_ipFamilies))
-		prepare_take(x, spec, old, F_ipFamilies);
-	if (service_has_ip(x->old) && !node_get(spec, F_ipFamilyPolicy) && node_get(old, F_ipFamilyPolicy))
-		prepare_take(x, spec, old, F_ipFamilyPolicy);
-	if (service_has_node_ports(x->root) && service_has_node_ports(x->old))
-		service_keep_node_ports(x, spec, old);
+	if (!*x->sub)
+		service_drop(x, node_get(x->root, F_spec), node_get(x->old, F_spec));
 }
 
 /* --- workloads --- */
@@ -497,7 +444,7 @@ static const struct strategy {
 	{ "", "PersistentVolumeClaim", 0, claim_create, NULL },
 	{ "", "Pod", SG_GENERATION, pod_create, pod_update },
 	{ "", "ReplicationController", SG_GENERATION, NULL, NULL },
-	{ "", "Service", 0, service_create, service_update },
+	{ "", "Service", 0, NULL, service_update },
 	{ "admissionregistration.k8s.io", "MutatingAdmissionPolicy", SG_GENERATION, NULL, NULL },
 	{ "admissionregistration.k8s.io", "MutatingAdmissionPolicyBinding", SG_GENERATION, NULL, NULL },
 	{ "admissionregistration.k8s.io", "MutatingWebhookConfiguration", SG_GENERATION, NULL, NULL },

@@ -1,6 +1,7 @@
 /*
  * Validation of Services: create, update, status. The API allocates addresses and
- * node ports before it calls this, so clusterIP is empty only for ExternalName.
+ * node ports before it calls this, so clusterIP is empty only for ExternalName; what it
+ * allocates by was checked alone before (v_service_ips).
  */
 #include "schema/valid.h"
 
@@ -197,22 +198,30 @@ static void svc_cluster_ips(struct valid *v, const struct vpath *p, const struct
 		svc_family_of(v, at, c, family, i++);
 }
 
+void v_service_ips(struct valid *v)
+{
+	const struct node *spec = node_get(v->root, F_spec);
+	const struct node *ips = node_get(spec, F_clusterIPs), *ip = node_get(spec, F_clusterIP);
+	const struct vpath *p = VP(NULL, "spec");
+
+	if (svc_is(v->root, "ExternalName"))
+		return;
+	if (node_str(ip).n > 0 && node_count(ips) == 0)
+		v_required(v, VP(p, "clusterIPs"), NULL);
+	else if (node_str(ip).n > 0 && !v_same(node_first(ips), ip))
+		v_invalid_node(v, VP(p, "clusterIPs"), ips, "first value must match `clusterIP`");
+	else if (node_str(ip).n == 0 && node_count(ips) > 0)
+		v_invalid_node(v, VP(p, "clusterIPs"), ips, "must be empty when `clusterIP` is not specified");
+	svc_families(v, p, spec);
+	svc_cluster_ips(v, p, spec);
+}
+
 static void svc_addresses(struct valid *v, const struct vpath *p, const struct node *spec)
 {
-	const struct node *ips = node_get(spec, F_clusterIPs), *ip = node_get(spec, F_clusterIP);
 	const struct node *external = node_get(spec, F_externalIPs);
 	size_t i = 0;
 
-	if (!svc_is(v->root, "ExternalName")) {
-		if (node_str(ip).n > 0 && node_count(ips) == 0)
-			v_required(v, VP(p, "clusterIPs"), NULL);
-		else if (node_str(ip).n > 0 && !v_same(node_first(ips), ip))
-			v_invalid_node(v, VP(p, "clusterIPs"), ips, "first value must match `clusterIP`");
-		else if (node_str(ip).n == 0 && node_count(ips) > 0)
-			v_invalid_node(v, VP(p, "clusterIPs"), ips, "must be empty when `clusterIP` is not specified");
-		svc_families(v, p, spec);
-		svc_cluster_ips(v, p, spec);
-	}
+	v_service_ips(v);
 	NODE_FOREACH(c, external) {
 		const struct vpath *at = VPI(VP(p, "externalIPs"), i++);
 

@@ -414,19 +414,33 @@ static int v_fail(const struct valid *v, struct err *e)
 	return -e->code;
 }
 
+static int v_finish(struct valid *v, struct err *e)
+{
+	int rc = v->n > 0 ? v_fail(v, e) : 0;
+
+	for (size_t i = 0; i < v->n; i++) {
+		free(v->errors[i].field);
+		free(v->errors[i].body);
+	}
+	free(v->errors);
+	return rc;
+}
+
 int schema_validate(const struct schema_res *r, const struct node *root, const struct node *old,
 		    const char *subresource, struct err *e)
 {
 	struct valid v = { .r = r, .root = root, .old = old, .sub = subresource ? subresource : "" };
-	int rc = 0;
 
 	v_object(&v);
-	if (v.n > 0)
-		rc = v_fail(&v, e);
-	for (size_t i = 0; i < v.n; i++) {
-		free(v.errors[i].field);
-		free(v.errors[i].body);
-	}
-	free(v.errors);
-	return rc;
+	return v_finish(&v, e);
+}
+
+int schema_validate_service_ips(const struct schema_res *r, const struct node *root, struct err *e)
+{
+	struct valid v = { .r = r, .root = root, .sub = "" };
+
+	v_lists(&v, VP(NULL, "spec"), node_get(root, F_spec));
+	if (v.n == 0)
+		v_service_ips(&v);
+	return v_finish(&v, e);
 }

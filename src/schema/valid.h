@@ -219,6 +219,7 @@ void v_node(struct valid *v);
 void v_config_map(struct valid *v);
 void v_secret(struct valid *v);
 void v_service(struct valid *v);
+void v_service_ips(struct valid *v); /* its addresses and families alone */
 void v_service_account(struct valid *v);
 void v_event(struct valid *v);
 void v_lease(struct valid *v);

@@ -488,8 +488,6 @@ static void test_prepare(void)
 		    "a ReplicaSet's empty one");
 	is_prepared("Service", "{'spec':{'clusterIP':'10.0.0.1'}}", NULL, NULL, "status", "{'loadBalancer':{}}",
 		    "a Service's");
-	is_prepared("Service", "{'spec':{'clusterIP':'10.0.0.1'}}", NULL, NULL, "spec.clusterIPs", "['10.0.0.1']",
-		    "clusterIPs from clusterIP");
 	is_prepared("Namespace", "{}", NULL, NULL, "spec.finalizers", "['kubernetes']", "a namespace's finalizer");
 	is_prepared("Namespace", "{'spec':{'finalizers':[]}}", "{'spec':{'finalizers':['kubernetes']}}", NULL,
 		    "spec.finalizers", "['kubernetes']", "which an update keeps");
@@ -530,13 +528,6 @@ static void test_prepare_update(void)
 		    "through status only the status changes");
 	is_prepared("Pod", POD("'hostname':'h'"), POD("'nodeName':'n'"), "status", "spec.nodeName", "'n'",
 		    "a pod's spec stays");
-	is_prepared("Service", "{'spec':{'type':'NodePort','ports':[{'port':80}]}}",
-		    "{'spec':{'type':'NodePort','clusterIP':'10.0.0.1','clusterIPs':['10.0.0.1'],'ports':[{'port':80,"
-		    "'nodePort':30000}]}}",
-		    NULL, "spec.ports.0.nodePort", "30000", "node ports stay");
-	is_prepared("Service", "{'spec':{'ports':[{'port':80}]}}",
-		    "{'spec':{'clusterIP':'10.0.0.1','clusterIPs':['10.0.0.1'],'ports':[{'port':80}]}}", NULL,
-		    "spec.clusterIPs", "['10.0.0.1']", "addresses stay");
 	is_prepared("Pod", POD("'ephemeralContainers':[{'name':'e','image':'i'}],'hostname':'h'"), POD("'nodeName':'n'"),
 		    "ephemeralcontainers", "spec.hostname", "null", "ephemeralcontainers changes nothing else");
 	is_prepared("Pod", POD("'ephemeralContainers':[{'name':'e','image':'i'}],'hostname':'h'"), POD("'nodeName':'n'"),
