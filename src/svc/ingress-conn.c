@@ -468,6 +468,27 @@ static bool request_end(struct ing_conn *c)
 	return !cut;
 }
 
+/* Until there is nothing more to send, or the endpoint takes no more. */
+static void request_send(struct ing_conn *c)
+{
+	struct ing_up *u;
+	size_t queued;
+
+	do {
+		body_pump(c);
+		u = c->r.up;
+		if (!u)
+			return;
+		queued = u->io.out.len;
+		/* One that takes no more may have said why. */
+		if (!ing_io_flush(&u->io)) {
+			u->io.broken = false;
+			u->io.broken = !ing_io_read(&u->io, ING_HEAD_MAX + 1);
+			return;
+		}
+	} while (queued && !u->io.out.len && c->io.in.len && !c->r.body_done);
+}
+
 static bool step_request(struct ing_conn *c)
 {
 	struct ing_req *r = &c->r;
@@ -478,12 +499,8 @@ static bool step_request(struct ing_conn *c)
 		c->dead = true;
 		return false;
 	}
-	if (r->up && r->up->io.open) {
-		body_pump(c);
-		/* One that takes no more may have said why. */
-		if (r->up && !ing_io_flush(&r->up->io))
-			r->up->io.broken = !ing_io_read(&r->up->io, ING_HEAD_MAX + 1);
-	}
+	if (r->up && r->up->io.open)
+		request_send(c);
 	if (r->up && !r->answered && !r->cut)
 		ing_up_pump(c);
 	if (c->state == ING_TUNNEL)
@@ -497,15 +514,18 @@ void ing_conn_tunnel(struct ing_conn *c)
 	c->shut = c->up_shut = false;
 }
 
-static bool tunnel_way(struct ing_io *from, struct ing_io *to, bool *shut)
+static void tunnel_way(struct ing_io *from, struct ing_io *to, bool *shut)
 {
-	size_t room = to->out.len < ING_HIGH ? ING_HIGH - to->out.len : 0, n = from->in.len < room ? from->in.len : room;
+	size_t room, n;
 
-	if (n) {
-		ing_io_put(to, from->in.p + from->in.off, n);
-		ing_io_eat(from, n);
-	}
-	ing_io_flush(to);
+	do {
+		room = to->out.len < ING_HIGH ? ING_HIGH - to->out.len : 0;
+		n = from->in.len < room ? from->in.len : room;
+		if (n) {
+			ing_io_put(to, from->in.p + from->in.off, n);
+			ing_io_eat(from, n);
+		}
+	} while (ing_io_flush(to) && !to->out.len && from->in.len);
 	if (from->eof && !from->in.len && !to->out.len && !*shut) {
 		if (to->tls)
 			tls_sock_shutdown(to->tls);
@@ -513,7 +533,6 @@ static bool tunnel_way(struct ing_io *from, struct ing_io *to, bool *shut)
 			shutdown(to->fd, SHUT_WR);
 		*shut = true;
 	}
-	return n > 0;
 }
 
 static bool step_tunnel(struct ing_conn *c)
@@ -625,9 +644,21 @@ static void conn_wait(struct ing_conn *c)
 	ing_sweep_by(c->ing, c->deadline_ms);
 }
 
+/* What there is for the client goes out. True: it is all gone, and more waits for the room. */
+static bool conn_flush(struct ing_conn *c)
+{
+	const struct ing_up *u = c->r.up;
+	size_t queued = c->io.out.len;
+
+	if (!queued || !ing_io_flush(&c->io) || c->io.out.len)
+		return false;
+	return u ? u->io.open && u->io.in.len : c->state == ING_HEAD && c->io.in.len && queued > ING_HIGH;
+}
+
 void ing_conn_run(struct ing_conn *c)
 {
 	int rounds = 0;
+	bool more;
 
 	if (c->running || c->dead)
 		return;
@@ -635,11 +666,10 @@ void ing_conn_run(struct ing_conn *c)
 	do {
 		while (!c->dead && rounds < CONN_ROUNDS && conn_step(c))
 			rounds++;
-		if (!c->dead && c->state != ING_HELLO)
-			ing_io_flush(&c->io);
+		more = !c->dead && c->state != ING_HELLO && conn_flush(c);
 		if (c->io.broken && c->state != ING_REQUEST && c->state != ING_TUNNEL)
 			c->dead = true;
-	} while (!c->dead && ++rounds < CONN_ROUNDS && (conn_read_more(c) || c->io.broken));
+	} while (!c->dead && ++rounds < CONN_ROUNDS && (more || conn_read_more(c) || c->io.broken));
 	c->running = false;
 	if (c->dead) {
 		conn_drop(c);
