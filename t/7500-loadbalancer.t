@@ -189,7 +189,9 @@ test_expect_success 'a port that a process of the machine listens on is not take
 	kubectl get node n1 -o jsonpath="{.metadata.annotations.kinglet\.io/listening-ports}" >got &&
 	test_grep "TCP/5555=python3.*,TCP/5556," got &&
 	kill $python_pid $local_pid && { wait $python_pid $local_pid || :; } &&
-	balancer more 5557 && has more $ip && has sock $ip
+	balancer more 5557 && has more $ip && has sock $ip &&
+	restart_server --disable servicelb && has more "" &&
+	wait_for "test -z \"\$(kubectl get node n1 -o jsonpath={.metadata.annotations.kinglet\\.io/listening-ports})\""
 '
 
 test_done

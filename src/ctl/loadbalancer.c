@@ -478,14 +478,16 @@ static void lb_let_go(struct lb *x)
 {
 	struct node *status;
 	struct doc *d;
+	bool news;
 
 	if (!lb_has_finalizer(x->root) || lb_is_anothers(x->root))
 		return;
 	plan_event(x->out, x->obj, "Normal", "DeletingLoadBalancer", "Deleting load balancer");
 	if (!meta_is_deleting(x->root)) {
-		d = lb_patch_doc(F_status, &status);
 		x->want.n = 0;
-		if (lb_put_condition(x, d, status) | !lb_status_is(x)) {
+		d = lb_patch_doc(F_status, &status);
+		news = lb_put_condition(x, d, status);
+		if (news || !lb_status_is(x)) {
 			lb_put_ingress(x, d, status);
 			lb_patch(x, "status", PATCH_MERGE, d);
 			plan_then(x->out);

@@ -109,6 +109,10 @@ struct conntrack_match { /* of UDP */
 };
 int conntrack_forget(const struct conntrack_match *v, size_t n); /* how many, or -errno */
 
+/* --- forget.c --- */
+/* The connections to and from the networks of the bridge; how many, or -errno. */
+int net_forget(const char *bridge);
+
 /* --- ipam.c --- */
 struct ipam;
 struct ipam_lease {

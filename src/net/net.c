@@ -463,6 +463,9 @@ int net_kill_all(const char *bridge, const char *table, struct buf *report, stru
 	struct nl_sock *s;
 	int rc, index;
 
+	rc = net_forget(bridge);
+	if (rc > 0)
+		buf_addf(report, "forgot %d connections of pods\n", rc);
 	/* A pod's link disappears with its namespace; those left on our bridge are taken down by name. */
 	if (nl_open(&s, NETLINK_ROUTE, e) < 0) {
 		if_freenameindex(links);

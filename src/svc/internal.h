@@ -62,6 +62,7 @@ void svc_slices_unfollow(struct svc_slices *s, struct svc_slices_watch *w);
 /* --- listeners.c --- */
 int listening_open(void **ret, struct svc *s, struct err *e);
 void listening_close(void *part);
+void listening_off(struct svc *s);
 /* --- announce.c --- */
 int announce_open(void **ret, struct svc *s, struct err *e);
 void announce_close(void *part);

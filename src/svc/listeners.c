@@ -285,6 +285,17 @@ int listening_open(void **ret, struct svc *s, struct err *e UNUSED)
 	return 0;
 }
 
+/* Others must not wait for what is not said any more. */
+void listening_off(struct svc *s)
+{
+	struct doc *d = doc_new();
+
+	doc_set_root(d, node_new(d, DOC_OBJECT));
+	node_setk(d, node_need_object(d, node_need_object(d, doc_root(d), F_metadata), F_annotations), STR_LIT(LISTENERS),
+		  node_new(d, DOC_NULL));
+	client_patch(s->cfg.client, schema_res("", "nodes"), NULL, s->cfg.node_name, NULL, PATCH_MERGE, d, NULL, NULL);
+}
+
 void listening_close(void *part)
 {
 	struct listening *l = part;

@@ -12,7 +12,7 @@ static const struct svc_part parts[] = {
 	{ "service proxy", OFF(no_proxy), proxy_open, proxy_close, proxy_off },
 	{ "DNS", OFF(no_dns), dns_open, dns_close, NULL },
 	{ "announcements", OFF(no_lb), announce_open, announce_close, NULL },
-	{ "ports", OFF(no_lb), listening_open, listening_close, NULL },
+	{ "ports", OFF(no_lb), listening_open, listening_close, listening_off },
 	{ "policies", OFF(no_policy), policies_open, policies_close, policies_off },
 	{ "ingress", OFF(no_ingress), ingress_open, ingress_close, NULL },
 	{ .name = NULL },
