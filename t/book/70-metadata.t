@@ -2,7 +2,7 @@
 # The book on what an application can learn of its pod: the Downward API, and the API server, from outside and from
 # inside a pod.
 . "${srcdir:-.}/t/book/lib.sh"
-start_book --tls-san=10.42.0.1 kubia kubectl-proxy
+start_book kubia
 
 test_expect_success 'variables of the pod itself' '
 	manifest pod-downward-env | sed "s/^      name: main/&\n      resources: {requests: {cpu: 15m, memory: 100Ki}, limits: {cpu: 100m, memory: 16Mi}}/" |
@@ -66,7 +66,7 @@ test_expect_success 'each pod has certificate, token and namespace, and knows th
 	test_grep -x "KUBERNETES_SERVICE_PORT_HTTPS=443" got
 '
 
-# What a pod would do with curl, done here with what is in the pod (the image has no program for TLS).
+# What a pod does with curl (47-api-access.t), done here with what is in the pod.
 test_expect_success 'with these three the API server is asked; it knows who asks, and what that may' '
 	for file in ca.crt token namespace; do
 		kubectl exec labelled -- cat /var/run/secrets/kubernetes.io/serviceaccount/$file >$file || return 1
@@ -82,16 +82,6 @@ test_expect_success 'with these three the API server is asked; it knows who asks
 	ask_api "/api/v1/namespaces/$(cat namespace)/pods" >got &&
 	test_grep "\"kind\": *\"PodList\"" got &&
 	test_grep "\"name\": *\"labelled\"" got
-'
-
-# The address of the Service leads nowhere as long as there is no proxy for Services. The
-# bridge's does, and the server's certificate has it above.
-test_expect_success 'an ambassador: a second container that speaks to the API server for the first' '
-	manifest pod-ambassador | sed "s/^      image: luksa.*/&\n      env: [{name: KUBERNETES_SERVICE_HOST, value: 10.42.0.1}, {name: KUBERNETES_SERVICE_PORT, value: \"6443\"}]/" |
-		kubectl create -f - &&
-	ready pod/curl-with-ambassador &&
-	wait_for "kubectl exec curl-with-ambassador -c main -- wget -qO- http://localhost:8001/api/v1/namespaces/default/pods >got && grep PodList got" &&
-	test_grep "\"name\": *\"curl-with-ambassador\"" got
 '
 
 end_book
