@@ -77,7 +77,7 @@ test_expect_success 'two endpoints, from the machine and from a pod; a named tar
 test_expect_success 'SCTP, as its rules have it' '
 	nft list ruleset >rules && test_grep "$web . sctp . 99 : goto svc-./default/web/s" rules &&
 	nft list chain inet kinglet "$(grep -o "svc-./default/web/s" rules | head -n1)" >got &&
-	test_grep "numgen random mod 2 map { 0 : 10.42.0.[0-9]* . 990" got
+	test_grep "numgen random mod 2 [=]*[ ]*0 .*dnat ip to 10.42.0.[0-9]*:990" got
 '
 
 test_expect_success 'a pod that comes to itself' '

@@ -3,8 +3,10 @@
  * generation (service.c):
  *
  *	chain svc-G/NS/NAME/PORT {		# to any endpoint
- *		dnat ip to numgen random mod 3 map { 0 : 10.42.0.5 . 8080, ... }
- *	}					# of one: dnat ip to 10.42.0.5:8080; of none: reject
+ *		numgen random mod 3 == 0 dnat ip to 10.42.0.5:8080
+ *		numgen random mod 2 == 0 dnat ip to 10.42.0.6:8080
+ *		dnat ip to 10.42.0.7:8080	# of many: numgen random mod 100 map { 0 : 10.42.0.5 . 8080, ... }
+ *	}					# of none: reject
  *	chain loc-G/NS/NAME/PORT {		# to those of this node; of none while there are others: drop
  *	}
  *	chain ext-G/NS/NAME/PORT {		# by a node port, an external address
@@ -25,7 +27,7 @@
  *		delete @aff { ip saddr } update @aff { ip saddr : one of the numbers } dnat ip to that endpoint
  *		dnat ip to one of the endpoints		# @aff is full
  *
- * The choice among any number of endpoints is one look into a map.
+ * The choice among many endpoints is one look into a map.
  */
 #include <arpa/inet.h>
 #include <stdio.h>
@@ -34,6 +36,9 @@
 #include "base/map.h"
 #include "net/nft.h"
 
+/* So many endpoints have a rule each: the kernel walks through all sets of a table for each new one without a name, which
+ * makes 10,000 Services with a map each slow to write. */
+#define RULES_FEW 8
 #define R_ADDR 0u
 #define R_CLIENT 8u
 #define R_NUMBER 12u
@@ -228,6 +233,21 @@ static void rules_affinity(struct nft_batch *b, const struct service_rules *r, c
 	rules_dnat(b, family);
 }
 
+/* The first of n endpoints, in one of n cases. */
+static void rules_perhaps(struct nft_batch *b, const struct service_rules *r, const char *chain,
+			  const struct net_endpoint *v, size_t n)
+{
+	uint32_t hit = 0;
+
+	nft_rule(b, chain);
+	nft_numgen(b, (uint32_t)n, R_NUMBER);
+	nft_cmp(b, NFT_CMP_EQ, R_NUMBER, &hit, 4);
+	rules_choose(b, r->p->family, v, 1, 0);
+	if (r->p->affinity_s)
+		rules_unlaunder(b);
+	rules_dnat(b, r->p->family);
+}
+
 static void rules_endpoints(struct nft_batch *b, const struct service_rules *r, const char *chain,
 			    const struct net_endpoint *v, size_t n, bool others)
 {
@@ -244,6 +264,8 @@ static void rules_endpoints(struct nft_batch *b, const struct service_rules *r, 
 	}
 	if (r->p->affinity_s)
 		rules_affinity(b, r, chain, v, n);
+	for (; n > 1 && n <= RULES_FEW; v++, n--)
+		rules_perhaps(b, r, chain, v, n);
 	id = rules_map(b, r->p->family, v, n);
 	nft_rule(b, chain);
 	rules_choose(b, r->p->family, v, n, id);
@@ -273,6 +295,7 @@ static void rules_ext(struct nft_batch *b, const struct service_rules *r, const 
 	}
 	if (r->cluster) {
 		nft_rule(b, chain);
+		nft_match_family(b, r->p->family);
 		nft_match_prefix(b, true, NFT_CMP_EQ, r->cluster);
 		rules_goto(b, r, SERVICE_SVC);
 	}
@@ -290,6 +313,7 @@ static void rules_allow(struct nft_batch *b, const struct service_rules *r, cons
 		if (r->p->sources[i].addr.family != r->p->family)
 			continue;
 		nft_rule(b, chain);
+		nft_match_family(b, r->p->family);
 		nft_match_prefix(b, true, NFT_CMP_EQ, &r->p->sources[i]);
 		rules_goto(b, r, SERVICE_EXT);
 	}
