@@ -9,14 +9,16 @@
 # It installs the packages that the build needs (when some are missing), builds,
 # starts `kinglet server` on a data directory of its own, makes a small image on
 # the spot, imports it, applies manifests/examples/hello.yaml, waits until its pod
-# is Ready and fetches the page that it serves. kubectl is used where there is
+# is Ready and fetches the page that it serves: by its Service's name and by its
+# Ingress. kubectl is used where there is
 # one, the same is asked of the API by curl where not. Everything is named after
 # the quickstart, so that a kinglet that runs already is not disturbed.
 #
 # Environment:
 #	QUICKSTART_DIR		what is kept: /var/lib/kinglet-quickstart
 #	QUICKSTART_BUILD	where to build: build in the source tree
-#	QUICKSTART_PORT		of the API: 6443, or the next one that is free
+#	QUICKSTART_PORT		of the API: 6443, or the next one that is free. The ingress has 80 and
+#				443 if they are free, else others from 8080 and 8443 on
 #	JOBS			compilers at once: one for each processor
 set -u
 src=$(cd "$(dirname "$0")/.." && pwd)
@@ -31,7 +33,7 @@ networks='--cluster-cidr 10.142.0.0/16 --service-cidr 10.143.0.0/16'
 
 # --- saying what goes on ----------------------------------------------------
 
-steps=7 step_n=0 step=''
+steps=8 step_n=0 step=''
 begin() # WHAT
 {
 	step_n=$((step_n + 1)) step=$1
@@ -123,13 +125,26 @@ port_is_free()
 	! ss -Hltn "sport = :$1" | grep -q .
 }
 
+free_port() # WANTED [OR-FROM-THERE-ON]
+{
+	free=$1
+	port_is_free "$free" || free=${2:-$free}
+	while ! port_is_free "$free"; do free=$((free + 1)); done
+	echo "$free"
+}
+
+ingress_port() # for HTTP, of the server that runs
+{
+	tr '\0' '\n' <"/proc/$pid/cmdline" | sed -n '/^--ingress-http-port$/{n;p;}'
+}
+
 server_start()
 {
-	port=$QUICKSTART_PORT
-	while ! port_is_free "$port"; do port=$((port + 1)); done
+	port=$(free_port "$QUICKSTART_PORT")
 	: >"$server_log"
 	# shellcheck disable=SC2086 # a list of options
 	setsid "$kinglet" server --data-dir "$dir/data" --write-kubeconfig "$kubeconfig" --https-listen-port "$port" \
+		--ingress-http-port "$(free_port 80 8080)" --ingress-https-port "$(free_port 443 8443)" \
 		--kubelet-port 0 --bridge $bridge $networks >"$server_log" 2>&1 </dev/null &
 	pid=$!
 	wait_for 30 is_ready_or_gone $pid
@@ -152,10 +167,13 @@ apply_by_curl()
 	for document in "$dir"/documents/*; do
 		kind=$(sed -n 's/^kind: *//p' "$document" | tr 'A-Z' 'a-z')
 		name=$(sed -n '/^metadata:/,/^[a-z]*:$/s/^  name: *//p' "$document" | head -n 1)
+		version=$(sed -n 's/^apiVersion: *//p' "$document")
+		case $version in */*) version=apis/$version ;; *) version=api/$version ;; esac
+		case $kind in *s) kind=${kind}e ;; esac
 		space=$(sed -n '/^metadata:/,/^[a-z]*:$/s/^  namespace: *//p' "$document" | head -n 1)
 		code=$(api -o "$dir/answer" -w '%{http_code}' -X PATCH -H 'Content-Type: application/apply-patch+yaml' \
 			--data-binary "@$document" \
-			"/api/v1/${space:+namespaces/$space/}${kind}s/$name?fieldManager=quickstart&force=true")
+			"/$version/${space:+namespaces/$space/}${kind}s/$name?fieldManager=quickstart&force=true")
 		echo "$kind/$name: $code" >>"$log"
 		case $code in
 		20?) ;;
@@ -173,9 +191,23 @@ pod_is_ready() # by the same table that kubectl get shows
 		grep -q '"hello", *"2/2", *"Running"'
 }
 
-page_is_there()
+by_service() # from a pod, by the name; without kubectl the API goes there
 {
-	curl -sS --max-time 5 "http://$ip:8080/" >"$dir/page" 2>>"$log" && grep -q '<h1>' "$dir/page"
+	if command -v kubectl >/dev/null; then
+		kubectl -n hello exec hello -c writer -- wget -qO- http://web/
+	else
+		api /api/v1/namespaces/hello/services/web:80/proxy/
+	fi
+}
+
+by_ingress()
+{
+	curl -sS --max-time 5 --resolve "hello.example.com:$http:127.0.0.1" "$url"
+}
+
+page_is_there() # COMMAND...: is what it prints
+{
+	"$@" >"$dir/page" 2>>"$log" </dev/null && grep -q '<h1>' "$dir/page"
 }
 
 # --- the steps --------------------------------------------------------------
@@ -243,21 +275,28 @@ fi
 ip=$(api /api/v1/namespaces/hello/pods/hello | sed -n 's/.*"podIP": *"\([^"]*\)".*/\1/p' | head -n 1)
 end "namespace hello, pod hello, $ip"
 
-begin 'fetch the page'
-wait_for 15 page_is_there || failed "http://$ip:8080/ gave no page"
-end "http://$ip:8080/"
+begin 'fetch the page by its Service'
+wait_for 15 page_is_there by_service || failed 'http://web/ gave no page'
+end 'http://web/ in a pod of the namespace'
+
+begin 'fetch the page by its Ingress'
+http=$(ingress_port)
+url=http://hello.example.com$([ "$http" = 80 ] || echo ":$http")/
+wait_for 15 page_is_there by_ingress || failed "$url gave no page"
+end "$url"
 printf '\n'
 sed 's/^/    /' "$dir/page"
 cat <<END
 
-This was Kubernetes: a server, a node, and a pod of two containers. Go on with
+This was Kubernetes: a server, a node, a pod of two containers, and the ways to it. Go on with
 
     sudo -s
     export KUBECONFIG=$kubeconfig
     kubectl get pods -A
     kubectl -n hello logs hello -c writer
     kubectl -n hello exec -it hello -c web -- sh
-    curl http://$ip:8080/
+    kubectl -n hello get services,ingresses
+    curl --resolve hello.example.com:$http:127.0.0.1 $url
 
 The server runs in the background, its log is $server_log.
 

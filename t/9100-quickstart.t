@@ -18,7 +18,8 @@ quickstart()
 
 succeeded()
 {
-	test_grep "^\[7/7\] fetch the page" got &&
+	test_grep "^\[7/8\] fetch the page by its Service .*http://web/" got &&
+	test_grep "^\[8/8\] fetch the page by its Ingress .*http://hello.example.com${1:-}/" got &&
 	test_grep "<h1>Hello from kinglet</h1>" got &&
 	test_grep "kubectl get pods -A" got &&
 	test_grep "quickstart.sh stop" got
@@ -44,11 +45,11 @@ test_expect_success 'stop leaves no process and no link' '
 '
 
 test_expect_success 'start again where the port is taken and kubectl is not installed' '
-	{ perl -MIO::Socket::INET -e "\$s = IO::Socket::INET->new(
-		LocalPort => 6443, Listen => 1, ReuseAddr => 1) or die; sleep 600" & } &&
+	{ perl -MIO::Socket::INET -e "for (6443, 80, 443, 8080) { push @s, IO::Socket::INET->new(
+		LocalPort => \$_, Listen => 1, ReuseAddr => 1) or die } sleep 600" & } &&
 	taken=$! &&
 	test_when_finished "kill $taken; wait $taken" &&
-	wait_for "ss -Hltn \"sport = :6443\" | grep 6443" &&
+	wait_for "ss -Hltn \"sport = :8080\" | grep 8080" &&
 	mkdir bin &&
 	for program in $(ls /usr/bin /usr/sbin /bin /sbin | sort -u | grep -v kubectl); do
 		path=$(command -v $program) && ln -sf "$path" bin/ || :
@@ -56,7 +57,7 @@ test_expect_success 'start again where the port is taken and kubectl is not inst
 	PATH=$PWD/bin quickstart >got &&
 	test_grep "port 6444" got &&
 	test_grep "kubectl is not installed" got &&
-	succeeded
+	succeeded :8081
 '
 
 test_expect_success 'without kubectl on a new cluster, too' '
