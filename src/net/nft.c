@@ -123,7 +123,7 @@ static int nft_receive(struct nft *t, int flags, bool (*each)(void *arg, struct 
 
 	for (;;) {
 		ssize_t got = recv(t->fd, buf, NFT_RECEIVE, flags);
-		int n = (int)got;
+		struct nlmsghdr *h;
 
 		if (got < 0 && errno == EINTR)
 			continue;
@@ -133,9 +133,11 @@ static int nft_receive(struct nft *t, int flags, bool (*each)(void *arg, struct 
 		}
 		if (got < 0)
 			return errno == EAGAIN ? lost : -errno;
-		for (struct nlmsghdr *h = (struct nlmsghdr *)buf; NLMSG_OK(h, n); h = NLMSG_NEXT(h, n))
-			if (!each(arg, h))
+		for (size_t at = 0, n = (size_t)got; at + sizeof(*h) <= n; at += NLMSG_ALIGN(h->nlmsg_len)) {
+			h = (struct nlmsghdr *)(buf + at);
+			if (h->nlmsg_len < sizeof(*h) || h->nlmsg_len > n - at || !each(arg, h))
 				return lost;
+		}
 	}
 }
 
