@@ -47,6 +47,7 @@ struct ing_ingress *ing_ingress_unref(struct ing_ingress *i)
 	VEC_RELEASE(&i->tls);
 	ing_settings_release(&i->set);
 	map_free(i->clients);
+	VEC_RELEASE(&i->told);
 	obj_unref(i->obj);
 	free(i->ns);
 	free(i->name);
