@@ -89,15 +89,16 @@ void ing_settings_release(struct ing_settings *s)
 
 static bool read_size(struct str v, int64_t *ret)
 {
+	int64_t n;
 	int shift = 0;
 
 	if (v.n && strchr("kKmMgG", v.p[v.n - 1])) {
 		shift = strchr("kK", v.p[v.n - 1]) ? 10 : strchr("mM", v.p[v.n - 1]) ? 20 : 30;
 		v.n--;
 	}
-	if (!str_to_i64(v, ret) || *ret < 0 || *ret > INT64_MAX >> 31)
+	if (!str_to_i64(v, &n) || n < 0 || n > INT64_MAX >> 31)
 		return false;
-	*ret <<= shift;
+	*ret = n << shift;
 	return true;
 }
 
@@ -199,8 +200,12 @@ static bool read_redirect(struct str v, enum ing_redirect how, enum ing_redirect
 
 static bool read_protocol(struct str v, bool *ret)
 {
-	*ret = str_ieq(v, STR_LIT("HTTPS"));
-	return *ret || str_ieq(v, STR_LIT("HTTP")) || str_ieq(v, STR_LIT("AUTO_HTTP"));
+	bool tls = str_ieq(v, STR_LIT("HTTPS"));
+
+	if (!tls && !str_ieq(v, STR_LIT("HTTP")) && !str_ieq(v, STR_LIT("AUTO_HTTP")))
+		return false;
+	*ret = tls;
+	return true;
 }
 
 /* NULL: it is good. */
@@ -221,8 +226,9 @@ static const char *row_read(const struct row *r, struct ing_settings *s, struct 
 	case FORM_BOOL:
 		return read_bool(v, (bool *)to) ? NULL : "is neither true nor false";
 	case FORM_COOKIE:
-		*(bool *)to = str_eqc(v, "cookie");
-		return *(bool *)to ? NULL : "is not \"cookie\"";
+		on = str_eqc(v, "cookie");
+		*(bool *)to |= on;
+		return on ? NULL : "is not \"cookie\"";
 	case FORM_NAME:
 		return is_plain(v, "()<>@,;:\\\"/[]?={}") && set_text((char **)(void *)to, v) ? NULL : "is no name of a cookie";
 	case FORM_PATH:

@@ -237,13 +237,6 @@ static void request_route(struct ing_conn *c)
 	ing_conn_ask(c);
 }
 
-/* HTTP/2 in disguise would pass every rule by. */
-static bool request_upgrades(const struct http_head *h)
-{
-	return h->upgrade && h->minor >= 1 && !h->chunked && h->content_length <= 0 &&
-	       !http_head_has_token(h, "Upgrade", "h2c") && !http_head_has_token(h, "Upgrade", "h2");
-}
-
 static void request_begin(struct ing_conn *c, struct http_head *head)
 {
 	struct ing_req *r = &c->r;
@@ -255,7 +248,7 @@ static void request_begin(struct ing_conn *c, struct http_head *head)
 	r->chunked = head->chunked;
 	r->left = head->content_length > 0 ? head->content_length : 0;
 	r->body_done = !r->chunked && !r->left;
-	r->head.upgrade = r->upgrade = request_upgrades(&r->head);
+	r->head.upgrade = r->upgrade = ing_head_upgrades(&r->head);
 	r->expect = head->expect_continue && !r->body_done;
 	c->state = ING_REQUEST;
 	request_route(c);

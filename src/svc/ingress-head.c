@@ -5,7 +5,7 @@
  * Headers that concern one connection only stay behind (RFC 9110 7.6.1), lengths
  * are written anew from what the codec understood, so that nobody behind can read a
  * different end into the same bytes. Who the client is we say ourselves: what it
- * says in X-Forwarded-* is dropped, also spelt with underscores, which programs
+ * says in X-Forwarded-* and Forwarded is dropped, also spelt with underscores, which programs
  * behind CGI-like interfaces can't tell from hyphens.
  */
 #include "svc/ingress.h"
@@ -109,12 +109,7 @@ static const struct {
 	K("trailer", H_HOP),
 	K("proxy-connection", H_HOP),
 	K("expect", H_EXPECT),
-	K("x-forwarded-for", H_FORWARDED),
-	K("x-forwarded-proto", H_FORWARDED),
-	K("x-forwarded-host", H_FORWARDED),
-	K("x-forwarded-port", H_FORWARDED),
-	K("x-forwarded-scheme", H_FORWARDED),
-	K("x-forwarded-server", H_FORWARDED),
+	K("forwarded", H_FORWARDED),
 	K("x-scheme", H_FORWARDED),
 	K("x-real-ip", H_FORWARDED),
 #undef K
@@ -140,7 +135,7 @@ static enum kind head_kind(struct str name)
 	for (size_t i = 0; i < ARRAY_SIZE(kinds); i++)
 		if (kinds[i].len == name.n && name_is(name, kinds[i].name, kinds[i].kind == H_FORWARDED))
 			return kinds[i].kind;
-	return H_PLAIN;
+	return name.n > 12 && name_is(str_sub(name, 0, 12), "x-forwarded-", true) ? H_FORWARDED : H_PLAIN;
 }
 
 /* Headers that Connection names, besides those that every connection has. */
@@ -156,13 +151,16 @@ static bool head_names_hops(const struct http_head *h)
 
 static bool head_is_hop(const struct http_head *h, struct str name)
 {
-	char text[128];
+	for (size_t i = 0; i < h->n_headers; i++) {
+		struct str rest = h->headers[i].value;
 
-	if (name.n >= sizeof(text))
-		return false;
-	memcpy(text, name.p, name.n);
-	text[name.n] = '\0';
-	return http_head_has_token(h, "Connection", text);
+		if (!str_ieq(h->headers[i].name, STR_LIT("Connection")))
+			continue;
+		while (rest.p)
+			if (str_ieq(str_trim(str_cut(&rest, ',')), name))
+				return true;
+	}
+	return false;
 }
 
 static void put(struct buf *out, const char *name, struct str value)
@@ -187,9 +185,14 @@ static void forward_framing(struct buf *out, const struct http_head *h, bool has
 		buf_adds(out, "Transfer-Encoding: chunked\r\n");
 	else if (h->content_length > 0 || (h->content_length == 0 && !has_body))
 		buf_addf(out, "Content-Length: %lld\r\n", (long long)h->content_length);
-	if (h->upgrade) {
+	if (h->upgrade)
 		put(out, "Connection: upgrade\r\nUpgrade: ", http_head_get(h, "Upgrade"));
-	}
+}
+
+bool ing_head_upgrades(const struct http_head *h)
+{
+	return h->upgrade && h->minor >= 1 && !h->chunked && h->content_length <= 0 &&
+	       !http_head_has_token(h, "Upgrade", "h2c") && !http_head_has_token(h, "Upgrade", "h2");
 }
 
 void ing_head_forward(struct buf *out, const struct http_head *h, const struct ing_forward *f)
@@ -228,6 +231,18 @@ enum ing_framing ing_head_framing(const struct http_head *h, bool to_head)
 	if (h->content_length >= 0)
 		return h->content_length ? ING_LENGTH : ING_NO_BODY;
 	return ING_TO_END;
+}
+
+void ing_answer_frame(struct ing_answer *a, const struct http_head *h, enum ing_framing framing, bool to_head)
+{
+	bool open_end = framing == ING_CHUNKED || framing == ING_TO_END;
+	bool bare = to_head || h->status == 204 || h->status == 304 || h->status < 200;
+
+	a->chunked = open_end && !a->old;
+	a->keep_alive = a->keep_alive && !(open_end && a->old);
+	a->length = open_end || bare ? -1 : h->content_length >= 0 ? h->content_length : 0;
+	a->keep_length = to_head || h->status == 304;
+	a->upgrade = h->status == 101;
 }
 
 void ing_head_answer(struct buf *out, const struct http_head *h, const struct ing_answer *a)
@@ -303,6 +318,11 @@ void ing_cookie_print(struct buf *out, const struct ing_settings *s, uint64_t ma
 {
 	char when[TIME_HTTP_LEN];
 
+	for (const char *p = path; *p; p++)
+		if (*p <= ' ' || *p >= 0x7f || *p == ';') {
+			path = "/"; /* what would end the attribute, or the header */
+			break;
+		}
 	buf_addf(out, "%s=%016llx; Path=%s", s->cookie_name ? s->cookie_name : "INGRESSCOOKIE", (unsigned long long)mark,
 		 s->cookie_path ? s->cookie_path : path);
 	if (s->cookie_max_age_s)
@@ -323,14 +343,15 @@ void ing_cookie_print(struct buf *out, const struct ing_settings *s, uint64_t ma
  * regular expressions says as "/x": the rest of the request's path is put there. */
 void ing_rewrite(struct buf *out, const struct http_head *h, const char *rule_path, const char *to)
 {
+	_cleanup_buf_ struct buf path = BUF_INIT;
 	size_t skip = strlen(rule_path);
 	const char *dollar = strchr(to, '$');
 	struct str rest = STR_LIT("");
 
 	while (skip && rule_path[skip - 1] == '/')
 		skip--;
-	if (h->path.n > skip && str_starts(h->path, str_n(rule_path, skip)))
-		rest = str_sub(h->path, skip, h->path.n);
+	if (ing_path_normalize(&path, h->path) && path.len > skip && str_starts(buf_str(&path), str_n(rule_path, skip)))
+		rest = str_sub(buf_str(&path), skip, path.len);
 	if (!dollar) {
 		buf_adds(out, to);
 	} else {

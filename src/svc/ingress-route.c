@@ -165,25 +165,35 @@ static int path_hex(char c)
 	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
 }
 
-/* %2F stays what it is: a slash that separates nothing. The rest is decoded. */
-static bool path_decode(struct buf *out, struct str path)
+/* A path's characters by RFC 3986, but the slash. */
+static bool path_char(unsigned char c)
+{
+	return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
+	       (c && strchr("-._~!$&'()*+,;=:@", c));
+}
+
+/* %2F stays what it is: a slash that separates nothing. */
+static bool path_respell(struct buf *out, struct str path)
 {
 	for (size_t i = 0; i < path.n; i++) {
-		int hi, lo, c = (unsigned char)path.p[i];
+		unsigned char c = (unsigned char)path.p[i];
+		bool plain = path_char(c) || c == '/';
 
 		if (c == '%') {
+			int hi, lo;
+
 			if (i + 2 >= path.n || (hi = path_hex(path.p[i + 1])) < 0 || (lo = path_hex(path.p[i + 2])) < 0)
 				return false;
-			c = hi << 4 | lo;
+			c = (unsigned char)(hi << 4 | lo);
+			plain = path_char(c);
 			i += 2;
-			if (c == 0)
-				return false;
-			if (c == '/') {
-				buf_adds(out, "%2F");
-				continue;
-			}
 		}
-		buf_addch(out, (char)c);
+		if (!c)
+			return false;
+		if (plain)
+			buf_addch(out, (char)c);
+		else
+			buf_addf(out, "%%%02X", c);
 	}
 	return true;
 }
@@ -208,9 +218,12 @@ static bool path_step(struct buf *out, size_t start, struct str part)
 /* Nothing to do for nearly all paths. */
 static bool path_is_plain(struct str p)
 {
-	for (size_t i = 0; i < p.n; i++)
-		if (p.p[i] == '%' || (p.p[i] == '/' && i + 1 < p.n && (p.p[i + 1] == '/' || p.p[i + 1] == '.')))
+	for (size_t i = 0; i < p.n; i++) {
+		if (p.p[i] != '/' && !path_char((unsigned char)p.p[i]))
 			return false;
+		if (p.p[i] == '/' && i + 1 < p.n && (p.p[i + 1] == '/' || p.p[i + 1] == '.'))
+			return false;
+	}
 	return p.n && p.p[0] == '/';
 }
 
@@ -224,7 +237,7 @@ bool ing_path_normalize(struct buf *out, struct str path)
 		buf_addstr(out, path);
 		return true;
 	}
-	if (!path.n || path.p[0] != '/' || !path_decode(&text, path))
+	if (!path.n || path.p[0] != '/' || !path_respell(&text, path))
 		return false;
 	rest = buf_str(&text);
 	while (rest.p) {

@@ -240,29 +240,21 @@ static void up_send_head(struct ing_conn *c, const struct http_head *h)
 	_cleanup_buf_ struct buf cookie = BUF_INIT;
 	struct ing_req *r = &c->r;
 	struct buf *b = &c->ing->head;
-	bool to_head = str_eqc(r->head.method, "HEAD"), old = r->head.minor < 1;
-	struct ing_answer a = { .length = -1, .old = old };
+	bool to_head = str_eqc(r->head.method, "HEAD");
+	/* A request that is not there yet will not be read to its end. */
+	struct ing_answer a = { .old = r->head.minor < 1, .keep_alive = r->keep_alive && r->body_done };
 
 	r->status = h->status;
 	r->framing = ing_head_framing(h, to_head);
 	r->resp_left = r->framing == ING_LENGTH ? h->content_length : 0;
 	r->resp_dechunk = (struct http1_chunked){ 0 };
-	r->out_chunked = !old && (r->framing == ING_CHUNKED || r->framing == ING_TO_END);
-	if (!r->out_chunked && (r->framing == ING_CHUNKED || r->framing == ING_TO_END))
-		r->keep_alive = false;
-	if (!r->body_done)
-		r->keep_alive = false; /* it will not be read to its end */
-	if (r->framing == ING_LENGTH || (r->framing == ING_NO_BODY && !to_head && h->status != 204 && h->status != 304 &&
-					 h->status >= 200))
-		a.length = h->content_length >= 0 ? h->content_length : 0;
-	a.keep_length = to_head || h->status == 304;
-	a.chunked = r->out_chunked;
-	a.keep_alive = r->keep_alive;
+	ing_answer_frame(&a, h, r->framing, to_head);
+	r->out_chunked = a.chunked;
+	r->keep_alive = a.keep_alive;
 	if (r->give_cookie) {
 		up_cookie(c, &cookie);
 		a.set_cookie = cookie.s;
 	}
-	a.upgrade = h->status == 101;
 	buf_clear(b);
 	ing_head_answer(b, h, &a);
 	ing_io_put(&c->io, b->s, b->len);

@@ -141,8 +141,8 @@ void ing_table_build(struct ing_table *t, struct ing_ingress *const *v, size_t n
 void ing_table_release(struct ing_table *t);
 /* host in lower case without a port; path normalized. NULL: nobody. */
 const struct ing_route *ing_table_find(const struct ing_table *t, struct str host, struct str path);
-/* A request's path as it is compared: %XX of unreserved characters decoded, // made one, . and .. resolved; an encoded
- * slash stays one. false: no path (bad escapes, NUL, above the root). */
+/* A path as it is compared, one spelling for each: // made one, . and .. resolved; characters that a path may have are
+ * written as they are, all others as %XX, an encoded slash too. false: no path (bad escapes, NUL, above the root). */
 bool ing_path_normalize(struct buf *out, struct str path);
 
 /* --- ingress-head.c --- */
@@ -153,6 +153,8 @@ struct ing_target {
 };
 /* What http1 lets pass and we don't: 0, or the status to answer. */
 int ing_head_check(struct ing_target *t, const struct http_head *h);
+/* An upgrade that is passed on: no request's body, not HTTP/2 in disguise, which would pass every rule by. */
+bool ing_head_upgrades(const struct http_head *h);
 struct ing_forward {
 	const struct ing_target *target;
 	struct str path_query; /* as it goes on */
@@ -173,10 +175,12 @@ void ing_head_answer(struct buf *out, const struct http_head *h, const struct in
 /* How an answer's body comes: */
 enum ing_framing { ING_NO_BODY, ING_LENGTH, ING_CHUNKED, ING_TO_END };
 enum ing_framing ing_head_framing(const struct http_head *h, bool to_head);
+/* How it goes on to the client, who keeps a->keep_alive if its connection can be used again. a->old is given. */
+void ing_answer_frame(struct ing_answer *a, const struct http_head *h, enum ing_framing framing, bool to_head);
 /* The value of that cookie as a mark. */
 bool ing_cookie_mark(const struct http_head *h, const char *name, uint64_t *ret);
 void ing_cookie_print(struct buf *out, const struct ing_settings *s, uint64_t mark, const char *path, int64_t now_s);
-/* "/a/b?q" under the rewriting of a rule's path. */
+/* "/a/b?q" under the rewriting of a rule's path. The path is the normalized one: what its .. leads out of is gone. */
 void ing_rewrite(struct buf *out, const struct http_head *h, const char *rule_path, const char *to);
 
 /* --- ingress-io.c --- */
