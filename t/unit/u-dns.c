@@ -37,8 +37,8 @@ struct dns_servers *dns_route(struct dns *d, const struct dns_name *lower)
 /* --- the cluster --- */
 
 static const char *const services[] = {
-	"{'metadata':{'name':'web','namespace':'default'},'spec':{'clusterIP':'10.43.0.5','clusterIPs':['10.43.0.5','fd00:43::5'],"
-	"'ports':[{'name':'http','port':80,'protocol':'TCP'},{'name':'dns','port':53,'protocol':'UDP'}]}}",
+	("{'metadata':{'name':'web','namespace':'default'},'spec':{'clusterIP':'10.43.0.5','clusterIPs':['10.43.0.5','fd00:43::5'],"
+	 "'ports':[{'name':'http','port':80,'protocol':'TCP'},{'name':'dns','port':53,'protocol':'UDP'}]}}"),
 	"{'metadata':{'name':'plain','namespace':'default'},'spec':{'clusterIP':'10.43.0.6','ports':[{'port':80}]}}",
 	"{'metadata':{'name':'db','namespace':'default'},'spec':{'clusterIP':'None','ports':[{'name':'sql','port':5432}]}}",
 	"{'metadata':{'name':'dual','namespace':'default'},'spec':{'clusterIP':'None','ports':[{'name':'p','port':1}]}}",
