@@ -1,5 +1,5 @@
 #!/bin/sh
-# Requests/s, p99 and memory of the ingress against Debian's nginx with one worker,
+# Requests/s, p99, processor time of a request and memory of the ingress against Debian's nginx with one worker,
 # both in front of the same back end (nginx too), in one run, keep-alive on both
 # sides. Needs nginx, wrk, kubectl, openssl; makes a network namespace of its own.
 #
@@ -24,7 +24,7 @@ cat >front.conf <<-EOC
 	$common pid $dir/front.pid;
 	http { access_log off; keepalive_requests 100000000;
 	  upstream u { server 192.0.2.11:8080; keepalive 64; keepalive_requests 100000000; }
-	  server { listen 8081; listen 8444 ssl; ssl_certificate $dir/c.pem; ssl_certificate_key $dir/k.pem;
+	  server { listen 8081; listen 8444 ssl; ssl_protocols TLSv1.2 TLSv1.3; ssl_certificate $dir/c.pem; ssl_certificate_key $dir/k.pem;
 	    location / { proxy_pass http://u; proxy_http_version 1.1; proxy_set_header Connection ""; proxy_set_header Host \$host;
 	      proxy_set_header X-Real-IP \$remote_addr; proxy_set_header X-Forwarded-For \$remote_addr;
 	      proxy_set_header X-Forwarded-Proto \$scheme; } } }
@@ -63,18 +63,21 @@ pss() { awk '/^Pss:/ { n += $2 } END { print n }' $(printf '/proc/%s/smaps_rollu
 front=$(cat front.pid) worker=$(pgrep -P "$(cat front.pid)")
 idle=$(pss $server)
 
-run() # WHAT URL
+ticks() { awk '{ sub(/.*\) /, ""); n += $12 + $13 } END { print n + 0 }' "/proc/$1/stat"; }
+hz=$(getconf CLK_TCK)
+
+run() # WHAT PID URL
 {
-	wrk -t1 -c64 -d"${seconds}s" --latency -H "Host: bench.com" "$2" >out 2>&1
-	echo "$1: $(awk '/Requests\/sec/ { print $2 " requests/s" }' out), p99 $(awk '$1 == "99%" { print $2 }' out)$(grep -i "Non-2xx\|Socket errors" out)"
+	before=$(ticks "$2")
+	wrk -t1 -c64 -d"${seconds}s" --latency -H "Host: bench.com" "$3" >out 2>&1
+	cpu=$(awk -v t=$(($(ticks "$2") - before)) -v hz="$hz" '/requests in/ && $1 { printf "%.0f", t * 1e6 / hz / $1 }' out)
+	echo "$1: $(awk '/Requests\/sec/ { print $2 " requests/s" }' out), p99 $(awk '$1 == "99%" { print $2 }' out), $cpu us of processor each$(grep -i "Non-2xx\|Socket errors" out)"
 }
 for round in 1 2 3; do
-	run "nginx, plain" http://127.0.0.1:8081/
-	run "ingress, plain" http://127.0.0.1/
-done
-for round in 1 2; do
-	run "nginx, TLS" https://127.0.0.1:8444/
-	run "ingress, TLS" https://127.0.0.1/
+	run "nginx, plain" $worker http://127.0.0.1:8081/
+	run "ingress, plain" $server http://127.0.0.1/
+	run "nginx, TLS" $worker https://127.0.0.1:8444/
+	run "ingress, TLS" $server https://127.0.0.1/
 done
 echo "memory: nginx (master and worker) $(pss $front $worker) kB; kinglet whole $(pss $server) kB, idle before $idle kB"
 kill $server "$(cat front.pid)" "$(cat back.pid)"

@@ -24,6 +24,8 @@ struct tls_sock *tls_sock_new(struct tls *t, int fd, const char *server_name)
 	s->ssl = tls_session_new(t, server_name);
 	SSL_set_fd(s->ssl, fd);
 	SSL_set_mode(s->ssl, SSL_MODE_ENABLE_PARTIAL_WRITE);
+	/* A record costs one read, not one for its five bytes of head and one for the rest. */
+	SSL_set_read_ahead(s->ssl, 1);
 	if (tls_is_server(t))
 		SSL_set_accept_state(s->ssl);
 	else

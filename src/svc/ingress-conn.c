@@ -394,7 +394,6 @@ static bool step_hello(struct ing_conn *c)
 	err_release(&e);
 	if (r == 0) {
 		c->state = ING_HEAD;
-		c->io.maybe = true;
 		return true;
 	}
 	if (r != -EAGAIN) {

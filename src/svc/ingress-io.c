@@ -197,8 +197,8 @@ int ing_io_handshake(struct ing_io *io, struct err *e)
 
 	io->want = 0;
 	r = tls_sock_handshake(io->tls, &io->want, e);
-	if (r == 0)
-		io->open = true;
+	if (r == 0) /* what came behind the other side's last message is read already, and wakes nobody */
+		io->open = io->maybe = true;
 	else if (r != -EAGAIN)
 		io->broken = true;
 	return r;
