@@ -76,9 +76,14 @@ test_expect_success 'a Secret that changes is in force for the next connection; 
 import socket, ssl, sys
 c = ssl._create_unverified_context()
 s = c.wrap_socket(socket.create_connection((\"127.0.0.1\", 443)), server_hostname=\"kubia.example.com\")
+f = s.makefile(\"rb\")
 def ask():
 	s.sendall(b\"GET /x HTTP/1.1\\r\\nHost: kubia.example.com\\r\\n\\r\\n\")
-	return b\"200 OK\" in s.recv(65536)
+	status, length = f.readline(), 0
+	for line in iter(f.readline, b\"\\r\\n\"):
+		if line.lower().startswith(b\"content-length:\"):
+			length = int(line[15:])
+	return b\" 200 OK\" in status and len(f.read(length)) == length
 assert ask()
 open(\"ready\", \"w\").close()
 import os, time
