@@ -29,7 +29,7 @@ test_expect_success 'start, import the demo image, the node is Ready' '
 
 test_expect_success 'apply the example: its pod becomes Ready' '
 	kubectl apply -f "$srcdir/manifests/examples/hello.yaml" >got &&
-	printf "%s created\n" namespace/hello configmap/greeting pod/hello >want &&
+	printf "%s created\n" namespace/hello configmap/greeting pod/hello service/web ingress.networking.k8s.io/hello >want &&
 	test_cmp want got &&
 	hello wait --for=condition=Ready pod/hello --timeout=60s &&
 	hello get pod hello >got &&
