@@ -85,8 +85,7 @@ test_expect_success 'what is deleted comes back' '
 	back serviceaccount default && back -n kube-system serviceaccount default &&
 	back configmap kube-root-ca.crt && back -n kube-system configmap extension-apiserver-authentication &&
 	back flowschema catch-all && back flowschema exempt && back flowschema system-nodes &&
-	back prioritylevelconfiguration exempt && back prioritylevelconfiguration workload-low &&
-	back servicecidr kubernetes
+	back prioritylevelconfiguration exempt && back prioritylevelconfiguration workload-low
 '
 
 test_expect_success 'what is changed is put right' '

@@ -8,7 +8,7 @@ for tool in qemu-system-x86_64 busybox cpio mkfs.ext4 modprobe jq curl exportfs;
 done
 [ "$(id -u)" = 0 ] && [ "$(uname -m)" = x86_64 ] || { echo "1..0 # SKIP needs root on x86-64"; exit 0; }
 sh "$srcdir/scripts/make-demo-image" "$image" || exit 1
-"$srcdir/t/vm" -t 420 -M nfsd -M nfsv4 -- sh "$(cd "$srcdir" && pwd)/t/vm-nfs.sh" "$KINGLET_BUILD" "$image"
+"$srcdir/t/vm" -t 800 -M nfsd -M nfsv4 -- sh "$(cd "$srcdir" && pwd)/t/vm-nfs.sh" "$KINGLET_BUILD" "$image"
 rc=$?
 rm -f "$image"
 exit $rc
