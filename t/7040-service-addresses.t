@@ -212,3 +212,5 @@ test_expect_success 'down to one family the second address is given back' '
 	svc next "clusterIP: \"fd43::90\"" &&
 	stop_server
 '
+
+test_done

@@ -110,7 +110,7 @@ test_expect_success 'what another machine has is not announced, and reported; an
 
 test_expect_success 'who claims an announced address is reported, and finds it defended' '
 	there ip addr add 192.0.2.241/32 dev lan1 &&
-	wait_for "there claim.py lan1 192.0.2.241; kubectl get events | grep AddressConflict" &&
+	wait_for "there python3 $srcdir/t/helper/claim.py lan1 192.0.2.241; kubectl get events | grep AddressConflict" &&
 	told e "Warning AddressConflict: another machine ($other on lan0) claims 192.0.2.241" &&
 	there ip addr del 192.0.2.241/32 dev lan1
 '
