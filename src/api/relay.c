@@ -120,16 +120,7 @@ static bool header_is_hop(const struct http_head *h, struct str name)
 					   "Proxy-Authorization", "TE", "Trailer", "Transfer-Encoding", "Upgrade",
 					   "Content-Length", NULL };
 
-	for (size_t i = 0; i < h->n_headers; i++) {
-		struct str rest = h->headers[i].value;
-
-		if (!str_ieq(h->headers[i].name, STR_LIT("Connection")))
-			continue;
-		while (rest.p)
-			if (str_ieq(str_trim(str_cut(&rest, ',')), name))
-				return true;
-	}
-	return header_in(name, hop);
+	return http_head_names_hop(h, name) || header_in(name, hop);
 }
 
 /* A connection that is to become something else, and can: the body is not in its way. */

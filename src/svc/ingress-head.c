@@ -149,20 +149,6 @@ static bool head_names_hops(const struct http_head *h)
 	return false;
 }
 
-static bool head_is_hop(const struct http_head *h, struct str name)
-{
-	for (size_t i = 0; i < h->n_headers; i++) {
-		struct str rest = h->headers[i].value;
-
-		if (!str_ieq(h->headers[i].name, STR_LIT("Connection")))
-			continue;
-		while (rest.p)
-			if (str_ieq(str_trim(str_cut(&rest, ',')), name))
-				return true;
-	}
-	return false;
-}
-
 static void put(struct buf *out, const char *name, struct str value)
 {
 	buf_adds(out, name);
@@ -216,7 +202,7 @@ void ing_head_forward(struct buf *out, const struct http_head *h, const struct i
 	for (size_t i = 0; i < h->n_headers; i++) {
 		const struct http_header *hd = &h->headers[i];
 
-		if (head_kind(hd->name) == H_PLAIN && !(hops && head_is_hop(h, hd->name)))
+		if (head_kind(hd->name) == H_PLAIN && !(hops && http_head_names_hop(h, hd->name)))
 			put_header(out, hd);
 	}
 	buf_add(out, "\r\n", 2);
@@ -259,7 +245,7 @@ void ing_head_answer(struct buf *out, const struct http_head *h, const struct in
 		const struct http_header *hd = &h->headers[i];
 		enum kind k = head_kind(hd->name);
 
-		if (k == H_HOP || (k == H_LENGTH && !a->keep_length) || (hops && head_is_hop(h, hd->name)))
+		if (k == H_HOP || (k == H_LENGTH && !a->keep_length) || (hops && http_head_names_hop(h, hd->name)))
 			continue;
 		put_header(out, hd);
 	}

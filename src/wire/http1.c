@@ -386,6 +386,20 @@ bool http_head_has_token(const struct http_head *h, const char *name, const char
 	return false;
 }
 
+bool http_head_names_hop(const struct http_head *h, struct str name)
+{
+	for (size_t i = 0; i < h->n_headers; i++) {
+		struct str rest = h->headers[i].value;
+
+		if (!str_ieq(h->headers[i].name, STR_LIT("Connection")))
+			continue;
+		while (rest.p)
+			if (str_ieq(str_trim(str_cut(&rest, ',')), name))
+				return true;
+	}
+	return false;
+}
+
 /* --- query strings --- */
 
 bool http_query_next(struct str *rest, struct buf *name, struct buf *value)

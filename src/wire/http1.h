@@ -41,6 +41,8 @@ void http_head_release(struct http_head *h);
 struct str http_head_get(const struct http_head *h, const char *name);
 /* True when a comma-separated header holds the token. */
 bool http_head_has_token(const struct http_head *h, const char *name, const char *token);
+/* Does a Connection header name this one: it belongs to the connection then, and is not passed on. */
+bool http_head_names_hop(const struct http_head *h, struct str name);
 /* First value of a query parameter, decoded into scratch; false when absent. */
 bool http_query_get(struct str query, const char *name, struct buf *out);
 /* Iterates over all parameters: while (http_query_next(&rest, &name_buf, &value_buf)) */
